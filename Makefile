@@ -1,0 +1,43 @@
+# Every target sets up what it needs: a fresh machine with Python 3.11+ and make
+# can start at any line.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SWEEP_DIR ?= sweeps/digits
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help test test-fast sweep tensorboard lint bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The stamp is newer than the files that decide what is installed.
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+test: $(VENV)/installed  ## run every test
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed  ## run the tests that are not marked slow
+	$(BIN)/python -m pytest -m 'not slow'
+
+sweep: $(VENV)/installed  ## sweep six optimizers on handwritten digits and write the report
+	$(BIN)/keras-adam-sweep run digits --out $(SWEEP_DIR)
+
+tensorboard: $(VENV)/installed  ## look at the sweep in TensorBoard
+	$(BIN)/keras-adam-sweep tensorboard $(SWEEP_DIR)
+
+lint: $(VENV)/installed  ## style, architecture and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+
+clean:  ## remove the virtual environment and caches; sweeps stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,213 @@
+"""What a sweep plans to run: optimizers x batch sizes x learning rates x seeds.
+
+A :class:`Grid` is a plain value. It checks itself when it is made, can be written
+down as JSON and read back, and lists its runs in the order in which they are run:
+all runs of one (optimizer, batch size) pair are neighbours, because they can share
+one compiled train function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One planned training.
+
+    Attributes:
+        optimizer: name of the optimizer in the grid.
+        batch_size: examples per step.
+        learning_rate: the rate given to the optimizer.
+        seed: seeds the initial weights, the order of the data and dropout.
+    """
+
+    optimizer: str
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """The run's key in records and its directory below ``tensorboard/``."""
+        return (
+            f"{self.optimizer}/batch={self.batch_size}"
+            f"/lr={self.learning_rate:.6g}/seed={self.seed}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Every combination of the given values, each trained for the same epochs.
+
+    Attributes:
+        optimizers: names, each a built-in one or ``package.module:attribute``.
+        learning_rates: positive and finite, in any order.
+        batch_sizes: positive, examples per step.
+        seeds: non-negative integers; an axis of its own, because the spread over
+            seeds tells what a difference is worth.
+        epochs: passes over the training data, the same for every run, so that
+            runs with different batch sizes see equally many examples.
+        options: further constructor arguments by optimizer name, for example
+            ``{"adam": {"beta_2": 0.99}}``.
+
+    Raises:
+        ValueError: an axis is empty, repeats itself or holds a value that no run
+            could use.
+    """
+
+    optimizers: tuple[str, ...]
+    learning_rates: tuple[float, ...]
+    batch_sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    epochs: int
+    options: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("optimizers", str),
+            ("learning_rates", float),
+            ("batch_sizes", int),
+            ("seeds", int),
+        ):
+            values = _as_tuple(getattr(self, name), name, kind)
+            object.__setattr__(self, name, values)
+        _check_values(
+            self.learning_rates,
+            "learning_rates",
+            "positive finite numbers",
+            lambda rate: math.isfinite(rate) and rate > 0,
+        )
+        _check_values(
+            self.batch_sizes, "batch_sizes", "positive integers", lambda size: size > 0
+        )
+        _check_values(
+            self.seeds, "seeds", "integers of at least 0", lambda seed: seed >= 0
+        )
+        if (
+            isinstance(self.epochs, bool)
+            or not isinstance(self.epochs, int)
+            or self.epochs < 1
+        ):
+            raise ValueError(
+                f"epochs must be an integer of at least 1; received {self.epochs!r}."
+            )
+        unknown = sorted(set(self.options) - set(self.optimizers))
+        if unknown:
+            raise ValueError(
+                f"options are given for {unknown}, which the grid does not run; "
+                f"its optimizers are {list(self.optimizers)}."
+            )
+        plain = {name: dict(options) for name, options in self.options.items()}
+        object.__setattr__(self, "options", plain)
+        if len({run.run_id for run in self.runs()}) != len(self):
+            raise ValueError(
+                "two learning_rates agree in their first six digits, so their runs "
+                f"could not be told apart; received {list(self.learning_rates)}."
+            )
+
+    def __len__(self) -> int:
+        """Number of runs."""
+        return (
+            len(self.optimizers)
+            * len(self.batch_sizes)
+            * len(self.learning_rates)
+            * len(self.seeds)
+        )
+
+    def runs(self) -> list[Run]:
+        """All runs, those that can share a compiled train function side by side."""
+        return [
+            Run(*values)
+            for values in itertools.product(
+                self.optimizers, self.batch_sizes, self.learning_rates, self.seeds
+            )
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grid as JSON types; :meth:`from_dict` reads it back."""
+        return {
+            "optimizers": list(self.optimizers),
+            "learning_rates": list(self.learning_rates),
+            "batch_sizes": list(self.batch_sizes),
+            "seeds": list(self.seeds),
+            "epochs": self.epochs,
+            "options": {name: dict(value) for name, value in self.options.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Grid:
+        """Read a grid that :meth:`to_dict` wrote.
+
+        Raises:
+            ValueError: a field is missing, unknown or has an unusable value.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if set(plain) != names:
+            raise ValueError(
+                f"a grid has the fields {sorted(names)}; received {sorted(plain)}."
+            )
+        return cls(**plain)
+
+
+def log_spaced_rates(low: float, high: float, count: int) -> tuple[float, ...]:
+    """Learning rates evenly spaced on a logarithmic axis, both ends included.
+
+    Rounded to three significant digits, so that labels and directories stay
+    readable; at 50 rates per decade neighbours are still apart.
+
+    Raises:
+        ValueError: not ``0 < low < high`` with ``count >= 2`` (or ``low == high``
+            with ``count == 1``).
+    """
+    is_single = count == 1 and low == high
+    if not (math.isfinite(high) and 0 < low) or not (
+        is_single or (low < high and count >= 2)
+    ):
+        raise ValueError(
+            "a range of learning rates needs 0 < LOW < HIGH and COUNT >= 2; "
+            f"received LOW={low}, HIGH={high}, COUNT={count}."
+        )
+    if is_single:
+        return (float(low),)
+    ratio = math.log(high / low) / (count - 1)
+    return tuple(float(f"{low * math.exp(ratio * i):.3g}") for i in range(count))
+
+
+def _as_tuple(values: Any, name: str, kind: type) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} must be a sequence; received {values!r}.")
+    received = tuple(values)
+    if not received:
+        raise ValueError(f"{name} is empty; a grid needs at least one value there.")
+    try:
+        converted = tuple(_convert(value, kind) for value in received)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must hold {kind.__name__} values; received {list(received)}."
+        ) from None
+    if len(set(converted)) != len(converted):
+        raise ValueError(f"{name} repeats a value; received {list(received)}.")
+    return converted
+
+
+def _convert(value: Any, kind: type) -> Any:
+    if kind is str:
+        if not isinstance(value, str) or not value:
+            raise TypeError
+        return value
+    if isinstance(value, (bool, str)):
+        raise TypeError
+    converted = kind(value)
+    if kind is int and converted != value:
+        raise ValueError
+    return converted
+
+
+def _check_values(values: tuple, name: str, wanted: str, is_usable: Any) -> None:
+    if not all(is_usable(value) for value in values):
+        raise ValueError(f"{name} must be {wanted}; received {list(values)}.")
