@@ -1,0 +1,64 @@
+"""In which dtype to compute, and what low-precision weights would lose.
+
+A bfloat16 weight near 1 moves in steps of 0.008: at a rate of 0.001 round-to-nearest
+would return it to where it was at every step. What rounding took away is therefore
+kept beside such a weight, in the weight's own dtype, and added back before the next
+step (compensated summation): weight and remainder together carry about 16 bits of
+mantissa (bfloat16) or 22 (float16).
+
+**Source**: W. Kahan 1965, "Further remarks on reducing truncation errors"; for
+bfloat16 training: P. Zamirai et al., "Revisiting BFloat16 Training",
+arXiv:2010.06192.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+def compute_dtype(variable: Any) -> str:
+    """The dtype in which a weight is updated: float64 for float64, else float32."""
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    return "float64" if dtype == "float64" else "float32"
+
+
+def loses_small_steps(variable: Any) -> bool:
+    """Whether the weight's own dtype is coarser than the compute dtype."""
+    return keras.backend.standardize_dtype(variable.dtype) != compute_dtype(variable)
+
+
+def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
+    """A parameter as the nearest value of ``dtype`` and the remainder.
+
+    Args:
+        parameter: in the compute dtype.
+        dtype: of the weight.
+
+    Returns:
+        ``(rounded, remainder)``, both in ``dtype``; their sum is the parameter up to
+        the remainder's own rounding. The remainder is 0 where the rounded value is
+        not finite.
+    """
+    rounded = ops.cast(parameter, dtype)
+    lost = parameter - ops.cast(rounded, parameter.dtype)
+    lost = ops.where(ops.isfinite(lost), lost, ops.zeros_like(lost))
+    return rounded, ops.cast(lost, dtype)
+
+
+def join(rounded: Tensor, remainder: Tensor, dtype: str) -> Tensor:
+    """The parameter that :func:`split` took apart, in the compute dtype."""
+    return ops.cast(rounded, dtype) + ops.cast(remainder, dtype)
+
+
+def byte_count(variable: Any) -> int:
+    """Bytes of a variable's entries, on one device."""
+    # Through a zero of that dtype: NumPy alone knows no "bfloat16".
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    item_bytes = ops.convert_to_numpy(ops.zeros((), dtype=dtype)).itemsize
+    return math.prod(variable.shape) * item_bytes

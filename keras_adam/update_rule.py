@@ -1,0 +1,132 @@
+"""Adam's mathematics: pure functions of tensors, on every Keras backend.
+
+Nothing here holds state, knows a variable or chooses a precision: the caller hands
+in tensors of one floating dtype (float32, or float64 for float64 weights) and gets
+new tensors of that dtype back.
+
+**Source**: D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization",
+arXiv:1412.6980, in the form given just before its section 2.1, where epsilon stands
+outside the bias correction ("epsilon hat"), as in Keras and TensorFlow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+Tensor = Any
+
+
+class Moments(NamedTuple):
+    """What Adam remembers of the gradients, each of the parameter's shape.
+
+    Attributes:
+        first: exponential moving average of the gradient, m.
+        second: exponential moving average of its square, v.
+        largest_second: the largest v so far (AMSGrad), ``None`` without AMSGrad.
+    """
+
+    first: Tensor
+    second: Tensor
+    largest_second: Tensor | None = None
+
+
+def bias_corrected_rate(
+    learning_rate: Tensor, step: Tensor, beta_1: float, beta_2: float
+) -> Tensor:
+    """The rate that makes up for moments that started at zero.
+
+    ``rate = learning_rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ)``
+
+    Args:
+        learning_rate: scalar.
+        step: scalar t of the rate's dtype; 1 at the first update.
+        beta_1: decay of the first moment.
+        beta_2: decay of the second moment.
+
+    Returns:
+        A scalar of the rate's dtype.
+
+    **Source**: arXiv:1412.6980, before section 2.1.
+    """
+    dtype = learning_rate.dtype
+    beta_1_power = ops.power(ops.cast(beta_1, dtype), step)
+    beta_2_power = ops.power(ops.cast(beta_2, dtype), step)
+    return learning_rate * ops.sqrt(1 - beta_2_power) / (1 - beta_1_power)
+
+
+def update_moments(
+    gradient: Tensor, moments: Moments, beta_1: float, beta_2: float
+) -> Moments:
+    """Take one more gradient into both moving averages.
+
+    ``m ← m + (1 - β₁)(g - m)``, ``v ← v + (1 - β₂)(g² - v)``, and with AMSGrad
+    ``v̂ ← max(v̂, v)``.
+
+    Shapes:
+        ``gradient`` and every moment have the parameter's shape, which is kept.
+
+    **Source**: arXiv:1412.6980, Algorithm 1; AMSGrad: Reddi et al. 2018,
+    arXiv:1904.09237, Algorithm 2.
+    """
+    first = moments.first + (gradient - moments.first) * (1 - beta_1)
+    second = moments.second + (ops.square(gradient) - moments.second) * (1 - beta_2)
+    if moments.largest_second is None:
+        return Moments(first, second)
+    return Moments(first, second, ops.maximum(moments.largest_second, second))
+
+
+def step_along_moments(
+    parameter: Tensor, moments: Moments, rate: Tensor, epsilon: float
+) -> Tensor:
+    """Move the parameter by one Adam step.
+
+    ``w ← w - rate · m / (√v + ε)``, with AMSGrad's v̂ in place of v.
+
+    Args:
+        parameter: w.
+        moments: m and v, after this step's gradient.
+        rate: scalar from :func:`bias_corrected_rate`.
+        epsilon: the paper's "epsilon hat".
+
+    Shapes:
+        ``parameter`` and every moment have the same shape, which is kept.
+
+    **Source**: arXiv:1412.6980, before section 2.1.
+    """
+    second = (
+        moments.second if moments.largest_second is None else moments.largest_second
+    )
+    return parameter - moments.first * rate / (ops.sqrt(second) + epsilon)
+
+
+def decay_weights(parameter: Tensor, learning_rate: Tensor, decay: float) -> Tensor:
+    """Shrink the parameter towards zero, apart from the gradient's step.
+
+    ``w ← w - learning_rate · decay · w``
+
+    **Source**: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization",
+    arXiv:1711.05101, Algorithm 2.
+    """
+    return parameter - parameter * decay * learning_rate
+
+
+def update_average(
+    average: Tensor, parameter: Tensor, momentum: float, is_first: Tensor
+) -> Tensor:
+    """Take the parameter into its moving average; the first one starts it.
+
+    ``a ← momentum · a + (1 - momentum) · w``, and ``a ← w`` where ``is_first``.
+
+    Args:
+        average: a, of the parameter's shape.
+        parameter: w, after its step.
+        momentum: between 0 and 1.
+        is_first: scalar bool, true at the first update.
+
+    **Source**: B. T. Polyak and A. B. Juditsky 1992, exponentially weighted as in
+    Keras's ``use_ema``.
+    """
+    kept = ops.where(is_first, 0.0, ops.cast(momentum, average.dtype))
+    return kept * average + (1 - kept) * parameter
