@@ -19,6 +19,11 @@ logger = logging.getLogger(__name__)
 Update = Callable[[Sequence[Any], Any], None]
 
 
+def native_variable(variable: Any) -> Any:
+    """The backend's own variable behind a Keras variable, or the one given."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
 class CompiledApply:
     """Calls an update, compiled by XLA where that is possible.
 
@@ -86,7 +91,7 @@ class CompiledApply:
         if self._jit_compile is False or keras.backend.backend() != "tensorflow":
             # JAX compiles the update with the caller's train step; torch never does.
             return "not asked for"
-        devices = {getattr(v, "value", v).device for v in variables}
+        devices = {native_variable(v).device for v in variables}
         if len(devices) > 1:
             return f"the variables live on {len(devices)} devices: {sorted(devices)}"
         return ""

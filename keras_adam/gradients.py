@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 
@@ -20,6 +21,11 @@ def as_dense(gradient: Any) -> Any:
     """
     if gradient is None:
         return None
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        if isinstance(gradient, tf.IndexedSlices):
+            return tf.convert_to_tensor(gradient)
     return ops.convert_to_tensor(gradient, sparse=False)
 
 

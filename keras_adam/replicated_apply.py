@@ -14,6 +14,8 @@ from typing import Any
 
 import keras
 
+from keras_adam.compiled_apply import native_variable
+
 
 def is_replicated() -> bool:
     """Whether a ``tf.distribute`` strategy is in force."""
@@ -55,7 +57,7 @@ def apply_on_each_replica(
 
     def update_devices(strategy: Any, summed: Any, learning_rate: Any) -> None:
         strategy.extended.update(
-            getattr(variable, "value", variable),
+            native_variable(variable),
             lambda _, summed, learning_rate: update(summed, learning_rate),
             args=(summed, learning_rate),
             group=False,

@@ -1,0 +1,30 @@
+"""What every test shares: two CPU devices for strategies, and fixed seeds."""
+
+import os
+
+# TensorFlow reads its log level once, when it is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # Strategies need two devices; they must be declared before TensorFlow starts.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(20)
+
+
+@pytest.fixture
+def on_tensorflow():
+    """For tests of what only the TensorFlow backend has."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("needs the TensorFlow backend")

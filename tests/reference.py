@@ -1,0 +1,78 @@
+"""Adam as the paper writes it, in NumPy float64: the oracle of the tests.
+
+Kingma and Ba 2015, Algorithm 1 in the "epsilon hat" form before section 2.1; the
+options around it follow the documentation of keras.optimizers.Adam. Written without
+looking at either implementation's order of operations.
+"""
+
+import numpy as np
+
+
+def _clip(gradients, clipnorm, clipvalue, global_clipnorm):
+    if clipnorm:
+        return [g * min(1, clipnorm / np.linalg.norm(g)) for g in gradients]
+    if global_clipnorm:
+        norm = np.sqrt(sum(np.sum(g * g) for g in gradients))
+        return [g * min(1, global_clipnorm / norm) for g in gradients]
+    if clipvalue:
+        return [np.clip(g, -clipvalue, clipvalue) for g in gradients]
+    return gradients
+
+
+def train(
+    weights,
+    gradients_per_step,
+    learning_rate=1e-3,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    amsgrad=False,
+    weight_decay=None,
+    clipnorm=None,
+    clipvalue=None,
+    global_clipnorm=None,
+    use_ema=False,
+    ema_momentum=0.99,
+    ema_overwrite_frequency=None,
+    loss_scale_factor=None,
+    gradient_accumulation_steps=None,
+):
+    """Weights after all steps; with an average, that average (as after `fit`)."""
+    w = [np.asarray(x, np.float64) for x in weights]
+    m = [np.zeros_like(x) for x in w]
+    v = [np.zeros_like(x) for x in w]
+    largest = [np.zeros_like(x) for x in w]
+    average = None
+    waiting = []
+    t = 0
+    for gradients in gradients_per_step:
+        gradients = [np.asarray(g, np.float64) for g in gradients]
+        if loss_scale_factor:
+            gradients = [g / loss_scale_factor for g in gradients]
+        waiting.append(gradients)
+        if len(waiting) < (gradient_accumulation_steps or 1):
+            continue
+        gradients = [np.mean(group, axis=0) for group in zip(*waiting, strict=True)]
+        waiting = []
+        gradients = _clip(gradients, clipnorm, clipvalue, global_clipnorm)
+        t += 1
+        for i, g in enumerate(gradients):
+            if weight_decay:
+                w[i] = w[i] * (1 - learning_rate * weight_decay)
+            m[i] = beta_1 * m[i] + (1 - beta_1) * g
+            v[i] = beta_2 * v[i] + (1 - beta_2) * g**2
+            largest[i] = np.maximum(largest[i], v[i])
+            second = largest[i] if amsgrad else v[i]
+            rate = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+            w[i] = w[i] - rate * m[i] / (np.sqrt(second) + epsilon)
+        if use_ema:
+            if average is None:
+                average = [x.copy() for x in w]
+            else:
+                average = [
+                    ema_momentum * a + (1 - ema_momentum) * x
+                    for a, x in zip(average, w, strict=True)
+                ]
+            if ema_overwrite_frequency and t % ema_overwrite_frequency == 0:
+                w = [a.copy() for a in average]
+    return average if use_ema and average is not None else w

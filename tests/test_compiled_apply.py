@@ -1,0 +1,100 @@
+"""When the update is compiled, how often it is traced, and what is said if not."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+
+import keras_adam
+
+pytestmark = pytest.mark.usefixtures("on_tensorflow")
+
+
+@pytest.fixture
+def weights():
+    return [
+        keras.Variable(np.ones((3, 2), "float32"), name="kernel"),
+        keras.Variable(np.ones((2,), "float32"), name="bias"),
+    ]
+
+
+def gradients():
+    import tensorflow as tf
+
+    return [tf.ones((3, 2)), tf.ones((2,))]
+
+
+def test_the_update_is_one_compiled_call(weights):
+    import tensorflow as tf
+
+    optimizer = keras_adam.Adam()
+    optimizer.build(weights)
+    step = tf.function(lambda g: optimizer.apply(g, weights))
+    graph = step.get_concrete_function(gradients()).graph
+    compiled = [
+        op
+        for op in graph.get_operations()
+        if op.type in {"PartitionedCall", "StatefulPartitionedCall"}
+        and op.get_attr("_XlaMustCompile")
+    ]
+    assert len(compiled) == 1
+    assigned = [
+        op for op in graph.get_operations() if op.type == "AssignVariableOp"
+    ]
+    assert len(assigned) == 1, "all but the step count is assigned in the call"
+
+
+def test_nothing_is_traced_again(weights):
+    optimizer = keras_adam.Adam(0.1)
+    for _ in range(2):
+        optimizer.apply(gradients(), weights)
+    optimizer.learning_rate = 0.01
+    optimizer.apply(gradients(), weights)
+    assert optimizer._compiled_apply.trace_count == 1
+
+
+def test_a_second_fit_traces_nothing():
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras_adam.Adam(), "mse")
+    data = np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
+    for _ in range(2):
+        model.fit(*data, batch_size=4, verbose=0)
+    assert model.optimizer._compiled_apply.trace_count == 1
+
+
+def test_weights_without_a_gradient_get_an_update_of_their_own(weights):
+    optimizer = keras_adam.Adam(0.1)
+    optimizer.build(weights)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([gradients()[0], None], weights)
+    np.testing.assert_array_equal(weights[1].numpy(), 1)
+    assert np.all(weights[0].numpy() < 1)
+    optimizer.apply(gradients(), weights)
+    assert np.all(weights[1].numpy() < 1)
+
+
+def test_false_never_compiles(weights):
+    optimizer = keras_adam.Adam(jit_compile=False)
+    optimizer.apply(gradients(), weights)
+    assert optimizer._compiled_apply.trace_count == 0
+
+
+def test_two_devices_are_told_once_or_refused(caplog):
+    import tensorflow as tf
+
+    weights = []
+    for device in ("CPU:0", "CPU:1"):
+        with tf.device(device):
+            weights.append(keras.Variable(np.ones((2,), "float32")))
+    same = [tf.ones((2,))] * 2
+    optimizer = keras_adam.Adam(0.1)
+    with caplog.at_level(logging.WARNING, logger="keras_adam"):
+        for _ in range(3):
+            optimizer.apply(same, weights)
+    told = [r for r in caplog.records if "without XLA" in r.getMessage()]
+    assert len(told) == 1
+    assert "2 devices" in told[0].getMessage()
+    np.testing.assert_allclose(weights[1].numpy(), 0.7, rtol=1e-4)
+    with pytest.raises(ValueError, match="jit_compile=True, but"):
+        keras_adam.Adam(jit_compile=True).apply(same, weights)

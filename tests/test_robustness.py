@@ -1,0 +1,493 @@
+"""Statistics over records, held against figures worked out by hand."""
+
+import dataclasses
+import json
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuning.curves import find_good_region
+from tuning.grid import Grid, Run
+from tuning.records import RunRecord
+from tuning.robustness import summarize
+from tuning.seed_losses import (
+    SeedLosses,
+    judged_loss,
+    learning_rate_sensitivity,
+    sensitivity_interval,
+)
+from tuning.verdict import write_verdict
+
+RATES = (1e-3, 1e-2, 1e-1)
+INITIAL = 2.0
+DIVERGED = "diverged"
+FAILED = "failed"
+
+
+def make_record(optimizer, batch_size, rate, seed, outcome, **fields):
+    """A run that started at a loss of 2 and ended at ``outcome``, or in it."""
+    is_word = isinstance(outcome, str)
+    return RunRecord(
+        **{
+            "run_id": Run(optimizer, batch_size, rate, seed).run_id,
+            "workload": "digits",
+            "optimizer": optimizer,
+            "optimizer_config": {},
+            "learning_rate": rate,
+            "batch_size": batch_size,
+            "seed": seed,
+            "epochs": 3,
+            "status": outcome if is_word else "ok",
+            "message": "no memory left" if outcome == FAILED else "",
+            "initial_loss": None if outcome == FAILED else INITIAL,
+            "final_val_loss": None if is_word else outcome,
+            "seconds": 2.0,
+            **fields,
+        }
+    )
+
+
+def make_records(optimizer, batch_size, *outcomes_by_seed, rates=RATES):
+    return [
+        make_record(optimizer, batch_size, rate, seed, outcome)
+        for seed, outcomes in enumerate(outcomes_by_seed)
+        for rate, outcome in zip(rates, outcomes, strict=True)
+    ]
+
+
+# Batch 32, means over the two seeds with every loss capped at 2:
+#   steep: 1.1, 0.5, (1.6 + 2) / 2 = 1.8   best 0.5 at 0.01
+#   slow:  (1.9 + 2) / 2 = 1.95, 1.4, 0.7  best 0.7 at 0.1
+# Batch 128:
+#   steep: 1.0, 1.0, 0.5                   best 0.5 at 0.1
+#   slow:  2.0, 2.0, 2.0                   learns nothing
+STEEP_32 = make_records("steep", 32, (1.0, 0.4, 1.6), (1.2, 0.6, DIVERGED))
+SLOW_32 = make_records("slow", 32, (1.9, 1.5, 0.8), (2.4, 1.3, 0.6))
+STEEP_128 = make_records("steep", 128, (1.0, 1.0, 0.5), (1.0, 1.0, 0.5))
+SLOW_128 = make_records("slow", 128, (2.0, 2.0, 2.0), (2.0, 2.0, 2.0))
+ALL = STEEP_32 + SLOW_32 + STEEP_128 + SLOW_128
+GRID = Grid(("slow", "steep"), RATES, (32, 128), (0, 1), 3)
+
+
+def optimizer_of(summary, name):
+    return next(o for o in summary.optimizers if o.name == name)
+
+
+def curve_of(summary, name, batch_size):
+    curves = optimizer_of(summary, name).curves
+    return next(curve for curve in curves if curve.batch_size == batch_size)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fields", "expected"),
+    [
+        (0.5, {}, 0.5),
+        (1e30, {}, 2.0),
+        (DIVERGED, {}, 2.0),
+        (math.nan, {}, 2.0),
+        (FAILED, {}, None),
+        (FAILED, {"initial_loss": 2.0}, None),
+        (0.5, {"initial_loss": None}, None),
+        (0.5, {"initial_loss": math.nan}, None),
+        (0.0, {}, 0.0),
+        (-3.0, {}, -3.0),
+    ],
+)
+def test_a_run_is_judged_by_its_final_loss_but_never_above_its_start(
+    outcome, fields, expected
+):
+    record = make_record("adam", 32, 1e-3, 0, outcome, **fields)
+    assert judged_loss(record) == expected
+
+
+def test_figures_of_one_curve():
+    curve = curve_of(summarize(ALL, grid=GRID), "steep", 32)
+    assert [point.loss for point in curve.points] == pytest.approx([1.1, 0.5, 1.8])
+    assert [point.lowest_loss for point in curve.points] == [1.0, 0.4, 1.6]
+    assert [point.highest_loss for point in curve.points] == [1.2, 0.6, 2.0]
+    assert [point.diverged for point in curve.points] == [0, 0, 1]
+    assert (curve.best_loss, curve.best_rate) == (0.5, 1e-2)
+    assert curve.best_rate_edge is None
+    # Standard deviation of 0.4 and 0.6 with n - 1: 0.1 * sqrt(2).
+    assert curve.best_loss_deviation == pytest.approx(0.1 * math.sqrt(2))
+    # (0.6 + 0 + 1.3) / 3
+    assert curve.sensitivity == pytest.approx(1.9 / 3)
+    assert curve.sensitivity_to_best_of_any == pytest.approx(1.9 / 3)
+    assert curve.runs == 6
+    assert curve.diverged_share == curve.bad_share == pytest.approx(1 / 6)
+
+
+def test_sensitivity_to_the_best_of_any_optimizer_is_larger_by_the_gap():
+    curve = curve_of(summarize(ALL, grid=GRID), "slow", 32)
+    # Own best 0.7: (1.25 + 0.7 + 0) / 3. Best of any 0.5: (1.45 + 0.9 + 0.2) / 3.
+    assert curve.sensitivity == pytest.approx(0.65)
+    assert curve.sensitivity_to_best_of_any == pytest.approx(0.85)
+    # One run ended at 2.4, above its start, without diverging.
+    assert curve.bad_share == pytest.approx(1 / 6)
+    assert curve.diverged_share == 0
+
+
+def test_good_region_is_interpolated_over_the_logarithm_of_the_rate():
+    region = curve_of(summarize(ALL, grid=GRID), "steep", 32).good_region
+    # Limit 0.5 + 0.05 * (2 - 0.5) = 0.575, that is 0.075 above the best.
+    # Left, the loss rises by 0.6 per decade: 0.075 / 0.6 = 0.125 decades.
+    # Right, it rises by 1.3 per decade: 0.075 / 1.3 decades.
+    assert region.low_rate == pytest.approx(10**-2.125)
+    assert region.high_rate == pytest.approx(10 ** (-2 + 0.075 / 1.3))
+    assert region.decades == pytest.approx(0.125 + 0.075 / 1.3)
+    assert not region.is_lower_bound
+
+
+def test_good_region_at_the_edge_is_a_lower_bound():
+    curve = curve_of(summarize(ALL, grid=GRID), "slow", 32)
+    # Limit 0.7 + 0.05 * 1.3; left, the loss rises by 0.7 per decade.
+    assert curve.best_rate_edge == "high"
+    assert curve.good_region.decades == pytest.approx(0.065 / 0.7)
+    assert curve.good_region.high_rate == 1e-1
+    assert curve.good_region.touches_high_edge
+    assert not curve.good_region.touches_low_edge
+
+
+def test_good_region_is_contiguous():
+    # Limit 0 + 0.1 * 1 = 0.1. The dip at the fourth rate is as good as the best, but
+    # a bad rate lies between. Right of the best: 0.1 / 1 of a decade.
+    region = find_good_region([1e-3, 1e-2, 1e-1, 1.0], [0.05, 0, 1, 0], 1, 0.1)
+    assert region.low_rate == 1e-3
+    assert region.decades == pytest.approx(1.1)
+    assert region.touches_low_edge
+    assert not region.touches_high_edge
+
+
+def test_tolerance_widens_the_good_region():
+    # Limit 0.5 + 0.4 * 1.5 = 1.1 reaches the first rate exactly: one decade to the
+    # left, and 0.6 / 1.3 decades to the right.
+    summary = summarize(STEEP_32, good_tolerance=0.4)
+    region = curve_of(summary, "steep", 32).good_region
+    assert region.decades == pytest.approx(1 + 0.6 / 1.3)
+    assert region.touches_low_edge
+
+
+def test_figures_over_batch_sizes():
+    summary = summarize(ALL, grid=GRID)
+    steep, slow = optimizer_of(summary, "steep"), optimizer_of(summary, "slow")
+    # S at batch 128: steep (0.5 + 0.5 + 0) / 3 = 1/3; slow 0, against 0.5: 1.5.
+    assert steep.mean_sensitivity == pytest.approx((1.9 / 3 + 1 / 3) / 2)
+    assert steep.median_sensitivity == pytest.approx((1.9 / 3 + 1 / 3) / 2)
+    assert steep.mean_sensitivity_to_best_of_any == pytest.approx((1.9 / 3 + 1 / 3) / 2)
+    assert slow.mean_sensitivity == pytest.approx(0.65 / 2)
+    assert slow.mean_sensitivity_to_best_of_any == pytest.approx((0.85 + 1.5) / 2)
+    # Best rates 0.01 and 0.1; slow learns at one batch size only.
+    assert steep.best_rate_drift == pytest.approx(1.0)
+    assert slow.best_rate_drift is None
+    # Worst cells: 1.8 - 0.5, and 2 - 0.5 at batch 128.
+    assert steep.worst_regret == pytest.approx(1.3)
+    assert slow.worst_regret == pytest.approx(1.5)
+    assert (slow.best_loss_rate, slow.best_loss_batch_size) == (1e-1, 32)
+    assert slow.best_loss == pytest.approx(0.7)
+    # At batch 128, where it learned nothing, the width counts as 0.
+    assert slow.mean_good_decades == pytest.approx(0.065 / 0.7 / 2)
+    assert slow.is_good_decades_lower_bound
+    assert (steep.runs, steep.diverged_runs, steep.bad_runs) == (12, 1, 1)
+    assert (slow.runs, slow.diverged_runs, slow.bad_runs) == (12, 0, 1)
+    assert steep.diverged_share == pytest.approx(1 / 12)
+    assert [o.name for o in summary.optimizers] == ["steep", "slow"]
+    assert summary.initial_loss == INITIAL
+    assert summary.seconds == pytest.approx(48.0)
+
+
+def test_heat_map_has_a_row_per_rate_and_a_column_per_batch_size():
+    heat_map = optimizer_of(summarize(ALL, grid=GRID), "steep").heat_map
+    assert heat_map.learning_rates == RATES
+    assert heat_map.batch_sizes == (32, 128)
+    np.testing.assert_allclose(heat_map.losses, [[1.1, 1.0], [0.5, 1.0], [1.8, 0.5]])
+    assert heat_map.diverged_shares == ((0, 0), (0, 0), (0.5, 0))
+    assert heat_map.runs == ((2, 2), (2, 2), (2, 2))
+
+
+def test_interval_with_two_seeds_spans_their_resamples():
+    summary = summarize(STEEP_32)
+    # Seed 0 alone: (0.6 + 0 + 1.2) / 3 = 0.6; seed 1 alone: (0.6 + 0 + 1.4) / 3;
+    # both: 1.9 / 3, between the two.
+    interval = curve_of(summary, "steep", 32).sensitivity_interval
+    assert interval.low == pytest.approx(0.6)
+    assert interval.high == pytest.approx(2 / 3)
+    assert interval.seeds == 2
+
+
+def test_interval_against_the_best_of_any_holds_that_loss_fixed():
+    summary = summarize(STEEP_32 + SLOW_32)
+    # Means over rates less 0.5. steep: seed 0: 1 - 0.5, seed 1: 3.8 / 3 - 0.5;
+    # slow: 4.2 / 3 - 0.5 and 3.9 / 3 - 0.5.
+    steep = optimizer_of(summary, "steep").sensitivity_to_best_of_any_interval
+    slow = optimizer_of(summary, "slow").sensitivity_to_best_of_any_interval
+    assert (steep.low, steep.high) == pytest.approx((0.5, 3.8 / 3 - 0.5))
+    assert (slow.low, slow.high) == pytest.approx((0.8, 0.9))
+
+
+def test_interval_draws_the_same_seeds_for_every_batch_size():
+    # Seed 0 has S 0.5 then 0, seed 1 has 0 then 0.5: each resample of one seed has
+    # the mean 0.25. Both seeds: means 1.5, 1 and 1, 1.5, so 0.25 as well.
+    records = make_records("adam", 32, (2.0, 1.0), (1.0, 1.0), rates=(0.1, 1.0))
+    records += make_records("adam", 64, (1.0, 1.0), (1.0, 2.0), rates=(0.1, 1.0))
+    interval = optimizer_of(summarize(records), "adam").sensitivity_interval
+    assert (interval.low, interval.high) == pytest.approx((0.25, 0.25))
+
+
+def test_one_seed_has_no_interval_and_no_deviation():
+    curve = curve_of(summarize(make_records("adam", 32, (1, 0.5, 2))), "adam", 32)
+    assert curve.sensitivity_interval is None
+    assert curve.best_loss_deviation is None
+    assert curve.sensitivity == pytest.approx((0.5 + 0 + 1.5) / 3)
+
+
+def test_one_missing_run_keeps_the_interval_and_two_lose_it():
+    one = summarize(STEEP_32[:-1])
+    assert curve_of(one, "steep", 32).sensitivity_interval is not None
+    # Without seed 0's first and seed 1's last run no resample of one seed is whole.
+    two = summarize(STEEP_32[1:-1])
+    assert curve_of(two, "steep", 32).sensitivity_interval is None
+
+
+def test_a_second_seed_that_has_only_begun_makes_no_interval():
+    records = STEEP_32[:4]  # seed 0 at three rates, seed 1 at one
+    assert curve_of(summarize(records), "steep", 32).sensitivity_interval is None
+
+
+def test_many_seeds_are_resampled_with_a_fixed_generator():
+    losses = np.random.default_rng(1).uniform(0, 2, size=(4, 8))
+    table = SeedLosses(
+        np.array([1e-3, 1e-2, 1e-1, 1.0]), np.arange(8), losses, np.full(4, True)
+    )
+    first, second = sensitivity_interval([table]), sensitivity_interval([table])
+    assert first == second
+    means = losses.mean(axis=1)
+    assert first.low < np.mean(means - means.min()) < first.high
+
+
+def test_steps_to_target_is_the_median_at_the_best_rate():
+    def summarized(*steps):
+        records = [
+            make_record("adam", 32, 1e-3, seed, 0.5, steps_to_target=count)
+            for seed, count in enumerate(steps)
+        ]
+        # A faster run at a worse rate does not count.
+        records.append(make_record("adam", 32, 1e-2, 0, 1.0, steps_to_target=1))
+        return curve_of(summarize(records), "adam", 32).steps_to_target
+
+    assert summarized(100, 300) == 200
+    assert summarized(100, 300, None) == 300
+    assert summarized(100, None) is None
+
+
+def test_cost_is_the_median_time_and_the_state():
+    records = [
+        make_record("adam", 32, rate, 0, 1.0, seconds_per_step=cost, state_bytes=800)
+        for rate, cost in zip(RATES, (0.2, None, 0.4), strict=True)
+    ]
+    adam = optimizer_of(summarize(records), "adam")
+    assert adam.seconds_per_step == pytest.approx(0.3)
+    assert adam.state_bytes == 800
+
+
+def test_optimizer_without_state_has_zero_bytes():
+    record = make_record("sgd", 32, 1e-3, 0, 1.0, state_bytes=0)
+    assert optimizer_of(summarize([record]), "sgd").state_bytes == 0
+
+
+def test_failed_runs_are_left_out_counted_and_listed():
+    failed = make_record("steep", 32, 1e-2, 0, FAILED)
+    summary = summarize([failed, *STEEP_32[2:]])
+    steep = optimizer_of(summary, "steep")
+    assert (steep.runs, steep.excluded_runs, steep.diverged_runs) == (4, 1, 1)
+    assert summary.excluded[0].run_id == failed.run_id
+    assert summary.excluded[0].reason == "no memory left"
+    # Only seed 1's 0.6 is left at the rate 0.01.
+    assert steep.best_loss == pytest.approx(0.6)
+
+
+def test_a_run_without_initial_loss_is_listed_too():
+    record = make_record("steep", 64, 1e-2, 0, DIVERGED, initial_loss=None)
+    summary = summarize([record, *STEEP_32])
+    assert "before the first step" in summary.excluded[0].reason
+    assert optimizer_of(summary, "steep").diverged_runs == 1
+
+
+def test_missing_runs_are_counted_and_incomplete_optimizers_not_ranked():
+    summary = summarize(STEEP_32 + STEEP_128 + SLOW_32, grid=GRID)
+    steep, slow = optimizer_of(summary, "steep"), optimizer_of(summary, "slow")
+    assert steep.is_complete
+    assert not slow.is_complete
+    assert slow.missing_runs == len(summary.missing_runs) == 6
+    assert summary.planned_runs == 24
+    verdict = write_verdict(summary)
+    assert "Not compared, because runs are missing: slow." in verdict[0]
+    assert "6 planned runs are missing: slow 6." in verdict
+
+
+def test_an_optimizer_without_any_run_is_named_without_figures():
+    summary = summarize(STEEP_32, grid=GRID)
+    slow = optimizer_of(summary, "slow")
+    assert slow.runs == 0
+    assert slow.best_loss is slow.mean_sensitivity is slow.worst_regret is None
+    assert slow.diverged_share is slow.bad_share is None
+    assert slow.heat_map.losses == ((None, None),) * 3
+    assert "none is called the most robust" in write_verdict(summary)[0]
+
+
+def test_rates_outside_the_plan_may_be_best_but_do_not_enter_s():
+    extra = [make_record("slow", 32, 1.0, seed, 0.4) for seed in (0, 1)]
+    grid = dataclasses.replace(GRID, batch_sizes=(32,))
+    summary = summarize(SLOW_32 + STEEP_32 + extra, grid=grid)
+    curve = curve_of(summary, "slow", 32)
+    assert (curve.best_loss, curve.best_rate) == (pytest.approx(0.4), 1.0)
+    assert curve.best_rate_edge == "high"
+    # Means at the planned rates less the best: (1.55 + 1 + 0.3) / 3.
+    assert curve.sensitivity == pytest.approx(2.85 / 3)
+    # The other's best rate keeps its place inside; all maps have the same rows.
+    assert optimizer_of(summary, "steep").is_complete
+    assert optimizer_of(summary, "steep").heat_map.losses[3] == (None,)
+
+
+def test_later_record_of_the_same_run_counts():
+    again = make_record("steep", 32, 1e-2, 0, 0.2)
+    curve = curve_of(summarize([*STEEP_32, again]), "steep", 32)
+    assert curve.best_loss == pytest.approx((0.2 + 0.6) / 2)
+    assert curve.runs == 6
+
+
+def test_summary_becomes_json():
+    plain = json.loads(json.dumps(summarize(ALL, grid=GRID).to_dict(), allow_nan=False))
+    assert plain == summarize(ALL, grid=GRID).to_dict()
+    assert plain["optimizers"][0]["curves"][0]["best_rate"] == 1e-2
+    assert plain["optimizers"][0]["heat_map"]["losses"][2][1] == 0.5
+
+
+def test_nothing_to_judge_is_an_error():
+    with pytest.raises(ValueError, match="no record"):
+        summarize([])
+    with pytest.raises(ValueError, match="no record of workload 'words'"):
+        summarize(ALL, workload="words")
+
+
+def test_workloads_are_not_mixed():
+    other = dataclasses.replace(STEEP_32[0], run_id="other", workload="words")
+    with pytest.raises(ValueError, match=r"\['digits', 'words'\]"):
+        summarize([*ALL, other])
+    assert summarize([*ALL, other], workload="words").runs == 1
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.5, math.nan])
+def test_tolerance_must_be_a_share(tolerance):
+    with pytest.raises(ValueError, match="good_tolerance"):
+        summarize(ALL, good_tolerance=tolerance)
+
+
+def test_verdict_sentences():
+    assert write_verdict(summarize(ALL, grid=GRID)) == (
+        "Most robust to the learning rate: steep (S 0.483 against the best loss of "
+        "any optimizer; next slow 1.18).",
+        # Own bests lie 0.2 and 1.5 above the best of any: 0.85 on average.
+        "slow varies least around its own best loss (S 0.325), but that lies 0.850 "
+        "above the best loss of any optimizer, on average over batch sizes.",
+        "Lowest validation loss: steep, 0.500 at rate 0.01 and batch 32 (next slow, "
+        "0.700).",
+        "steep's best rate lies on the grid's upper edge at batch 128: widen the grid "
+        "upwards.",
+        "slow's best rate lies on the grid's upper edge at batch 32: widen the grid "
+        "upwards.",
+        "slow improved on the initial loss at no rate at batch 128.",
+        "1 of 24 runs diverged: steep 1.",
+        "1 further run ended above the initial loss: slow 1.",
+    )
+
+
+def test_verdict_calls_overlapping_intervals_a_tie():
+    # Means over rates: a 0.75 and 1.25 by seed, b 1.25 and 0.85.
+    records = make_records("a", 32, (1.0, 0.5), (2.0, 0.5), rates=(0.1, 1.0))
+    records += make_records("b", 32, (2.0, 0.5), (1.2, 0.5), rates=(0.1, 1.0))
+    assert "read it as a tie" in write_verdict(summarize(records))[0]
+
+
+def test_verdict_without_intervals_says_so():
+    records = make_records("a", 32, (1.0, 0.5, 1.0)) + make_records("b", 32, (2, 1, 2))
+    verdict = write_verdict(summarize(records))
+    assert verdict[0].endswith("the difference may be chance.")
+    assert "No run diverged." in verdict
+
+
+def test_verdict_on_one_learning_rate():
+    record = make_record("adam", 32, 1e-3, 0, 1.0)
+    summary = summarize([record])
+    assert optimizer_of(summary, "adam").mean_sensitivity is None
+    assert curve_of(summary, "adam", 32).best_rate_edge is None
+    assert write_verdict(summary)[0].startswith("The grid has one learning rate")
+
+
+def test_verdict_on_one_optimizer():
+    sentences = write_verdict(summarize(STEEP_32))
+    assert sentences[0] == "Learning-rate sensitivity of steep: S 0.633."
+
+
+def test_verdict_when_every_run_failed():
+    records = make_records("adam", 32, (FAILED, FAILED, FAILED))
+    verdict = write_verdict(summarize(records))
+    assert "No run could be judged." in verdict
+    assert "3 runs could not be judged and are left out: adam 3." in verdict
+
+
+finite_losses = st.floats(0.0, 10.0, allow_subnormal=False)
+loss_curves = st.lists(finite_losses, min_size=2, max_size=12)
+
+
+@given(loss_curves)
+def test_sensitivity_to_the_own_best_is_never_negative(losses):
+    assert learning_rate_sensitivity(np.array(losses), min(losses)) >= 0
+
+
+@given(finite_losses, st.integers(2, 12))
+def test_sensitivity_of_equal_losses_is_zero(loss, count):
+    assert learning_rate_sensitivity(np.full(count, loss), loss) == 0
+
+
+@given(loss_curves, st.floats(0.01, 100))
+def test_sensitivity_scales_with_the_losses(losses, factor):
+    plain = learning_rate_sensitivity(np.array(losses), min(losses))
+    scaled = learning_rate_sensitivity(np.array(losses) * factor, min(losses) * factor)
+    assert scaled == pytest.approx(plain * factor, rel=1e-9, abs=1e-9)
+
+
+@given(loss_curves, st.floats(0.0, 12.0), st.floats(0.0, 1.0))
+def test_good_region_lies_within_the_grid_around_the_best(losses, initial, tolerance):
+    rates = [10.0**exponent for exponent in range(-6, len(losses) - 6)]
+    region = find_good_region(rates, losses, initial, tolerance)
+    if min(losses) >= initial:
+        assert region is None
+        return
+    span = len(losses) - 1
+    best_rate = rates[int(np.argmin(losses))]
+    assert 0 <= region.decades <= span
+    assert rates[0] <= region.low_rate <= best_rate * (1 + 1e-9)
+    assert best_rate * (1 - 1e-9) <= region.high_rate <= rates[-1]
+    if region.touches_low_edge and region.touches_high_edge:
+        assert region.decades == pytest.approx(span)
+
+
+@given(loss_curves, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_larger_tolerance_never_narrows_the_good_region(losses, one, other):
+    rates = [10.0**exponent for exponent in range(-6, len(losses) - 6)]
+    narrow = find_good_region(rates, losses, 12.0, min(one, other))
+    wide = find_good_region(rates, losses, 12.0, max(one, other))
+    assert narrow.decades <= wide.decades + 1e-12
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_order_of_records_does_not_matter(generator: random.Random, with_grid):
+    shuffled = list(ALL)
+    generator.shuffle(shuffled)
+    grid = GRID if with_grid else None
+    assert summarize(shuffled, grid=grid) == summarize(ALL, grid=grid)
