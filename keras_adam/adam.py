@@ -22,6 +22,7 @@ from keras_adam.arguments import (
 )
 from keras_adam.compiled_apply import CompiledApply
 from keras_adam.conditional import assign_if
+from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import as_dense, check_match
 from keras_adam.replicated_apply import apply_on_each_replica, is_replicated
 from keras_adam.update_rule import Moments
@@ -118,9 +119,7 @@ class Adam(keras.optimizers.Optimizer):
         self.jit_compile = jit_compile
         self.skip_nonfinite = skip_nonfinite
         self._compiled_apply = CompiledApply(jit_compile)
-        # Paths and name patterns, so that they can be saved; Keras keeps only ids.
-        self._decay_exclusions: dict[str, list[str]] = {"paths": [], "names": []}
-        self._decay_exclusions_are_loaded = False
+        self._decay_exclusions = DecayExclusions()
 
     # --- state ------------------------------------------------------------------
 
@@ -138,7 +137,7 @@ class Adam(keras.optimizers.Optimizer):
             return
         with _outside_of_graphs():
             super().build(variables)
-            self._exclude_saved_paths(variables)
+            self._locate_decay_exclusions(variables)
             self._momentums, self._velocities = self.add_optimizer_variables(
                 variables, ["momentum", "velocity"]
             )
@@ -487,17 +486,20 @@ class Adam(keras.optimizers.Optimizer):
                 "new optimizer, exclude the weights, then train."
             )
         super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
-        self._decay_exclusions = {
-            "paths": [_path_of(variable) for variable in var_list or ()],
-            "names": list(var_names or ()),
-        }
+        self._decay_exclusions = DecayExclusions(
+            names=tuple(var_names or ()),
+            paths=tuple(path_of(variable) for variable in var_list or ()),
+        )
 
-    def _exclude_saved_paths(self, variables: Sequence[Any]) -> None:
-        """Find the weights again that a saved configuration leaves out."""
-        saved = set(self._decay_exclusions["paths"])
-        found = {self._var_key(v) for v in variables if _path_of(v) in saved}
-        if self._decay_exclusions_are_loaded and found:
-            self._exclude_from_weight_decay = found
+    def _locate_decay_exclusions(self, variables: Sequence[Any]) -> None:
+        known = getattr(self, "_exclude_from_weight_decay", set())
+        located = self._decay_exclusions.located(
+            variables, lambda variable: self._var_key(variable) in known
+        )
+        self._decay_exclusions = located
+        self._exclude_from_weight_decay = {
+            self._var_key(variables[position]) for position in located.positions or ()
+        }
 
     # --- configuration ------------------------------------------------------------
 
@@ -512,8 +514,8 @@ class Adam(keras.optimizers.Optimizer):
             jit_compile=self.jit_compile,
             skip_nonfinite=self.skip_nonfinite,
         )
-        if any(self._decay_exclusions.values()):
-            config["exclude_from_weight_decay"] = self._decay_exclusions
+        if self._decay_exclusions:
+            config["exclude_from_weight_decay"] = self._decay_exclusions.to_config()
         return config
 
     @classmethod
@@ -525,18 +527,14 @@ class Adam(keras.optimizers.Optimizer):
         exclusions = config.pop("exclude_from_weight_decay", None)
         optimizer = super().from_config(config, custom_objects=custom_objects)
         if exclusions:
-            optimizer.exclude_from_weight_decay(var_names=exclusions["names"])
-            optimizer._decay_exclusions = dict(exclusions)
-            optimizer._decay_exclusions_are_loaded = True
+            exclusions = DecayExclusions.from_config(exclusions)
+            optimizer.exclude_from_weight_decay(var_names=exclusions.names)
+            optimizer._decay_exclusions = exclusions
         return optimizer
 
 
-def _path_of(variable: Any) -> str:
-    return getattr(variable, "path", None) or variable.name
-
-
 def _slot_name(variable: Any, suffix: str) -> str:
-    return f"{_path_of(variable).replace('/', '_').replace(':', '_')}_{suffix}"
+    return f"{path_of(variable).replace('/', '_').replace(':', '_')}_{suffix}"
 
 
 def _outside_of_graphs() -> contextlib.AbstractContextManager:

@@ -28,3 +28,15 @@ def on_tensorflow():
     """For tests of what only the TensorFlow backend has."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("needs the TensorFlow backend")
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one MirroredStrategy of this process, over both CPU devices.
+
+    TensorFlow remembers the shapes of collective operations by a number that every
+    strategy counts from 100: a second strategy in the same process is refused.
+    """
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("needs the TensorFlow backend")
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
