@@ -1,6 +1,7 @@
 """An Adam optimizer for Keras whose whole update is one XLA computation."""
 
 from keras_adam.adam import Adam
+from keras_adam.atomic_save import save_atomically
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "save_atomically"]
 __version__ = "0.1.0"

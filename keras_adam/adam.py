@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_adam import precision, step_control, update_rule
+from keras_adam import checkpoint_layout, precision, step_control, update_rule
 from keras_adam.arguments import (
     check_is_one_of,
     checked_beta,
@@ -120,6 +120,9 @@ class Adam(keras.optimizers.Optimizer):
         self.skip_nonfinite = skip_nonfinite
         self._compiled_apply = CompiledApply(jit_compile)
         self._decay_exclusions = DecayExclusions()
+        self._rounding_errors: list[keras.Variable | None] = []
+        self._skipped_steps: keras.Variable | None = None
+        self._waiting_state: checkpoint_layout.Arrays | None = None
 
     # --- state ------------------------------------------------------------------
 
@@ -155,6 +158,7 @@ class Adam(keras.optimizers.Optimizer):
                     aggregation="only_first_replica",
                     name="skipped_steps",
                 )
+            self._load_waiting_state()
 
     def add_variable_from_reference(
         self,
@@ -190,6 +194,43 @@ class Adam(keras.optimizers.Optimizer):
             layout=getattr(variable, "_layout", None),
         )
 
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state in the form of ``keras.optimizers.Adam``."""
+        checkpoint_layout.write_variables(store, *self._saved_variables())
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load a state that this class or ``keras.optimizers.Adam`` saved.
+
+        Before the optimizer is built the state is kept until it is.
+
+        Raises:
+            ValueError: the state belongs to another model or to other options;
+                nothing has been changed.
+        """
+        if not self.built:
+            self._waiting_state = checkpoint_layout.copy_arrays(store)
+            return
+        variables, extras = self._saved_variables()
+        checkpoint_layout.read_variables(
+            store, variables, extras, self._unbuilt_variable_count()
+        )
+
+    def _load_waiting_state(self) -> None:
+        waiting, self._waiting_state = self._waiting_state, None
+        if waiting:
+            self.load_own_variables(waiting)
+
+    def _saved_variables(self) -> tuple[list[Any], list[Any]]:
+        """What Keras's Adam has as well, and what only ours has."""
+        extras = [error for error in self._rounding_errors if error is not None]
+        not_shared = [*extras, self._skipped_steps]
+        shared = [v for v in self.variables if all(v is not one for one in not_shared)]
+        return shared, extras
+
+    def _unbuilt_variable_count(self) -> int:
+        """Step count and, if it is a number, the rate."""
+        return 1 + isinstance(self._learning_rate, keras.Variable)
+
     @property
     def state_bytes(self) -> int:
         """Bytes of everything kept between steps besides step count and rate.
@@ -212,7 +253,7 @@ class Adam(keras.optimizers.Optimizer):
     @property
     def skipped_steps(self) -> int:
         """How many steps `skip_nonfinite` has left out so far."""
-        if not (self.skip_nonfinite and self.built):
+        if self._skipped_steps is None:
             return 0
         return int(ops.convert_to_numpy(self._skipped_steps.value))
 

@@ -1,0 +1,249 @@
+"""Saved state: to and from Keras's Adam, in every format, and what is refused."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tolerances
+
+import keras_adam
+
+OPTIONS = {
+    "defaults": {},
+    "amsgrad": {"amsgrad": True},
+    "average": {"use_ema": True, "ema_momentum": 0.9},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "average and amsgrad": {"use_ema": True, "amsgrad": True},
+    "schedule": {
+        "learning_rate": keras.optimizers.schedules.ExponentialDecay(0.05, 10, 0.9)
+    },
+}
+
+BATCHES = 20
+
+
+def make_model(optimizer=None, units=5):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(units, activation="tanh"),
+            keras.layers.Dense(1),
+        ]
+    )
+    if optimizer is not None:
+        model.compile(optimizer, "mse")
+    return model
+
+
+def train(model, batches=BATCHES, seed=5):
+    """That many steps on a fixed stream, without what `fit` does at its end."""
+    rng = np.random.default_rng(seed)
+    for _ in range(batches):
+        x = rng.normal(size=(8, 4)).astype("float32")
+        model.train_on_batch(x, np.sin(x.sum(axis=1, keepdims=True)))
+
+
+def through_keras_file(model, optimizer, path):
+    model.save(path / "model.keras")
+    # The file names the class it was saved with: the state is loaded into another.
+    loaded = make_model(optimizer)
+    loaded.optimizer.build(loaded.trainable_variables)
+    loaded.load_weights(path / "model.keras")
+    return loaded
+
+
+def through_weights_file(model, optimizer, path):
+    model.save_weights(path / "model.weights.h5")
+    loaded = make_model(optimizer)
+    loaded.optimizer.build(loaded.trainable_variables)
+    loaded.load_weights(path / "model.weights.h5")
+    return loaded
+
+
+def through_weights_file_before_building(model, optimizer, path):
+    model.save_weights(path / "model.weights.h5")
+    loaded = make_model(optimizer)
+    loaded.load_weights(path / "model.weights.h5")
+    return loaded
+
+
+def through_checkpoint(model, optimizer, path):
+    import tensorflow as tf
+
+    saved = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    prefix = saved.save(path / "checkpoint")
+    loaded = make_model(optimizer)
+    loaded.optimizer.build(loaded.trainable_variables)
+    restored = tf.train.Checkpoint(model=loaded, optimizer=loaded.optimizer)
+    restored.restore(prefix).expect_partial()
+    return loaded
+
+
+FORMATS = {
+    "keras file": through_keras_file,
+    "weights file": through_weights_file,
+    "checkpoint": through_checkpoint,
+}
+
+DIRECTIONS = {
+    "from Keras to ours": (keras.optimizers.Adam, keras_adam.Adam),
+    "from ours to Keras": (keras_adam.Adam, keras.optimizers.Adam),
+    "from ours to ours": (keras_adam.Adam, keras_adam.Adam),
+}
+
+
+def assert_same_weights(one, other):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerances.FULL_AND_SAVED)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+@pytest.mark.parametrize("through", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_training_goes_on_as_if_it_had_not_been_saved(
+    options, through, direction, tmp_path
+):
+    if through is through_checkpoint and keras.backend.backend() != "tensorflow":
+        pytest.skip("tf.train.Checkpoint holds TensorFlow variables")
+    before, after = direction
+    options = {"learning_rate": 0.01, **options}
+    model = make_model(before(**options))
+    train(model)
+    loaded = through(model, after(**options), tmp_path)
+    assert_same_weights(loaded, model)
+    assert int(loaded.optimizer._iterations.numpy()) == BATCHES
+    train(model, seed=6)
+    train(loaded, seed=6)
+    assert_same_weights(loaded, model)
+
+
+def test_a_state_loaded_before_building_waits_for_it(tmp_path):
+    model = make_model(keras_adam.Adam(0.01))
+    train(model)
+    loaded = through_weights_file_before_building(
+        model, keras_adam.Adam(0.5), tmp_path
+    )
+    train(model, seed=6)
+    train(loaded, seed=6)
+    assert_same_weights(loaded, model)
+
+
+def test_a_model_saved_before_its_first_step_can_be_loaded(tmp_path):
+    make_model(keras_adam.Adam(0.25)).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert float(loaded.optimizer.learning_rate.numpy()) == 0.25
+    train(loaded, 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"amsgrad": True},
+        {"use_ema": True},
+        {"gradient_accumulation_steps": 2},
+        OPTIONS["schedule"],
+    ],
+    ids=str,
+)
+def test_other_options_are_refused_and_nothing_is_changed(other, tmp_path):
+    model = make_model(keras_adam.Adam())
+    train(model, 3)
+    model.save_weights(tmp_path / "model.weights.h5")
+    loaded = make_model(keras_adam.Adam(**other))
+    train(loaded, 2)
+    before = [v.numpy() for v in loaded.optimizer.variables]
+    with pytest.raises(ValueError, match="does not fit: it has 10 variables"):
+        loaded.load_weights(tmp_path / "model.weights.h5")
+    for variable, value in zip(loaded.optimizer.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_other_shapes_are_refused_and_nothing_is_changed():
+    saved, optimizer = keras_adam.Adam(), keras_adam.Adam()
+    saved.build([keras.Variable(np.zeros((2, 3)))])
+    optimizer.build([keras.Variable(np.zeros((3, 2)))])
+    saved.iterations.assign(7)
+    store = {}
+    saved.save_own_variables(store)
+    with pytest.raises(ValueError, match=r"shape \(2, 3\).*\(3, 2\)"):
+        optimizer.load_own_variables(store)
+    assert int(optimizer.iterations.numpy()) == 0
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))],
+    ids=["deepcopy", "pickle"],
+)
+def test_a_copy_of_a_built_optimizer_has_its_state(copied):
+    model = make_model(keras_adam.Adam(0.01))
+    train(model)
+    twin = make_model()
+    twin.set_weights(model.get_weights())
+    twin.compile(copied(model.optimizer), "mse")
+    train(model, seed=6)
+    train(twin, seed=6)
+    assert_same_weights(twin, model)
+
+
+def test_low_precision_remainders_are_saved(tmp_path):
+    weight = keras.Variable(np.ones(4), dtype="bfloat16")
+    twin = keras.Variable(np.ones(4), dtype="bfloat16")
+    gradient = keras.ops.ones((4,), dtype="bfloat16")
+    optimizer, loaded = keras_adam.Adam(1e-4), keras_adam.Adam(1e-4)
+    optimizer.build([weight])
+    loaded.build([twin])
+    for _ in range(3):
+        optimizer.apply([gradient], [weight])
+    store = {}
+    optimizer.save_own_variables(store)
+    loaded.load_own_variables(store)
+    twin.assign(weight)
+    for _ in range(30):
+        optimizer.apply([gradient], [weight])
+        loaded.apply([gradient], [twin])
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(twin), keras.ops.convert_to_numpy(weight)
+    )
+    assert float(weight.numpy()[0]) == pytest.approx(1 - 33e-4, abs=0.004)
+
+
+def test_an_interrupted_save_keeps_the_previous_file(tmp_path):
+    path = tmp_path / "model.keras"
+    model = make_model(keras_adam.Adam(0.01))
+    train(model, 2)
+    assert keras_adam.save_atomically(model, path) == path
+    good = path.read_bytes()
+    script = f"""
+import os, keras, keras_adam
+model = keras.models.load_model({str(path)!r})
+class Killed(keras.layers.Layer):
+    def save_own_variables(self, store):
+        os.kill(os.getpid(), 9)
+model.add(Killed())
+keras_adam.save_atomically(model, {str(path)!r})
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert result.returncode == -9, result.stderr[-2000:]
+    assert path.read_bytes() == good
+    assert_same_weights(keras.models.load_model(path), model)
+
+
+def test_weights_alone_are_saved_atomically(tmp_path):
+    model = make_model(keras_adam.Adam(0.01))
+    train(model, 2)
+    keras_adam.save_atomically(model, tmp_path / "model.weights.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["model.weights.h5"]
+    loaded = make_model(keras_adam.Adam(0.01))
+    loaded.load_weights(tmp_path / "model.weights.h5")
+    assert_same_weights(loaded, model)
+    with pytest.raises(ValueError, match=r"must end in one of"):
+        keras_adam.save_atomically(model, tmp_path / "model.h5")
