@@ -368,7 +368,8 @@ class Adam(keras.optimizers.Optimizer):
             self._step(means, variables, learning_rate)
             for accumulator in self._accumulated_gradients:
                 if accumulator is not None:
-                    self.assign(accumulator, ops.zeros_like(accumulator))
+                    zero = ops.zeros(accumulator.shape, dtype=accumulator.dtype)
+                    self.assign(accumulator, zero)
 
         def keep_totals() -> None:
             for accumulator, total in zip(sums, totals, strict=True):

@@ -5,8 +5,13 @@ import os
 # TensorFlow reads its log level once, when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import hypothesis  # noqa: E402
 import keras  # noqa: E402
 import pytest  # noqa: E402
+
+# The first call of an operation compiles it: a deadline would judge the machine.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf

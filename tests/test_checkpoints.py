@@ -126,9 +126,7 @@ def test_training_goes_on_as_if_it_had_not_been_saved(
 def test_a_state_loaded_before_building_waits_for_it(tmp_path):
     model = make_model(keras_adam.Adam(0.01))
     train(model)
-    loaded = through_weights_file_before_building(
-        model, keras_adam.Adam(0.5), tmp_path
-    )
+    loaded = through_weights_file_before_building(model, keras_adam.Adam(0.5), tmp_path)
     train(model, seed=6)
     train(loaded, seed=6)
     assert_same_weights(loaded, model)
@@ -177,7 +175,8 @@ def test_other_shapes_are_refused_and_nothing_is_changed():
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))],
+    "copied",
+    [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))],
     ids=["deepcopy", "pickle"],
 )
 def test_a_copy_of_a_built_optimizer_has_its_state(copied):
@@ -229,7 +228,9 @@ model.add(Killed())
 keras_adam.save_atomically(model, {str(path)!r})
 """
     result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, check=False,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     assert result.returncode == -9, result.stderr[-2000:]

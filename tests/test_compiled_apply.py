@@ -39,9 +39,7 @@ def test_the_update_is_one_compiled_call(weights):
         and op.get_attr("_XlaMustCompile")
     ]
     assert len(compiled) == 1
-    assigned = [
-        op for op in graph.get_operations() if op.type == "AssignVariableOp"
-    ]
+    assigned = [op for op in graph.get_operations() if op.type == "AssignVariableOp"]
     assert len(assigned) == 1, "all but the step count is assigned in the call"
 
 

@@ -185,9 +185,7 @@ def fit_mirrored(two_replicas, make_optimizer, batches=6):
     ],
     ids=["accumulation", "overwriting average"],
 )
-def test_two_replicas_accumulate_and_average(
-    adam, options, request, two_replicas
-):
+def test_two_replicas_accumulate_and_average(adam, options, request, two_replicas):
     if in_own_process(adam, request):
         return
     mirrored, single = fit_mirrored(two_replicas, lambda: adam(0.01, **options))
@@ -198,8 +196,11 @@ def test_two_replicas_accumulate_and_average(
 @on_both("the exclusions are not part of the configuration")
 def test_weight_decay_exclusions_are_saved(adam, tmp_path):
     model = keras.Sequential(
-        [keras.layers.Input((2,)), keras.layers.Dense(3, name="kept"),
-         keras.layers.Dense(1, name="left_out")]
+        [
+            keras.layers.Input((2,)),
+            keras.layers.Dense(3, name="kept"),
+            keras.layers.Dense(1, name="left_out"),
+        ]
     )
     optimizer = adam(0.1, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(

@@ -324,7 +324,7 @@ def test_missing_runs_are_counted_and_incomplete_optimizers_not_ranked():
     assert slow.missing_runs == len(summary.missing_runs) == 6
     assert summary.planned_runs == 24
     verdict = write_verdict(summary)
-    assert "Not compared, because runs are missing: slow." in verdict[0]
+    assert "Not compared, because runs are missing: slow." in verdict
     assert "6 planned runs are missing: slow 6." in verdict
 
 
@@ -395,11 +395,9 @@ def test_verdict_sentences():
         "above the best loss of any optimizer, on average over batch sizes.",
         "Lowest validation loss: steep, 0.500 at rate 0.01 and batch 32 (next slow, "
         "0.700).",
-        "steep's best rate lies on the grid's upper edge at batch 128: widen the grid "
-        "upwards.",
-        "slow's best rate lies on the grid's upper edge at batch 32: widen the grid "
-        "upwards.",
-        "slow improved on the initial loss at no rate at batch 128.",
+        "Best rates lie on the grid's upper edge for steep (batch 128) and slow "
+        "(batch 32): widen the grid upwards.",
+        "No rate improved on the initial loss for slow (batch 128).",
         "1 of 24 runs diverged: steep 1.",
         "1 further run ended above the initial loss: slow 1.",
     )

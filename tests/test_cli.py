@@ -1,0 +1,319 @@
+import importlib
+import json
+import re
+import shutil
+import types
+
+import pytest
+from rich.console import Console
+from test_grid import make_grid
+from test_records import make_record
+from typer.testing import CliRunner
+
+from tuning import console, terminal
+from tuning.cli import app
+from tuning.sweep import Progress
+
+TINY = "tiny_workload:WORKLOAD"
+SMALL = ["--optimizers", "sgd", "--seeds", "1", "--epochs", "1"]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A sweep run from the command line, and what the command said."""
+    directory = tmp_path_factory.mktemp("cli") / "sweep"
+    return directory, invoke("run", TINY, "--out", directory, *SMALL)
+
+
+@pytest.fixture
+def sweep(finished, tmp_path):
+    return shutil.copytree(finished[0], tmp_path / "sweep")
+
+
+def test_a_sweep_ends_with_a_table_and_where_to_read_on(finished):
+    directory, result = finished
+    assert result.exit_code == 0, result.output
+    assert re.search(r"sgd +[\d.]+", result.stdout)
+    assert f"report:       {directory}/report.html" in result.stdout
+    assert f"keras-adam-sweep tensorboard {directory}" in result.stdout
+    assert "2 of 2 runs" in result.stderr
+    for name in ("report.html", "report.md", "summary.json", "runs.csv", "sweep.json"):
+        assert (directory / name).stat().st_size > 0
+
+
+def test_the_same_command_again_says_that_it_is_done(finished, sweep):
+    before = (sweep / "runs.jsonl").read_bytes()
+    for arguments in ([TINY, *SMALL], ["--resume"]):
+        result = invoke("run", "--out", sweep, *arguments)
+        assert result.exit_code == 0, result.output
+        assert "2 of 2 runs" in result.stderr
+    assert (sweep / "runs.jsonl").read_bytes() == before
+
+
+def test_resume_does_what_is_missing(sweep):
+    path = sweep / "runs.jsonl"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    result = invoke("run", "--out", sweep, "--resume")
+    assert result.exit_code == 0, result.output
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_range_of_rates_and_options_reach_the_runs(tmp_path):
+    result = invoke(
+        "run",
+        TINY,
+        *("--out", tmp_path / "s", "--optimizers", "sgd", "--seeds", 1, "--epochs", 1),
+        *("--learning-rates", "0.01:0.1:2", "--batch-sizes", "50"),
+        *("--set", "sgd.momentum=0.5", "--set", "sgd.nesterov=true"),
+    )
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / "s/runs.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["learning_rate"] for record in records] == [0.01, 0.1]
+    assert {record["batch_size"] for record in records} == {50}
+    assert {record["optimizer_config"]["momentum"] for record in records} == {0.5}
+    assert {record["optimizer_config"]["nesterov"] for record in records} == {True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mnist"], "unknown workload 'mnist'; use digits or"),
+        (["no_module:x"], "cannot be imported"),
+        (["tiny_workload:NOT_A_WORKLOAD"], "received int"),
+        (
+            ["--optimizers", "adamm"],
+            "unknown optimizers ['adamm']; use adam, keras-adam",
+        ),
+        (["--optimizers", "x:y"], "cannot be imported"),
+        (["--optimizers", ""], "optimizers is empty"),
+        (["--learning-rates", "fast"], "LOW:HIGH:COUNT or a list; received 'fast'"),
+        (["--learning-rates", "1:2"], "LOW:HIGH:COUNT or a list; received '1:2'"),
+        (["--learning-rates", "1:0.1:3"], "0 < LOW < HIGH"),
+        (
+            ["--learning-rates", "0.1,-0.1"],
+            "positive finite numbers; received [0.1, -0.1]",
+        ),
+        (["--learning-rates", ","], "learning_rates is empty"),
+        (["--batch-sizes", "0"], "positive integers; received [0]"),
+        (["--batch-sizes", "8.5"], "a list of integers; received '8.5'"),
+        (
+            ["--batch-sizes", "16,51"],
+            "batch sizes [51] are larger than the 50 training",
+        ),
+        (["--seeds", "0"], "--seeds must be at least 1; received 0"),
+        (["--epochs", "-1"], "--epochs must be at least 1; received -1"),
+        (["--set", "sgd.momentum"], "optimizer.option=value"),
+        (["--set", "sgd.no_such=1"], "cannot be made"),
+        (["--set", "adam.beta_1=1"], "options are given for ['adam']"),
+        (["--epochs", "3"], "holds another sweep: epochs is 1 there, 3 here"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_told_in_one_line_and_overwrites_nothing(
+    sweep, arguments, message
+):
+    before = contents(sweep)
+    workload = [] if arguments[0][0] != "-" else [TINY]
+    extra = {"--optimizers", "--seeds", "--epochs"} & set(arguments)
+    small = [word for word in SMALL if word not in extra]
+    if extra:
+        i = SMALL.index(*extra)
+        small = SMALL[:i] + SMALL[i + 2 :]
+    flags = [] if "another sweep" in message else ["--overwrite"]
+    result = invoke("run", *workload, "--out", sweep, *small, *flags, *arguments)
+    assert result.exit_code == 2, result.output
+    told = [line for line in result.stderr.splitlines() if " of " not in line[:8]]
+    assert len(told) == 1, result.stderr
+    assert message in told[0]
+    assert contents(sweep) == before
+
+
+def test_directories_that_cannot_hold_a_sweep_are_told(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out, message in (
+        (tmp_path / "file", "is a file"),
+        (tmp_path, "is not empty and not the directory of a sweep (it holds file)"),
+        (tmp_path / "file/below", "cannot be written to"),
+    ):
+        result = invoke("run", TINY, "--out", out, *SMALL)
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_resume_takes_no_other_options(sweep, tmp_path):
+    result = invoke("run", "--out", sweep, "--resume", "--epochs", 2, "--overwrite")
+    assert result.exit_code == 2
+    assert "received also --epochs, --overwrite" in result.stderr
+    result = invoke("run", "--out", tmp_path / "nothing", "--resume")
+    assert result.exit_code == 2
+    assert "holds no sweep.json" in result.stderr
+
+
+def test_a_missing_or_unknown_option_is_an_error_of_the_user(tmp_path):
+    assert invoke("run").exit_code == 2
+    assert invoke("run", "--out", tmp_path, "--speed", "9").exit_code == 2
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tuning.sweep.run_sweep", interrupted)
+    result = invoke("run", TINY, "--out", tmp_path / "sweep")
+    assert result.exit_code == 130
+    assert "the same command continues" in result.stderr
+
+
+def test_a_report_is_written_again_from_the_records(sweep):
+    (sweep / "report.html").unlink()
+    result = invoke("report", sweep)
+    assert result.exit_code == 0
+    assert result.stdout == f"{sweep}/report.html\n"
+
+
+@pytest.mark.parametrize("command", ["report", "tensorboard"])
+def test_a_directory_without_a_sweep_is_told(tmp_path, command):
+    result = invoke(command, tmp_path)
+    assert result.exit_code == 2
+    assert str(tmp_path) in result.stderr
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """TensorBoard's program without its server; what it was configured with."""
+    # By its full name: `from tensorboard import program` is a lazy stand-in.
+    program = importlib.import_module("tensorboard.program")
+    board = types.SimpleNamespace(
+        argv=[],
+        launch=lambda: "http://127.0.0.1:6123/",
+        error=program.TensorBoardServerException,
+    )
+    board.configure = board.argv.extend
+    monkeypatch.setattr(program, "TensorBoard", lambda: board)
+    monkeypatch.setattr("tuning.cli._wait_for_ctrl_c", lambda: None)
+    return board
+
+
+def test_tensorboard_is_started_on_this_machine_only(sweep, board):
+    result = invoke("tensorboard", sweep, "--port", 6123)
+    assert result.exit_code == 0, result.output
+    assert "http://127.0.0.1:6123/" in result.stdout
+    assert board.argv[1:] == [
+        *("--logdir", str(sweep / "tensorboard")),
+        *("--host", "127.0.0.1", "--port", "6123"),
+    ]
+
+
+def test_a_taken_port_is_told(sweep, board):
+    def launch():
+        raise board.error("port 6006 is taken")
+
+    board.launch = launch
+    result = invoke("tensorboard", sweep)
+    assert (result.exit_code, "port 6006 is taken" in result.stderr) == (2, True)
+
+
+def test_workloads_are_listed():
+    result = invoke("workloads")
+    assert result.exit_code == 0
+    assert "digits  scikit-learn's 1,797" in result.stdout
+
+
+def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, capsys):
+    find_spec = console.importlib.util.find_spec
+    monkeypatch.setattr(
+        console.importlib.util,
+        "find_spec",
+        lambda name: None if name == "typer" else find_spec(name),
+    )
+    with pytest.raises(SystemExit) as stop:
+        console.main()
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told == "keras-adam-sweep needs typer: pip install 'keras-adam[tuning]'\n"
+
+
+def test_python_m_tuning_is_the_same_command(monkeypatch, capsys):
+    import runpy
+
+    monkeypatch.setattr("sys.argv", ["tuning", "workloads"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("tuning", run_name="__main__")
+    assert not stop.value.code
+    assert "digits" in capsys.readouterr().out
+
+
+def show_progress(is_terminal, tmp_path):
+    """What a sweep of two runs, one of them diverged, shows."""
+    path = tmp_path / "shown"
+    with path.open("w") as file:
+        screen = Console(file=file, force_terminal=is_terminal, width=100)
+        with terminal.ProgressDisplay(screen) as display:
+            display.show(Progress(0, 2, None))
+            display.show(Progress(1, 2, make_record(0, status="diverged")))
+            display.show(Progress(2, 2, make_record(1)))
+    return path.read_text()
+
+
+def test_progress_is_a_bar_in_a_terminal(tmp_path):
+    shown = show_progress(True, tmp_path)
+    assert "sgd, batch 8 (1 diverged)" in shown
+    assert "2/2" in shown
+
+
+def test_progress_is_lines_elsewhere(tmp_path, monkeypatch):
+    assert show_progress(False, tmp_path) == "0 of 2 runs\n2 of 2 runs (1 diverged)\n"
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    lines = show_progress(False, tmp_path).splitlines()
+    assert re.fullmatch(r"1 of 2 runs \(1 diverged\), about .* left", lines[1])
+
+
+def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):
+    from tuning import summarize
+
+    records = [
+        make_record(
+            run.seed,
+            run_id=run.run_id,
+            optimizer=run.optimizer,
+            learning_rate=run.learning_rate,
+            batch_size=run.batch_size,
+            initial_loss=2.0,
+            best_val_loss=1.0,
+            final_val_loss=1.0,
+            state_bytes=123_456,
+            seconds_per_step=1.234e-4,
+        )
+        for run in make_grid(optimizers=("sgd", "keras-adam")).runs()
+    ]
+    screen = Console(width=80, record=True, file=(tmp_path / "x").open("w"))
+    screen.print(terminal.summary_table(summarize(records)))
+    screen.file.close()
+    shown = screen.export_text()
+    assert "keras-adam" in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown  # nothing was cut off
+
+
+def test_what_a_failed_start_wrote_is_not_lost(capfd):
+    import os
+
+    def start():
+        with terminal.quiet_tensorflow():
+            os.write(2, b"native words\n")
+            raise ImportError("no library")
+
+    with pytest.raises(ImportError):
+        start()
+    assert capfd.readouterr().err == "native words\n"
+    with terminal.quiet_tensorflow():
+        os.write(2, b"greeting\n")
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,125 @@
+import json
+import sys
+
+import keras_tuner
+import pytest
+from test_grid import make_grid
+from test_records import make_record
+
+from tuning.grid import Run
+from tuning.oracle import GridOracle, SweepTuner, objective_value, run_of
+
+
+def record_of(run, **changes):
+    return make_record(
+        run.seed,
+        **{
+            "run_id": run.run_id,
+            "optimizer": run.optimizer,
+            "learning_rate": run.learning_rate,
+            "batch_size": run.batch_size,
+            "best_val_loss": 0.5,
+            "initial_loss": 2.0,
+            **changes,
+        },
+    )
+
+
+def search(directory, records=(), grid=None, **changes):
+    """Let KerasTuner run a grid without training; the runs in their order."""
+    done = []
+
+    def do_run(run):
+        done.append(run)
+        return record_of(run, **changes)
+
+    SweepTuner(grid or make_grid(), records, directory, "project", do_run).search()
+    return done
+
+
+def read_trials(directory):
+    paths = sorted(directory.glob("project/trial_*/trial.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def test_every_run_of_the_grid_is_done_once_in_its_order(tmp_path, capsys):
+    assert search(tmp_path) == make_grid().runs()
+    trials = read_trials(tmp_path)
+    assert [trial["status"] for trial in trials] == ["COMPLETED"] * 16
+    assert {trial["score"] for trial in trials} == {0.5}
+    assert capsys.readouterr() == ("", "")
+
+
+def test_recorded_runs_are_not_repeated_and_stand_in_the_project(tmp_path):
+    runs = make_grid().runs()
+    records = [record_of(runs[i], best_val_loss=0.1 * i) for i in (5, 0, 9)]
+    assert search(tmp_path, records) == [
+        run for i, run in enumerate(runs) if i not in (0, 5, 9)
+    ]
+    trials = read_trials(tmp_path)
+    assert len(trials) == 16
+    assert [trial["score"] for trial in trials[:3]] == [0.5, 0.0, pytest.approx(0.9)]
+
+
+def test_a_finished_grid_starts_no_trial(tmp_path):
+    records = [record_of(run) for run in make_grid().runs()]
+    assert search(tmp_path, records) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"status": "failed", "message": "out of luck"}, "FAILED"),
+        ({"status": "diverged", "best_val_loss": None}, "COMPLETED"),
+        (
+            {"status": "diverged", "best_val_loss": None, "initial_loss": None},
+            "COMPLETED",
+        ),
+    ],
+    ids=["failed", "diverged", "diverged from the start"],
+)
+def test_any_number_of_bad_runs_does_not_end_the_search(tmp_path, changes, status):
+    assert len(search(tmp_path, **changes)) == 16
+    assert [trial["status"] for trial in read_trials(tmp_path)] == [status] * 16
+    records = [record_of(run, **changes) for run in make_grid().runs()[:4]]
+    assert len(search(tmp_path, records, **changes)) == 12
+    assert [trial["status"] for trial in read_trials(tmp_path)] == [status] * 16
+
+
+@pytest.mark.parametrize("name", ["oracle.json", "tuner0.json", "trial_00/trial.json"])
+def test_damage_to_the_project_is_mended(tmp_path, name):
+    search(tmp_path)
+    (tmp_path / "project" / name).write_text("{torn")
+    runs = make_grid().runs()
+    assert search(tmp_path, [record_of(run) for run in runs[:15]]) == runs[15:]
+    assert len(read_trials(tmp_path)) == 16
+
+
+def test_a_record_that_cannot_be_kept_ends_the_search(tmp_path):
+    def do_run(run):
+        raise OSError("no space left")
+
+    tuner = SweepTuner(make_grid(), [], tmp_path, "project", do_run)
+    with pytest.raises(keras_tuner.errors.FatalError, match="no space left") as error:
+        tuner.search()
+    assert isinstance(error.value.__cause__, OSError)
+
+
+def test_kerastuner_reads_the_project_and_finds_the_best_run(tmp_path):
+    runs = make_grid().runs()
+    records = [
+        record_of(run, best_val_loss=1.0 / (i + 1)) for i, run in enumerate(runs)
+    ]
+    search(tmp_path, records)
+    oracle = GridOracle(make_grid())
+    oracle._set_project_dir(str(tmp_path), "project")
+    oracle.reload()
+    assert run_of(oracle.get_best_trials()[0]) == runs[-1]
+
+
+def test_a_diverged_run_counts_as_no_better_than_no_training():
+    run = Run("sgd", 8, 0.1, 0)
+    assert objective_value(record_of(run)) == 0.5
+    assert objective_value(record_of(run, status="diverged")) == 2.0
+    lost = record_of(run, status="diverged", initial_loss=None)
+    assert objective_value(lost) == sys.float_info.max

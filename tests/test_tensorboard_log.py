@@ -1,0 +1,92 @@
+import math
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+from tensorboard.util import tensor_util
+from test_grid import make_grid
+from test_records import make_record
+
+from tuning.tensorboard_log import is_written, write_experiment, write_run
+
+
+def read(directory):
+    accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def read_scalar(accumulator, tag):
+    return {
+        event.step: float(tensor_util.make_ndarray(event.tensor_proto))
+        for event in accumulator.Tensors(tag)
+    }
+
+
+def read_hparams(accumulator):
+    """The plugin's messages by tag."""
+    plugin = accumulator.PluginTagToContent(metadata.PLUGIN_NAME)
+    return {
+        tag: metadata.plugin_data_pb2.HParamsPluginData.FromString(content)
+        for tag, content in plugin.items()
+    }
+
+
+RECORD = make_record(
+    epochs=3,
+    status="diverged",
+    initial_loss=2.0,
+    best_val_loss=1.0,
+    seconds_per_step=0.25,
+    history={"loss": [1.5, 3.0, None], "val_loss": [1.0, 4.0, None]},
+)
+
+
+def test_a_run_is_read_back_as_it_was_recorded(tmp_path):
+    assert not is_written(tmp_path, RECORD)
+    write_run(tmp_path, RECORD)
+    assert is_written(tmp_path, RECORD)
+    events = read(tmp_path / "sgd/batch=8/lr=0.1/seed=0")
+    assert read_scalar(events, "epoch_loss") == {1: 1.5, 2: 3.0}
+    assert read_scalar(events, "epoch_val_loss") == {0: 2.0, 1: 1.0, 2: 4.0}
+    assert read_scalar(events, "best_val_loss") == {0: 1.0}
+    assert read_scalar(events, "seconds_per_step") == {0: 0.25}
+    assert "final_val_loss" not in events.Tags()["tensors"]
+
+
+def test_a_run_stands_on_the_hparams_page(tmp_path):
+    write_run(tmp_path, RECORD)
+    messages = read_hparams(read(tmp_path / RECORD.run_id))
+    start = messages[metadata.SESSION_START_INFO_TAG].session_start_info
+    assert start.group_name == RECORD.run_id
+    assert start.hparams["optimizer"].string_value == "sgd"
+    assert start.hparams["learning_rate"].number_value == pytest.approx(0.1)
+    assert start.hparams["batch_size"].number_value == 8
+    assert metadata.SESSION_END_INFO_TAG in messages
+
+
+def test_writing_a_run_again_replaces_it(tmp_path):
+    write_run(tmp_path, make_record(best_val_loss=9.0))
+    write_run(tmp_path, make_record(best_val_loss=1.0))
+    directory = tmp_path / make_record().run_id
+    assert len(list(directory.iterdir())) == 1
+    assert read_scalar(read(directory), "best_val_loss") == {0: 1.0}
+
+
+def test_a_number_that_is_not_finite_is_left_out(tmp_path):
+    write_run(tmp_path, make_record(best_val_loss=math.inf, initial_loss=math.nan))
+    tags = read(tmp_path / make_record().run_id).Tags()["tensors"]
+    assert not {"best_val_loss", "epoch_val_loss"} & set(tags)
+
+
+def test_the_experiment_names_its_axes_once(tmp_path):
+    for _ in range(2):
+        write_experiment(tmp_path, make_grid())
+    assert len(list(tmp_path.iterdir())) == 1
+    experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
+    domains = {
+        info.name: list(info.domain_discrete) for info in experiment.hparam_infos
+    }
+    assert domains["optimizer"] == ["adam", "sgd"]
+    assert domains["learning_rate"] == [0.01, 0.1]
+    assert experiment.metric_infos[0].name.tag == "best_val_loss"

@@ -1,0 +1,349 @@
+import logging
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_workload import WORKLOAD, build_model, load_data, make_workload
+
+from tuning.course import EVALUATION_BATCH, epoch_order
+from tuning.grid import Run
+from tuning.optimizers import BUILT_IN, build_optimizer
+from tuning.trainer import Trainer
+
+EPOCHS = 3
+AGREE = 1e-5  # relative; losses of compiled epochs against Keras's own fit
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"
+)
+
+
+def make_trainer(workload=WORKLOAD, **options):
+    return Trainer(workload, workload.load_data(), **{"epochs": EPOCHS, **options})
+
+
+def fit_with_keras(workload, run, optimizer, **compile_options):
+    """The run by Keras alone, one ``fit`` per epoch on data put in order by hand."""
+    keras.utils.set_random_seed(run.seed)
+    model = workload.build_model()
+    model(workload.load_data().x_train[:1])
+    model.compile(
+        optimizer,
+        loss=workload.loss,
+        metrics=workload.metrics() or None,
+        **compile_options,
+    )
+    x, y, x_val, y_val = workload.load_data()
+    history = {}
+    for epoch in range(EPOCHS):
+        order = epoch_order(len(x), run.seed, epoch)
+        logs = model.fit(
+            x[order],
+            y[order],
+            batch_size=run.batch_size,
+            shuffle=False,
+            validation_data=(x_val, y_val),
+            validation_batch_size=EVALUATION_BATCH,
+            verbose=0,
+        ).history
+        for name, values in logs.items():
+            history.setdefault(name, []).extend(values)
+    return history
+
+
+def assert_same_history(record, expected):
+    assert record.status == "ok", record.message
+    assert set(record.history) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(record.history[name], values, rtol=AGREE)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_compiled_epochs_train_as_model_fit_does(name):
+    run = Run(name, 16, 0.03, seed=1)
+    record = make_trainer(execution="compiled-epochs").run(run)
+    assert record.execution == "compiled-epochs"
+    assert_same_history(
+        record, fit_with_keras(WORKLOAD, run, build_optimizer(name, 0.03))
+    )
+
+
+def test_the_plain_path_trains_as_model_fit_does():
+    run = Run("momentum", 16, 0.03, seed=1)
+    record = make_trainer(execution="model.fit").run(run)
+    assert record.execution == "model.fit"
+    assert_same_history(
+        record, fit_with_keras(WORKLOAD, run, build_optimizer("momentum", 0.03))
+    )
+
+
+def build_noisy_model():
+    return keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def test_dropout_and_batch_normalization_agree_with_a_compiled_fit():
+    """TensorFlow draws other random numbers inside XLA, so fit is compiled too."""
+    workload = make_workload(build_model=build_noisy_model)
+    trainer = make_trainer(workload, execution="compiled-epochs")
+    trainer.run(Run("adam", 16, 0.1, seed=0))  # leaves its traces everywhere
+    run = Run("adam", 16, 0.03, seed=1)
+    expected = fit_with_keras(
+        workload, run, build_optimizer("adam", 0.03), jit_compile=True
+    )
+    assert_same_history(trainer.run(run), expected)
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam"])
+def test_a_run_does_not_depend_on_the_runs_before_it(name):
+    trainer = make_trainer(make_workload(build_model=build_noisy_model))
+    run = Run(name, 16, 0.03, seed=1)
+    first = trainer.run(run)
+    trainer.run(Run(name, 16, 30.0, seed=0))
+    trainer.run(Run(name, 50, 0.03, seed=1))
+    again = trainer.run(run)
+    assert again.history == first.history
+    assert again.initial_loss == first.initial_loss
+
+
+def test_one_trace_per_optimizer_and_batch_size():
+    trainer = make_trainer()
+    for batch_size in (16, 50, 7):
+        for rate in (0.1, 0.01):
+            for seed in (0, 1):
+                trainer.run(Run("sgd", batch_size, rate, seed))
+    assert trainer.traces == {("sgd", 16): 1, ("sgd", 50): 1, ("sgd", 7): 1}
+
+
+def test_a_record_tells_what_was_run():
+    workload = make_workload(target_val_loss=1e9)
+    record = make_trainer(workload).run(Run("adam", 16, 0.01, seed=3))
+    assert record.run_id == "adam/batch=16/lr=0.01/seed=3"
+    assert record.workload == "tiny"
+    assert record.optimizer_config["learning_rate"] == pytest.approx(0.01)
+    assert (record.epochs, record.steps, record.steps_to_target) == (3, 12, 4)
+    assert record.initial_loss is not None
+    assert record.best_val_loss == min(record.history["val_loss"])
+    assert record.final_val_loss == record.history["val_loss"][-1]
+    assert record.val_metrics == {"accuracy": record.history["val_accuracy"][-1]}
+    assert 0 < record.seconds_per_step * record.steps <= record.seconds
+    assert record.versions["keras"] == keras.__version__
+    assert record == type(record).from_json(record.to_json())
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_per_parameter"),
+    [("sgd", 0), ("momentum", 4), ("keras-adam", 8), ("adam", 8)],
+)
+@pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
+def test_state_bytes_leave_step_count_and_rate_out(
+    name, bytes_per_parameter, execution
+):
+    record = make_trainer(execution=execution, epochs=1).run(Run(name, 50, 0.01, 0))
+    parameters = 4 * 8 + 8 + 8 * 3 + 3
+    assert record.state_bytes == bytes_per_parameter * parameters
+
+
+def squared_error(y_true, y_pred):
+    wanted = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), 3)
+    return keras.ops.mean(keras.ops.square(y_pred - wanted), axis=-1)
+
+
+@pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
+def test_a_diverged_run_is_a_result(execution):
+    workload = make_workload(loss=squared_error, metrics=list)
+    trainer = make_trainer(workload, execution=execution, epochs=50)
+    record = trainer.run(Run("sgd", 16, 1e9, seed=0))
+    assert record.status == "diverged", record.message
+    assert "loss became" in record.message
+    epochs_run = len(record.history["loss"])
+    assert epochs_run < 50
+    assert record.steps == 4 * epochs_run
+    assert record.final_val_loss is None
+    assert None in (record.history["loss"][-1], record.history["val_loss"][-1])
+    assert trainer.run(Run("sgd", 16, 1e-3, seed=0)).status == "ok"
+
+
+def test_a_failing_model_is_a_record_with_one_line():
+    def build():
+        raise RuntimeError("no model\ntoday")
+
+    record = make_trainer(make_workload(build_model=build)).run(Run("sgd", 16, 0.1, 0))
+    assert (record.status, record.message) == ("failed", "RuntimeError: no model today")
+
+
+def test_a_failed_run_does_not_spoil_the_next():
+    def own(learning_rate):
+        if learning_rate > 0.1:
+            raise RuntimeError("too fast")
+        return keras.optimizers.SGD(learning_rate)
+
+    trainer = make_trainer(own={"own": own})
+    outcomes = [trainer.run(Run("own", 16, rate, 0)).status for rate in (0.1, 1, 0.1)]
+    assert outcomes == ["ok", "failed", "ok"]
+
+
+class LooksAtNumbers(keras.layers.Layer):
+    """Runs Python code on the values, which no compiler can."""
+
+    def call(self, inputs):
+        doubled = tf.numpy_function(lambda x: 2 * x, [inputs], tf.float32)
+        return inputs + 0.0 * tf.ensure_shape(doubled, inputs.shape)
+
+
+def build_uncompilable_model():
+    return keras.Sequential([LooksAtNumbers(), keras.layers.Dense(3)])
+
+
+def test_a_model_that_cannot_be_compiled_is_trained_with_fit_and_says_so(caplog):
+    workload = make_workload(build_model=build_uncompilable_model)
+    trainer = make_trainer(workload, epochs=1)
+    with caplog.at_level(logging.WARNING, logger="tuning"):
+        records = [trainer.run(Run("sgd", 16, rate, 0)) for rate in (0.1, 0.2)]
+    assert [record.execution for record in records] == ["model.fit"] * 2
+    assert [record.message for record in records] == [""] * 2
+    assert caplog.text.count("is trained with model.fit") == 1
+
+
+def test_insisting_on_compiled_epochs_fails_where_they_cannot_be():
+    workload = make_workload(build_model=build_uncompilable_model)
+    record = make_trainer(workload, execution="compiled-epochs").run(
+        Run("sgd", 16, 0.1, 0)
+    )
+    assert record.status == "failed"
+    assert "cannot be compiled" in record.message
+
+
+class UnownedNoise(keras.layers.Layer):
+    """Draws from the global random numbers, which no run can reset."""
+
+    def call(self, inputs, training=False):
+        return inputs + keras.random.normal((4,)) if training else inputs
+
+
+def test_random_numbers_that_belong_to_nobody_are_left_to_fit(caplog):
+    def build():
+        return keras.Sequential(
+            [keras.layers.Input((4,)), UnownedNoise(), keras.layers.Dense(3)]
+        )
+
+    record = make_trainer(make_workload(build_model=build)).run(Run("sgd", 16, 0.1, 0))
+    assert (record.status, record.execution, record.message) == ("ok", "model.fit", "")
+    assert "keras.random.SeedGenerator" in caplog.text
+
+
+class OwnStep(keras.Model):
+    """Reports a loss that no metric tracks."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss, "last_batch": tf.shape(x)[0]}
+
+
+def test_the_model_s_own_train_step_is_what_runs():
+    workload = make_workload(build_model=OwnStep, metrics=list)
+    run = Run("sgd", 16, 0.1, seed=1)
+    record = make_trainer(workload, execution="compiled-epochs").run(run)
+    assert record.history["last_batch"] == [2.0] * EPOCHS  # 50 = 3 * 16 + 2
+    assert_same_history(
+        record, fit_with_keras(workload, run, build_optimizer("sgd", 0.1))
+    )
+
+
+def test_a_step_without_a_loss_is_told():
+    class NoLoss(OwnStep):
+        def train_step(self, data):
+            return {"steps": tf.constant(1.0)}
+
+    record = make_trainer(make_workload(build_model=NoLoss)).run(Run("sgd", 16, 0.1, 0))
+    assert record.status == "failed"
+    assert "needs the value 'loss'" in record.message
+
+
+def test_schedules_and_options_that_follow_the_rate_are_not_shared():
+    def with_schedule(learning_rate):
+        return keras.optimizers.SGD(
+            keras.optimizers.schedules.CosineDecay(learning_rate, 10)
+        )
+
+    def with_decay(learning_rate):
+        return keras.optimizers.SGD(learning_rate, weight_decay=learning_rate)
+
+    own = {"schedule": with_schedule, "decay": with_decay}
+    trainer = make_trainer(own=own, execution="compiled-epochs")
+    for name, factory in own.items():
+        for rate in (0.3, 0.03):
+            run = Run(name, 16, rate, seed=1)
+            assert_same_history(
+                trainer.run(run), fit_with_keras(WORKLOAD, run, factory(rate))
+            )
+
+
+@pytest.fixture
+def half_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("half_precision")
+def test_loss_scaling_starts_anew_with_every_run():
+    trainer = make_trainer(execution="compiled-epochs")
+    run = Run("keras-adam", 16, 0.03, seed=1)
+    first, other, again = (
+        trainer.run(r) for r in (run, Run("keras-adam", 16, 0.3, 0), run)
+    )
+    assert (first.status, other.status) == ("ok", "ok")
+    assert first.history == again.history
+    expected = fit_with_keras(WORKLOAD, run, build_optimizer("keras-adam", 0.03))
+    # Half precision: XLA keeps intermediate values in float32 where fit rounds.
+    np.testing.assert_allclose(first.history["loss"], expected["loss"], rtol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not apply to tf.data functions")
+def test_tensorflow_told_to_run_eagerly_is_obeyed(caplog):
+    tf.config.run_functions_eagerly(True)
+    try:
+        record = make_trainer(epochs=1).run(Run("sgd", 50, 0.1, 0))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert (record.status, record.execution, record.message) == ("ok", "model.fit", "")
+    assert "run_functions_eagerly" in caplog.text
+
+
+def test_an_unknown_execution_is_refused():
+    with pytest.raises(ValueError, match="execution must be one of"):
+        make_trainer(execution="fast")
+
+
+def test_the_order_of_the_data_depends_on_seed_and_epoch():
+    orders = {
+        tuple(epoch_order(20, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)
+    }
+    assert len(orders) == 4
+    assert all(sorted(order) == list(range(20)) for order in orders)
+
+
+def test_data_are_trained_on_in_keras_s_float_type():
+    assert load_data().x_train.dtype == np.float64
+    assert build_model().compute_dtype == "float32"
+    assert make_trainer()._data.x_train.dtype == np.float32

@@ -1,0 +1,154 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny_workload
+
+from tuning.optimizers import BUILT_IN, build_optimizer, check_optimizers, parse_options
+from tuning.workload import load_checked_data, resolve_reference
+from tuning.workloads import digits, find_workload
+
+
+def test_data_come_back_as_arrays():
+    data = load_checked_data(tiny_workload.WORKLOAD, [16])
+    assert [len(array) for array in data] == [50, 50, 20, 20]
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match=r"batch sizes \[64\].*50 training"):
+        load_checked_data(tiny_workload.WORKLOAD, [16, 64])
+
+
+@pytest.mark.parametrize(
+    ("load_data", "error", "message"),
+    [
+        (lambda: (np.ones((3, 1)), np.ones(3)), TypeError, "must return"),
+        (
+            lambda: (np.ones((3, 1)), np.ones(2), np.ones(1), np.ones(1)),
+            ValueError,
+            "as many",
+        ),
+        (
+            lambda: (np.ones((0, 1)), np.ones(0), np.ones(1), np.ones(1)),
+            ValueError,
+            "at least one",
+        ),
+    ],
+    ids=["two arrays", "lengths differ", "empty"],
+)
+def test_unusable_data_are_refused(load_data, error, message):
+    with pytest.raises(error, match=message):
+        load_checked_data(tiny_workload.make_workload(load_data=load_data), [1])
+
+
+@pytest.mark.parametrize("reference", ["digits", "a:b:c", ":b", "a:"])
+def test_a_reference_of_another_form_is_refused(reference):
+    with pytest.raises(ValueError, match=r"package\.module:attribute"):
+        resolve_reference(reference, "workload")
+
+
+@pytest.mark.parametrize("reference", ["no_such_module:x", "tiny_workload:nothing"])
+def test_a_reference_to_nothing_is_refused(reference):
+    with pytest.raises(ValueError, match="cannot be imported"):
+        find_workload(reference)
+
+
+def test_workloads_are_found_by_name_by_reference_and_by_function():
+    assert find_workload("digits") is digits.WORKLOAD
+    assert find_workload("tiny_workload:WORKLOAD") is tiny_workload.WORKLOAD
+    assert find_workload("tiny_workload:make_workload").name == "tiny"
+
+
+def test_what_is_no_workload_is_refused():
+    with pytest.raises(ValueError, match="received int"):
+        find_workload("tiny_workload:NOT_A_WORKLOAD")
+    with pytest.raises(ValueError, match="unknown workload 'mnist'; use digits"):
+        find_workload("mnist")
+
+
+def test_digits_are_split_the_same_way_every_time():
+    first, second = digits.load_data(), digits.load_data()
+    assert [len(array) for array in first] == [1437, 1437, 360, 360]
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    assert first.x_train.dtype == np.float32
+    assert 0 <= first.x_train.min() < first.x_train.max() == 1
+    shares = np.bincount(first.y_val) / 360 - np.bincount(first.y_train) / 1437
+    assert np.abs(shares).max() < 0.01
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_optimizer_takes_the_rate(name):
+    assert float(build_optimizer(name, 0.25).learning_rate) == 0.25
+
+
+def test_an_optimizer_may_be_given_by_reference_or_by_the_caller():
+    by_reference = build_optimizer("keras.optimizers:Nadam", 0.1, {"beta_1": 0.8})
+    assert by_reference.beta_1 == 0.8
+    own = {"slow": lambda learning_rate: build_optimizer("sgd", learning_rate / 2)}
+    assert float(build_optimizer("slow", 0.5, own=own).learning_rate) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("adamm", {}, "unknown optimizers.*keras-adam"),
+        ("sgd", {"beta_2": 0.9}, "cannot be made.*beta_2"),
+        ("tiny_workload:broken_optimizer", {}, "no optimizer for"),
+        ("tiny_workload:NOT_A_WORKLOAD", {}, "a class or a function"),
+        ("tiny_workload:make_workload", {}, "cannot be made"),
+        ("builtins:dict", {}, "must return a keras.optimizers.Optimizer.*dict"),
+    ],
+)
+def test_an_unusable_optimizer_is_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build_optimizer(name, 0.1, options)
+
+
+def test_every_optimizer_of_a_grid_is_checked():
+    from test_grid import make_grid
+
+    check_optimizers(make_grid())
+    with pytest.raises(ValueError, match="cannot be made"):
+        check_optimizers(make_grid(options={"adam": {"no_such_option": 1}}))
+
+
+def test_options_are_read_as_json_then_python_then_text():
+    assert parse_options(
+        ["adam.beta_2=0.99", "adam.amsgrad=True", "sgd.nesterov=true", "a.b:c.d=x=y"]
+    ) == {
+        "adam": {"beta_2": 0.99, "amsgrad": True},
+        "sgd": {"nesterov": True},
+        "a.b:c": {"d": "x=y"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["beta_2=0.9"], "optimizer.option=value"),
+        (["adam.beta_2"], "optimizer.option=value"),
+        ([".x=1"], "optimizer.option=value"),
+        (["a.x=1", "a.x=2"], "set twice"),
+    ],
+)
+def test_an_option_of_another_form_is_refused(assignments, message):
+    with pytest.raises(ValueError, match=message):
+        parse_options(assignments)
+
+
+def test_importing_the_lab_imports_no_tensorflow():
+    code = (
+        "import sys, tuning, tuning.cli; tuning.Grid; tuning.write_report;"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there():
+    import tuning
+
+    assert all(getattr(tuning, name) is not None for name in tuning.__all__)
+    assert set(tuning.__all__) <= set(dir(tuning))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = tuning.no_such_name
