@@ -4,6 +4,8 @@ import os
 
 # TensorFlow reads its log level once, when it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# JAX takes the number of CPU devices from here, before it is imported.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import hypothesis  # noqa: E402
 import keras  # noqa: E402
