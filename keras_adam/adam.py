@@ -1,19 +1,18 @@
-"""The Keras optimizer: wires rule, execution and Keras's options together.
+"""The Keras optimizer: options, configuration, and how a step is executed.
 
-No arithmetic of Adam's own happens here; it stands in `update_rule` and
-`step_control`.
+The state stands in `adam_state`, the course of one step in `adam_step`, Adam's
+arithmetic in `update_rule`.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_adam import checkpoint_layout, precision, step_control, update_rule
+from keras_adam.adam_step import AdamStep
 from keras_adam.arguments import (
     check_is_one_of,
     checked_beta,
@@ -21,15 +20,13 @@ from keras_adam.arguments import (
     checked_positive,
 )
 from keras_adam.compiled_apply import CompiledApply
-from keras_adam.conditional import assign_if
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import as_dense, check_match
 from keras_adam.replicated_apply import apply_on_each_replica, is_replicated
-from keras_adam.update_rule import Moments
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
-class Adam(keras.optimizers.Optimizer):
+class Adam(AdamStep):
     """Adam that plugs into ``model.compile`` and runs its update as one XLA program.
 
     With every option at its default it trains exactly as ``keras.optimizers.Adam``
@@ -119,145 +116,6 @@ class Adam(keras.optimizers.Optimizer):
         self.jit_compile = jit_compile
         self.skip_nonfinite = skip_nonfinite
         self._compiled_apply = CompiledApply(jit_compile)
-        self._decay_exclusions = DecayExclusions()
-        self._rounding_errors: list[keras.Variable | None] = []
-        self._skipped_steps: keras.Variable | None = None
-        self._waiting_state: checkpoint_layout.Arrays | None = None
-
-    # --- state ------------------------------------------------------------------
-
-    def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Create the state, in the order in which Keras's Adam saves it.
-
-        That order is: step count, rate, averages, accumulators, then both moments
-        interleaved per variable, then AMSGrad's. What Keras does not have comes
-        last.
-
-        Args:
-            variables: the weights to train; the optimizer serves these alone.
-        """
-        if self.built:
-            return
-        with _outside_of_graphs():
-            super().build(variables)
-            self._locate_decay_exclusions(variables)
-            self._momentums, self._velocities = self.add_optimizer_variables(
-                variables, ["momentum", "velocity"]
-            )
-            if self.amsgrad:
-                self._velocity_hats = self.add_optimizer_variables(
-                    variables, "velocity_hat"
-                )
-            self._rounding_errors = [
-                self._add_rounding_error(variable) for variable in variables
-            ]
-            if self.skip_nonfinite:
-                self._skipped_steps = self.add_variable(
-                    shape=(),
-                    dtype="int",
-                    aggregation="only_first_replica",
-                    name="skipped_steps",
-                )
-            self._load_waiting_state()
-
-    def add_variable_from_reference(
-        self,
-        reference_variable: Any,
-        name: str | None = None,
-        initializer: Any = "zeros",
-    ) -> keras.Variable:
-        """Add a state variable of a weight's shape, kept in the compute dtype."""
-        wanted = precision.compute_dtype(reference_variable)
-        if keras.backend.standardize_dtype(reference_variable.dtype) == wanted:
-            return super().add_variable_from_reference(
-                reference_variable, name=name, initializer=initializer
-            )
-        # Keras takes the dtype from the reference; a bfloat16 moment would lose
-        # beta_2 = 0.999, which rounds to 1 there.
-        return self.add_variable(
-            shape=reference_variable.shape,
-            initializer=initializer,
-            dtype=wanted,
-            name=_slot_name(reference_variable, name or "var"),
-            layout=getattr(reference_variable, "_layout", None),
-        )
-
-    def _add_rounding_error(self, variable: Any) -> keras.Variable | None:
-        if not precision.loses_small_steps(variable):
-            return None
-        if self._overwrite_variable_with_gradient(variable):
-            return None
-        return self.add_variable(
-            shape=variable.shape,
-            dtype=variable.dtype,
-            name=_slot_name(variable, "rounding_error"),
-            layout=getattr(variable, "_layout", None),
-        )
-
-    def save_own_variables(self, store: Any) -> None:
-        """Save the state in the form of ``keras.optimizers.Adam``."""
-        checkpoint_layout.write_variables(store, *self._saved_variables())
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load a state that this class or ``keras.optimizers.Adam`` saved.
-
-        Before the optimizer is built the state is kept until it is.
-
-        Raises:
-            ValueError: the state belongs to another model or to other options;
-                nothing has been changed.
-        """
-        if not self.built:
-            self._waiting_state = checkpoint_layout.copy_arrays(store)
-            return
-        variables, extras = self._saved_variables()
-        checkpoint_layout.read_variables(
-            store, variables, extras, self._unbuilt_variable_count()
-        )
-
-    def _load_waiting_state(self) -> None:
-        waiting, self._waiting_state = self._waiting_state, None
-        if waiting:
-            self.load_own_variables(waiting)
-
-    def _saved_variables(self) -> tuple[list[Any], list[Any]]:
-        """What Keras's Adam has as well, and what only ours has."""
-        extras = [error for error in self._rounding_errors if error is not None]
-        not_shared = [*extras, self._skipped_steps]
-        shared = [v for v in self.variables if all(v is not one for one in not_shared)]
-        return shared, extras
-
-    def _unbuilt_variable_count(self) -> int:
-        """Step count and, if it is a number, the rate."""
-        return 1 + isinstance(self._learning_rate, keras.Variable)
-
-    @property
-    def state_bytes(self) -> int:
-        """Bytes of everything kept between steps besides step count and rate.
-
-        Raises:
-            ValueError: the optimizer has not been built yet.
-        """
-        if not self.built:
-            raise ValueError(
-                "The optimizer holds no state before it is built: call "
-                "build(model.trainable_variables) or train one step first."
-            )
-        uncounted = (self._iterations, self._learning_rate)
-        return sum(
-            precision.byte_count(variable)
-            for variable in self.variables
-            if not any(variable is one for one in uncounted)
-        )
-
-    @property
-    def skipped_steps(self) -> int:
-        """How many steps `skip_nonfinite` has left out so far."""
-        if self._skipped_steps is None:
-            return 0
-        return int(ops.convert_to_numpy(self._skipped_steps.value))
-
-    # --- one step ---------------------------------------------------------------
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None
@@ -275,6 +133,8 @@ class Adam(keras.optimizers.Optimizer):
             ValueError: unknown weights, gradients of another shape or number, or no
                 gradient at all.
         """
+        if self._waiting_state is not None and self.built:
+            self._load_waiting_state()
         grads = list(grads)
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
@@ -320,192 +180,6 @@ class Adam(keras.optimizers.Optimizer):
             key=tuple(self._get_variable_index(variable) for variable in variables),
         )
 
-    def _update(
-        self, gradients: list[Any], variables: list[Any], learning_rate: Any
-    ) -> None:
-        """One step on one device; every argument is that device's own."""
-        gradients = [
-            ops.cast(as_dense(gradient), precision.compute_dtype(variable))
-            for gradient, variable in zip(gradients, variables, strict=True)
-        ]
-
-        def proceed() -> None:
-            self._accumulate_or_step(gradients, variables, learning_rate)
-
-        if not self.skip_nonfinite:
-            proceed()
-            return
-        assign_if(
-            step_control.are_all_finite(gradients),
-            proceed,
-            self._skip_step,
-            self._all_variables(),
-        )
-
-    def _skip_step(self) -> None:
-        self._skipped_steps.assign_add(1)
-        # Keras counts every call of `apply`; this one is taken back in advance.
-        self._iterations.assign_sub(1)
-
-    def _accumulate_or_step(
-        self, gradients: list[Any], variables: list[Any], learning_rate: Any
-    ) -> None:
-        micro_batches = self.gradient_accumulation_steps
-        if not micro_batches:
-            self._step(gradients, variables, learning_rate)
-            return
-        sums = [
-            self._accumulated_gradients[self._get_variable_index(variable)]
-            for variable in variables
-        ]
-        totals = [
-            ops.convert_to_tensor(total) + gradient
-            for total, gradient in zip(sums, gradients, strict=True)
-        ]
-
-        def step_by_mean() -> None:
-            means = [total / micro_batches for total in totals]
-            self._step(means, variables, learning_rate)
-            for accumulator in self._accumulated_gradients:
-                if accumulator is not None:
-                    zero = ops.zeros(accumulator.shape, dtype=accumulator.dtype)
-                    self.assign(accumulator, zero)
-
-        def keep_totals() -> None:
-            for accumulator, total in zip(sums, totals, strict=True):
-                self.assign(accumulator, total)
-
-        assign_if(
-            (self._iterations + 1) % micro_batches == 0,
-            step_by_mean,
-            keep_totals,
-            self._all_variables(),
-        )
-
-    def _step(
-        self, gradients: list[Any], variables: list[Any], learning_rate: Any
-    ) -> None:
-        gradients = self._clip_gradients(gradients)
-        for gradient, variable in zip(gradients, variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
-        if self.use_ema:
-            self._update_model_variables_moving_average(self._trainable_variables)
-            self._overwrite_on_schedule()
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Step one weight: decay, both moments, the weight itself.
-
-        Args:
-            gradient: of the weight's shape, clipped already.
-            variable: the weight, a Keras or backend variable.
-            learning_rate: scalar.
-        """
-        dtype = precision.compute_dtype(variable)
-        rate = ops.cast(learning_rate, dtype)
-        index = self._get_variable_index(variable)
-        parameter = self._read_parameter(variable, index, dtype)
-        if self.weight_decay is not None and self._use_weight_decay(variable):
-            parameter = update_rule.decay_weights(parameter, rate, self.weight_decay)
-        moments = update_rule.update_moments(
-            ops.cast(as_dense(gradient), dtype),
-            self._read_moments(index),
-            self.beta_1,
-            self.beta_2,
-        )
-        rate = update_rule.bias_corrected_rate(
-            rate, ops.cast(self.iterations + 1, dtype), self.beta_1, self.beta_2
-        )
-        parameter = update_rule.step_along_moments(
-            parameter, moments, rate, self.epsilon
-        )
-        self._write_moments(index, moments)
-        self._write_parameter(variable, index, parameter)
-
-    def _read_moments(self, index: int) -> Moments:
-        return Moments(
-            ops.convert_to_tensor(self._momentums[index]),
-            ops.convert_to_tensor(self._velocities[index]),
-            ops.convert_to_tensor(self._velocity_hats[index]) if self.amsgrad else None,
-        )
-
-    def _write_moments(self, index: int, moments: Moments) -> None:
-        self.assign(self._momentums[index], moments.first)
-        self.assign(self._velocities[index], moments.second)
-        if self.amsgrad:
-            self.assign(self._velocity_hats[index], moments.largest_second)
-
-    def _read_parameter(self, variable: Any, index: int, dtype: str) -> Any:
-        remainder = self._rounding_errors[index]
-        if remainder is None:
-            return ops.cast(ops.convert_to_tensor(variable), dtype)
-        return precision.join(
-            ops.convert_to_tensor(variable), ops.convert_to_tensor(remainder), dtype
-        )
-
-    def _write_parameter(self, variable: Any, index: int, parameter: Any) -> None:
-        remainder = self._rounding_errors[index]
-        if remainder is None:
-            self.assign(variable, parameter)
-            return
-        rounded, lost = precision.split(
-            parameter, keras.backend.standardize_dtype(variable.dtype)
-        )
-        self.assign(variable, rounded)
-        self.assign(remainder, lost)
-
-    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
-        """Keras's clipping, without spreading non-finite entries."""
-        if self.clipnorm:
-            return [step_control.clip_to_norm([g], self.clipnorm)[0] for g in grads]
-        if self.global_clipnorm:
-            return step_control.clip_to_norm(grads, self.global_clipnorm)
-        if self.clipvalue:
-            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
-        return grads
-
-    # --- averages of the weights --------------------------------------------------
-
-    def _update_model_variables_moving_average(
-        self, trainable_variables: Sequence[Any]
-    ) -> None:
-        is_first = ops.equal(self.iterations, 0)
-        for index, variable in enumerate(trainable_variables):
-            average = self._model_variables_moving_average[index]
-            if average is None:
-                continue
-            parameter = self._read_parameter(
-                variable, index, precision.compute_dtype(variable)
-            )
-            updated = update_rule.update_average(
-                ops.convert_to_tensor(average), parameter, self.ema_momentum, is_first
-            )
-            self.assign(average, updated)
-
-    def _overwrite_on_schedule(self) -> None:
-        if not self.ema_overwrite_frequency:
-            return
-        assign_if(
-            (self.iterations + 1) % self.ema_overwrite_frequency == 0,
-            lambda: self._overwrite_model_variables_with_average_value(
-                self._trainable_variables
-            ),
-            lambda: None,
-            self._all_variables(),
-        )
-
-    def _overwrite_model_variables_with_average_value(
-        self, trainable_variables: Sequence[Any]
-    ) -> None:
-        for index, variable in enumerate(trainable_variables):
-            average = self._model_variables_moving_average[index]
-            if average is not None:
-                self._write_parameter(variable, index, ops.convert_to_tensor(average))
-
-    def _all_variables(self) -> list[Any]:
-        return [*self.variables, *self._trainable_variables]
-
-    # --- weight decay -------------------------------------------------------------
-
     def exclude_from_weight_decay(
         self,
         var_list: Sequence[Any] | None = None,
@@ -532,18 +206,6 @@ class Adam(keras.optimizers.Optimizer):
             names=tuple(var_names or ()),
             paths=tuple(path_of(variable) for variable in var_list or ()),
         )
-
-    def _locate_decay_exclusions(self, variables: Sequence[Any]) -> None:
-        known = getattr(self, "_exclude_from_weight_decay", set())
-        located = self._decay_exclusions.located(
-            variables, lambda variable: self._var_key(variable) in known
-        )
-        self._decay_exclusions = located
-        self._exclude_from_weight_decay = {
-            self._var_key(variables[position]) for position in located.positions or ()
-        }
-
-    # --- configuration ------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Everything needed to create the same optimizer, without its state."""
@@ -573,16 +235,3 @@ class Adam(keras.optimizers.Optimizer):
             optimizer.exclude_from_weight_decay(var_names=exclusions.names)
             optimizer._decay_exclusions = exclusions
         return optimizer
-
-
-def _slot_name(variable: Any, suffix: str) -> str:
-    return f"{path_of(variable).replace('/', '_').replace(':', '_')}_{suffix}"
-
-
-def _outside_of_graphs() -> contextlib.AbstractContextManager:
-    """Where variables can be created although a graph is being traced."""
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf  # Absent where another backend is at work.
-
-    return tf.init_scope()

@@ -8,6 +8,7 @@ become one call. Inside a train step that is compiled anyway it is simply inline
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -107,3 +108,12 @@ class CompiledApply:
         if not self._has_told:
             logger.warning("The update runs without XLA: %s.", reason)
             self._has_told = True
+
+
+def outside_of_graphs() -> contextlib.AbstractContextManager:
+    """Where variables can be created although a graph is being traced."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf  # Absent where another backend is at work.
+
+    return tf.init_scope()

@@ -33,7 +33,7 @@ def assign_if(
         return
     if backend == "tensorflow":
         # tf.cond wants the same structure from both branches; None is one.
-        ops.cond(predicate, lambda: then(), lambda: otherwise())
+        ops.cond(predicate, then, otherwise)
         return
     values = ops.cond(
         predicate,

@@ -58,4 +58,3 @@ def _known_shape(gradient: Any) -> tuple[int, ...] | None:
         return None
     sizes = tuple(shape)
     return sizes if all(isinstance(size, int) for size in sizes) else None
-

@@ -7,9 +7,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # JAX takes the number of CPU devices from here, before it is imported.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
-import hypothesis  # noqa: E402
-import keras  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import keras
+import pytest
 
 # The first call of an operation compiles it: a deadline would judge the machine.
 hypothesis.settings.register_profile("no-deadline", deadline=None)

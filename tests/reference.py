@@ -45,16 +45,14 @@ def train(
     average = None
     waiting = []
     t = 0
-    for gradients in gradients_per_step:
-        gradients = [np.asarray(g, np.float64) for g in gradients]
-        if loss_scale_factor:
-            gradients = [g / loss_scale_factor for g in gradients]
-        waiting.append(gradients)
+    for received in gradients_per_step:
+        scale = loss_scale_factor or 1
+        waiting.append([np.asarray(g, np.float64) / scale for g in received])
         if len(waiting) < (gradient_accumulation_steps or 1):
             continue
-        gradients = [np.mean(group, axis=0) for group in zip(*waiting, strict=True)]
+        means = [np.mean(group, axis=0) for group in zip(*waiting, strict=True)]
         waiting = []
-        gradients = _clip(gradients, clipnorm, clipvalue, global_clipnorm)
+        gradients = _clip(means, clipnorm, clipvalue, global_clipnorm)
         t += 1
         for i, g in enumerate(gradients):
             if weight_decay:

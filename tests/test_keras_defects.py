@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import training
 from keras import ops
 
 import keras_adam
@@ -98,9 +99,10 @@ def distance_left(adam, dtype, steps, rate, scale=1.0):
     optimizer = adam(rate)
     optimizer.build([variable])
     for _ in range(steps):
-        error = ops.cast(variable, "float32") - target
-        optimizer.apply([ops.cast(error * scale, dtype)], [variable])
-    left = ops.convert_to_numpy(ops.cast(variable, "float32")) - target
+        error = training.to_numpy([variable])[0].astype("float32") - target
+        gradient = ops.convert_to_tensor(error * scale, dtype=dtype)
+        optimizer.apply([gradient], [variable])
+    left = training.to_numpy([variable])[0].astype("float32") - target
     return np.linalg.norm(left) / np.linalg.norm(0.5 - target)
 
 

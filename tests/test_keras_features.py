@@ -67,10 +67,10 @@ def test_every_kind_of_rate(rate):
 @pytest.mark.parametrize(
     "callbacks",
     [
-        lambda: [keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))],
         lambda: [
-            keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=1e9)
+            keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
         ],
+        lambda: [keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=1e9)],
     ],
     ids=["LearningRateScheduler", "ReduceLROnPlateau"],
 )
@@ -97,6 +97,8 @@ def test_several_optimizers():
 
 
 def test_several_steps_per_execution_and_a_second_fit():
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras runs one step an execution on torch")
     model, twin = make_model(), make_model()
     model.compile(keras_adam.Adam(0.02), "mse", steps_per_execution=2)
     twin.compile(keras_adam.Adam(0.02), "mse")
@@ -176,7 +178,7 @@ def test_a_layer_unfrozen_later_needs_a_new_optimizer():
     fit(model)
     model.get_layer("first").trainable = True
     model.compile(model.optimizer, "mse")
-    with pytest.raises(ValueError, match="Unknown variable|was built with 2"):
+    with pytest.raises(ValueError, match=r"Unknown variable|was built with 2"):
         fit(model)
     model.compile(keras_adam.Adam(0.05), "mse")
     before = model.get_layer("first").get_weights()[0]
@@ -204,7 +206,9 @@ def test_a_custom_training_loop():
     optimizer = keras_adam.Adam(0.02)
     for start in range(0, 32, 8):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((model(x[start : start + 8]) - y[start : start + 8]) ** 2)
+            loss = tf.reduce_mean(
+                (model(x[start : start + 8]) - y[start : start + 8]) ** 2
+            )
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(
             zip(gradients, model.trainable_variables, strict=True)

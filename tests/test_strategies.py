@@ -115,8 +115,11 @@ def test_an_embedding_is_summed_over_replicas(two_replicas):
         with strategy.scope():
             keras.utils.set_random_seed(2)
             model = keras.Sequential(
-                [keras.layers.Embedding(7, 2), keras.layers.Flatten(),
-                 keras.layers.Dense(1)]
+                [
+                    keras.layers.Embedding(7, 2),
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(1),
+                ]
             )
             model.compile(keras_adam.Adam(0.05), "mse")
         ids = np.array([[0, 1], [1, 1], [2, 3], [1, 6]] * 4)

@@ -1,0 +1,210 @@
+"""One step on one device: accumulate, clip, decay, step, average.
+
+Reads and assigns variables, and leaves every calculation to `update_rule`,
+`step_control` and `precision`. Under ``tf.distribute`` each device runs it on its own
+copy of the variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_adam import precision, step_control, update_rule
+from keras_adam.adam_state import AdamState
+from keras_adam.conditional import assign_if
+from keras_adam.gradients import as_dense
+from keras_adam.update_rule import Moments
+
+
+class AdamStep(AdamState):
+    """The step of `keras_adam.Adam`, which sets the options read here."""
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    def _update(
+        self, gradients: list[Any], variables: list[Any], learning_rate: Any
+    ) -> None:
+        """One step on one device; every argument is that device's own."""
+        gradients = [
+            ops.cast(as_dense(gradient), precision.compute_dtype(variable))
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+
+        def proceed() -> None:
+            self._accumulate_or_step(gradients, variables, learning_rate)
+
+        if not self.skip_nonfinite:
+            proceed()
+            return
+        assign_if(
+            step_control.are_all_finite(gradients),
+            proceed,
+            self._skip_step,
+            self._all_variables(),
+        )
+
+    def _skip_step(self) -> None:
+        self._count_skipped_step()
+        # Keras counts every call of `apply`; this one is taken back in advance.
+        self._iterations.assign_sub(1)
+
+    def _accumulate_or_step(
+        self, gradients: list[Any], variables: list[Any], learning_rate: Any
+    ) -> None:
+        micro_batches = self.gradient_accumulation_steps
+        if not micro_batches:
+            self._step(gradients, variables, learning_rate)
+            return
+        sums = [
+            self._accumulated_gradients[self._get_variable_index(variable)]
+            for variable in variables
+        ]
+        totals = [
+            ops.convert_to_tensor(total) + gradient
+            for total, gradient in zip(sums, gradients, strict=True)
+        ]
+
+        def step_by_mean() -> None:
+            means = [total / micro_batches for total in totals]
+            self._step(means, variables, learning_rate)
+            for accumulator in self._accumulated_gradients:
+                if accumulator is not None:
+                    zero = ops.zeros(accumulator.shape, dtype=accumulator.dtype)
+                    self.assign(accumulator, zero)
+
+        def keep_totals() -> None:
+            for accumulator, total in zip(sums, totals, strict=True):
+                self.assign(accumulator, total)
+
+        assign_if(
+            (self._iterations + 1) % micro_batches == 0,
+            step_by_mean,
+            keep_totals,
+            self._all_variables(),
+        )
+
+    def _step(
+        self, gradients: list[Any], variables: list[Any], learning_rate: Any
+    ) -> None:
+        gradients = self._clip_gradients(gradients)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+        if self.use_ema:
+            self._update_model_variables_moving_average(self._trainable_variables)
+            self._overwrite_on_schedule()
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Step one weight: decay, both moments, the weight itself.
+
+        Args:
+            gradient: of the weight's shape, clipped already.
+            variable: the weight, a Keras or backend variable.
+            learning_rate: scalar.
+        """
+        dtype = precision.compute_dtype(variable)
+        rate = ops.cast(learning_rate, dtype)
+        index = self._get_variable_index(variable)
+        parameter = self._read_parameter(variable, index, dtype)
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            parameter = update_rule.decay_weights(parameter, rate, self.weight_decay)
+        moments = update_rule.update_moments(
+            ops.cast(as_dense(gradient), dtype),
+            self._read_moments(index),
+            self.beta_1,
+            self.beta_2,
+        )
+        rate = update_rule.bias_corrected_rate(
+            rate, ops.cast(self.iterations + 1, dtype), self.beta_1, self.beta_2
+        )
+        parameter = update_rule.step_along_moments(
+            parameter, moments, rate, self.epsilon
+        )
+        self._write_moments(index, moments)
+        self._write_parameter(variable, index, parameter)
+
+    def _read_moments(self, index: int) -> Moments:
+        return Moments(
+            ops.convert_to_tensor(self._momentums[index]),
+            ops.convert_to_tensor(self._velocities[index]),
+            ops.convert_to_tensor(self._velocity_hats[index]) if self.amsgrad else None,
+        )
+
+    def _write_moments(self, index: int, moments: Moments) -> None:
+        self.assign(self._momentums[index], moments.first)
+        self.assign(self._velocities[index], moments.second)
+        if self.amsgrad:
+            self.assign(self._velocity_hats[index], moments.largest_second)
+
+    def _read_parameter(self, variable: Any, index: int, dtype: str) -> Any:
+        remainder = self._rounding_errors[index]
+        if remainder is None:
+            return ops.cast(ops.convert_to_tensor(variable), dtype)
+        return precision.join(
+            ops.convert_to_tensor(variable), ops.convert_to_tensor(remainder), dtype
+        )
+
+    def _write_parameter(self, variable: Any, index: int, parameter: Any) -> None:
+        remainder = self._rounding_errors[index]
+        if remainder is None:
+            self.assign(variable, parameter)
+            return
+        rounded, lost = precision.split(
+            parameter, keras.backend.standardize_dtype(variable.dtype)
+        )
+        self.assign(variable, rounded)
+        self.assign(remainder, lost)
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        """Keras's clipping, without spreading non-finite entries."""
+        if self.clipnorm:
+            return [step_control.clip_to_norm([g], self.clipnorm)[0] for g in grads]
+        if self.global_clipnorm:
+            return step_control.clip_to_norm(grads, self.global_clipnorm)
+        if self.clipvalue:
+            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+        return grads
+
+    def _update_model_variables_moving_average(
+        self, trainable_variables: Sequence[Any]
+    ) -> None:
+        is_first = ops.equal(self.iterations, 0)
+        for index, variable in enumerate(trainable_variables):
+            average = self._model_variables_moving_average[index]
+            if average is None:
+                continue
+            parameter = self._read_parameter(
+                variable, index, precision.compute_dtype(variable)
+            )
+            updated = update_rule.update_average(
+                ops.convert_to_tensor(average), parameter, self.ema_momentum, is_first
+            )
+            self.assign(average, updated)
+
+    def _overwrite_on_schedule(self) -> None:
+        if not self.ema_overwrite_frequency:
+            return
+        assign_if(
+            (self.iterations + 1) % self.ema_overwrite_frequency == 0,
+            lambda: self._overwrite_model_variables_with_average_value(
+                self._trainable_variables
+            ),
+            lambda: None,
+            self._all_variables(),
+        )
+
+    def _overwrite_model_variables_with_average_value(
+        self, trainable_variables: Sequence[Any]
+    ) -> None:
+        for index, variable in enumerate(trainable_variables):
+            average = self._model_variables_moving_average[index]
+            if average is not None:
+                self._write_parameter(variable, index, ops.convert_to_tensor(average))
+
+    def _all_variables(self) -> list[Any]:
+        return [*self.variables, *self._trainable_variables]
