@@ -23,7 +23,7 @@ def make_trainer(workload=WORKLOAD, **options):
     return Trainer(workload, workload.load_data(), **{"epochs": EPOCHS, **options})
 
 
-def fit_with_keras(workload, run, optimizer, **compile_options):
+def fit_with_keras(workload, run, optimizer, epochs=EPOCHS, **compile_options):
     """The run by Keras alone, one ``fit`` per epoch on data put in order by hand."""
     keras.utils.set_random_seed(run.seed)
     model = workload.build_model()
@@ -36,7 +36,7 @@ def fit_with_keras(workload, run, optimizer, **compile_options):
     )
     x, y, x_val, y_val = workload.load_data()
     history = {}
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         order = epoch_order(len(x), run.seed, epoch)
         logs = model.fit(
             x[order],
@@ -67,6 +67,15 @@ def test_compiled_epochs_train_as_model_fit_does(name):
     assert_same_history(
         record, fit_with_keras(WORKLOAD, run, build_optimizer(name, 0.03))
     )
+
+
+def test_compiled_epochs_stay_with_a_compiled_fit_where_rounding_is_amplified():
+    """At such a rate two ways of rounding part within a few epochs."""
+    run = Run("rmsprop", 16, 0.3, seed=0)
+    record = make_trainer(execution="compiled-epochs", epochs=15).run(run)
+    optimizer = build_optimizer("rmsprop", 0.3)
+    expected = fit_with_keras(WORKLOAD, run, optimizer, epochs=15, jit_compile=True)
+    assert_same_history(record, expected)
 
 
 def test_the_plain_path_trains_as_model_fit_does():

@@ -77,6 +77,12 @@ class Grid:
             values = _as_tuple(getattr(self, name), name, kind)
             object.__setattr__(self, name, values)
         _check_values(
+            self.optimizers,
+            "optimizers",
+            "names without a slash, because each names a directory",
+            lambda name: not {"/", "\\"} & set(name) and name not in (".", ".."),
+        )
+        _check_values(
             self.learning_rates,
             "learning_rates",
             "positive finite numbers",
@@ -165,7 +171,7 @@ def log_spaced_rates(low: float, high: float, count: int) -> tuple[float, ...]:
             with ``count == 1``).
     """
     is_single = count == 1 and low == high
-    if not (math.isfinite(high) and 0 < low) or not (
+    if not (math.isfinite(high) and low > 0) or not (
         is_single or (low < high and count >= 2)
     ):
         raise ValueError(

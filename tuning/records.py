@@ -52,7 +52,8 @@ class RunRecord:
         steps: optimizer steps taken.
         steps_to_target: steps until the validation loss, looked at after each
             epoch, was at most the workload's target; ``None`` if never or no target.
-        seconds: wall-clock of the run, without building and compiling.
+        seconds: wall-clock of the run, without building and compiling; with
+            ``model.fit`` Keras's tracing in the first epoch is included.
         seconds_per_step: ``seconds`` spent in training over ``steps``.
         state_bytes: bytes of the optimizer's variables besides step count and rate.
         history: per epoch, ``loss`` (training), ``val_loss`` and metrics.

@@ -68,9 +68,7 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
         ) from None
     sizes = [array.shape[0] if array.ndim else 0 for array in data]
     if sizes[0] != sizes[1] or sizes[2] != sizes[3] or 0 in sizes:
-        named = ", ".join(
-            f"{n}: {s}" for n, s in zip(Data._fields, sizes, strict=True)
-        )
+        named = ", ".join(f"{n}: {s}" for n, s in zip(Data._fields, sizes, strict=True))
         raise ValueError(
             f"workload {workload.name!r} needs as many targets as inputs and at "
             f"least one example each; received {named}."

@@ -1,0 +1,192 @@
+"""One training epoch as one XLA computation, shared by many runs.
+
+A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
+time on everything but arithmetic: a new model, a new trace, a Python round trip per
+step. Here one function, traced once per (optimizer, batch size), loops over Keras's
+own ``train_step``; between runs only variables are assigned. TensorFlow only.
+
+What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
+``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
+for bit where they have been compared (`benchmarks/fast_path.py`). Without it they
+agree to rounding, which a training at a high rate amplifies step by step, and layers
+such as Dropout draw other random numbers: TensorFlow's generator inside XLA is
+another one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuning.course import EVALUATION_BATCH, Course, epoch_order
+from tuning.workload import Data
+
+NAME = "compiled-epochs"
+
+
+class CompiledEpochs:
+    """A model, an optimizer and their compiled epochs for one batch size.
+
+    Making one traces and compiles; :meth:`train` then only runs.
+
+    Args:
+        model: built and compiled (in Keras's sense) with its optimizer.
+        data: arrays; kept on the device.
+        batch_size: examples per step; the last step of an epoch takes the rest, as
+            in ``fit``.
+
+    Raises:
+        ValueError: the computation depends on variables that no assignment here
+            could reset, so a second run would not start like the first.
+        Exception: whatever tracing or compiling the model raises.
+    """
+
+    def __init__(self, model: Any, data: Data, batch_size: int) -> None:
+        self.model = model
+        self.traces = 0
+        self._train_data = [
+            tf.convert_to_tensor(a) for a in (data.x_train, data.y_train)
+        ]
+        self._val_data = [tf.convert_to_tensor(a) for a in (data.x_val, data.y_val)]
+        self._examples = len(data.x_train)
+        self._batch_size = batch_size
+        # Assigning the state of another seed needs the same variables in the same
+        # order; metrics are left out, because every epoch resets them.
+        self._model_variables = list(model.variables)
+        model.optimizer.build(model.trainable_variables)
+        self._optimizer_state = [
+            (variable, np.array(keras.ops.convert_to_numpy(variable)))
+            for variable in model.optimizer.variables
+        ]
+        # An eager step creates the variables of loss and metrics; inside a
+        # tf.function they would cost a second trace.
+        model.test_step(tuple(array[:1] for array in self._val_data))
+        self._train = tf.function(
+            self._trace_training, jit_compile=True, autograph=False
+        )
+        self._evaluate = tf.function(
+            self._trace_evaluation, jit_compile=True, autograph=False
+        )
+        self._rows_val = _batches(np.arange(len(data.x_val)), EVALUATION_BATCH)
+        self._compile()
+
+    def train(
+        self,
+        state: Sequence[np.ndarray],
+        learning_rate: float | None,
+        seed: int,
+        epochs: int,
+        course: Course,
+    ) -> None:
+        """Train from the given state and tell ``course`` how it goes.
+
+        Args:
+            state: values of ``model.variables`` at the start.
+            learning_rate: assigned to the optimizer; ``None`` leaves its schedule.
+            seed: of the order of the data.
+            epochs: passes over the data, unless ``course`` ends them earlier.
+            course: receives the logs of each epoch.
+        """
+        self._restore(state, learning_rate)
+        course.begin(self._evaluation_logs())
+        for epoch in range(epochs):
+            rows = _batches(epoch_order(self._examples, seed, epoch), self._batch_size)
+            start = time.perf_counter()
+            logs = _as_floats(self._train(*self._train_data, *rows))
+            seconds = time.perf_counter() - start
+            for name, value in self._evaluation_logs().items():
+                logs[f"val_{name}"] = value
+            if not course.add_epoch(logs, seconds):
+                return
+
+    def _restore(
+        self, state: Sequence[np.ndarray], learning_rate: float | None
+    ) -> None:
+        for variable, value in zip(self._model_variables, state, strict=True):
+            variable.assign(value)
+        for variable, value in self._optimizer_state:
+            variable.assign(value)
+        if learning_rate is not None:
+            self.model.optimizer.learning_rate.assign(learning_rate)
+
+    def _compile(self) -> None:
+        """Trace and compile both functions, so that no run's time includes it.
+
+        The loop is told to take no steps: compiling needs shapes, not work.
+        """
+        matrix, _, last = _batches(np.arange(self._examples), self._batch_size)
+        train_arguments = (*self._train_data, matrix, np.int32(0), last)
+        self._check_variables(self._train.get_concrete_function(*train_arguments))
+        self._train(*train_arguments)
+        self._evaluation_logs()
+
+    def _check_variables(self, traced: Any) -> None:
+        model = self.model
+        known = {
+            variable.value.ref()
+            for variable in (
+                *self._model_variables,
+                *model.optimizer.variables,
+                *model.metrics_variables,
+            )
+        }
+        strangers = [v.name for v in traced.graph.variables if v.ref() not in known]
+        if strangers:
+            raise ValueError(
+                f"training uses variables {strangers} that belong to neither the "
+                "model nor its optimizer (random numbers drawn without a "
+                "keras.random.SeedGenerator do)"
+            )
+
+    def _evaluation_logs(self) -> dict[str, float]:
+        return _as_floats(self._evaluate(*self._val_data, *self._rows_val))
+
+    def _trace_training(self, *arguments: Any) -> Any:
+        self.traces += 1  # runs in Python, so once per trace
+        return self._take_steps(self.model.train_step, *arguments)
+
+    def _trace_evaluation(self, *arguments: Any) -> Any:
+        return self._take_steps(self.model.test_step, *arguments)
+
+    def _take_steps(
+        self,
+        take_step: Callable[[Any], Mapping[str, Any]],
+        x: Any,
+        y: Any,
+        matrix: Any,
+        loops: Any,
+        last: Any,
+    ) -> Mapping[str, Any]:
+        """Take a step on every batch; the logs of the last one, as ``fit`` has it.
+
+        Shapes:
+            x, y: [examples, ...]; matrix: [steps - 1, batch] rows of full batches;
+            loops: how many of them to take; last: [1 ... batch] rows.
+        """
+        self.model.reset_metrics()
+
+        def take_batch(step: Any) -> tuple[Any]:
+            rows = matrix[step]
+            take_step((tf.gather(x, rows), tf.gather(y, rows)))
+            return (step + 1,)
+
+        if matrix.shape[0]:
+            tf.while_loop(lambda step: step < loops, take_batch, (tf.constant(0),))
+        return take_step((tf.gather(x, last), tf.gather(y, last)))
+
+
+def _batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:
+    """Rows of all batches but the last, their number, rows of the last."""
+    loops = -(-len(order) // size) - 1
+    rows = order.astype(np.int32)
+    matrix = rows[: loops * size].reshape(loops, size)
+    return matrix, np.int32(loops), rows[loops * size :]
+
+
+def _as_floats(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items()}

@@ -1,0 +1,105 @@
+"""The course of one training, epoch by epoch, whichever way it is executed.
+
+Both ways of training, compiled epochs and Keras's ``fit``, share what stands here:
+the order of the data, the size of validation batches, what is written down and when
+a run counts as diverged.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+EVALUATION_BATCH = 256
+"""Examples per validation step. Means do not depend on it; 256 keeps a step's
+memory near that of training."""
+
+
+def epoch_order(examples: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of the training data in one epoch: [examples] row numbers.
+
+    It depends on seed and epoch alone, so optimizers and learning rates are compared
+    on the same batches.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(examples)
+
+
+class Course:
+    """Collects the logs of a training and says when to stop it.
+
+    Args:
+        steps_per_epoch: optimizer steps that an epoch takes.
+        target_val_loss: the validation loss that ``steps_to_target`` counts to.
+
+    Attributes:
+        history: per name the values after each epoch; ``None`` where not finite.
+        initial_loss: validation loss before the first step.
+        diverged: why the training was stopped; empty if it was not.
+        steps: optimizer steps taken.
+        steps_to_target: steps until the target was met, looked at after each epoch.
+        training_seconds: time in training steps alone, without validation.
+        seconds: time since :meth:`begin`, up to the last epoch.
+    """
+
+    def __init__(self, steps_per_epoch: int, target_val_loss: float | None) -> None:
+        self._steps_per_epoch = steps_per_epoch
+        self._target = target_val_loss
+        self._started = time.perf_counter()
+        self.history: dict[str, list[float | None]] = {}
+        self.initial_loss: float | None = None
+        self.diverged = ""
+        self.steps = 0
+        self.steps_to_target: int | None = None
+        self.training_seconds = 0.0
+        self.seconds = 0.0
+
+    def begin(self, logs: Mapping[str, float]) -> None:
+        """Note the validation before the first step."""
+        self._started = time.perf_counter()
+        self.initial_loss = _finite_or_none(_loss(logs, "loss"))
+
+    def add_epoch(self, logs: Mapping[str, float], training_seconds: float) -> bool:
+        """Note an epoch; whether to go on.
+
+        Args:
+            logs: as Keras's callbacks get them: ``loss``, ``val_loss``, metrics.
+            training_seconds: time in the epoch's training steps.
+
+        Raises:
+            ValueError: the model's ``train_step`` or ``test_step`` reports no loss.
+        """
+        losses = {name: _loss(logs, name) for name in ("loss", "val_loss")}
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(_finite_or_none(value))
+        self.steps += self._steps_per_epoch
+        self.training_seconds += training_seconds
+        self.seconds = time.perf_counter() - self._started
+        epoch = len(self.history["loss"])
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                kind = "training" if name == "loss" else "validation"
+                self.diverged = f"the {kind} loss became {value} in epoch {epoch}"
+                return False
+        if (
+            self.steps_to_target is None
+            and self._target is not None
+            and losses["val_loss"] <= self._target
+        ):
+            self.steps_to_target = self.steps
+        return True
+
+
+def _loss(logs: Mapping[str, float], name: str) -> float:
+    if name not in logs:
+        raise ValueError(
+            f"a training needs the value {name!r} among its logs; the model's "
+            f"train_step and test_step reported {sorted(logs)}."
+        )
+    return float(logs[name])
+
+
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

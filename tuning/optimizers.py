@@ -1,0 +1,146 @@
+"""Optimizers by name: the built-in table and the user's own.
+
+The names here are those of a grid's axis. A name says which class is made and with
+which fixed arguments; the learning rate comes from the grid, further options from
+``--set`` or ``options=``.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tuning.grid import Grid
+from tuning.workload import resolve_reference
+
+OptimizerFactory = Callable[..., Any]
+"""Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
+
+BUILT_IN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "adam": ("keras_adam:Adam", {}),
+    "keras-adam": ("keras.optimizers:Adam", {}),
+    "sgd": ("keras.optimizers:SGD", {}),
+    # 0.9 is the momentum that Sutskever et al. 2013 and most recipes since use.
+    "momentum": ("keras.optimizers:SGD", {"momentum": 0.9}),
+    "adagrad": ("keras.optimizers:Adagrad", {}),
+    "rmsprop": ("keras.optimizers:RMSprop", {}),
+}
+"""Name -> where the class is, and the arguments that belong to the name."""
+
+
+def check_names(
+    names: Sequence[str], own: Mapping[str, OptimizerFactory] | None = None
+) -> None:
+    """See that every name means something, without importing Keras.
+
+    Raises:
+        ValueError: a name is neither built in, nor in ``own``, nor of the form
+            ``package.module:attribute``; the message lists what is allowed.
+    """
+    known = [*BUILT_IN, *(own or {})]
+    unknown = [name for name in names if name not in known and ":" not in name]
+    if unknown:
+        raise ValueError(
+            f"unknown optimizers {unknown}; use {', '.join(known)} or "
+            "package.module:attribute."
+        )
+
+
+def build_optimizer(
+    name: str,
+    learning_rate: float,
+    options: Mapping[str, Any] | None = None,
+    own: Mapping[str, OptimizerFactory] | None = None,
+) -> Any:
+    """Make a new optimizer of the name, as one run uses it.
+
+    Args:
+        name: a built-in name, a key of ``own`` or ``package.module:attribute``.
+        learning_rate: passed on as ``learning_rate=``.
+        options: further keyword arguments.
+        own: the caller's own factories by name; they win over built-in names.
+
+    Raises:
+        ValueError: the name is unknown, the factory refuses the arguments, or what
+            it returns is no Keras optimizer.
+    """
+    import keras
+
+    check_names([name], own)
+    if own and name in own:
+        factory, fixed = own[name], {}
+    elif name in BUILT_IN:
+        reference, fixed = BUILT_IN[name]
+        factory = resolve_reference(reference, "optimizer")
+    else:
+        factory, fixed = resolve_reference(name, "optimizer"), {}
+    if not callable(factory):
+        raise ValueError(
+            f"optimizer {name!r} must be a class or a function that takes "
+            f"learning_rate; received {factory!r}."
+        )
+    arguments = {**fixed, **(options or {})}
+    try:
+        optimizer = factory(learning_rate=learning_rate, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"optimizer {name!r} cannot be made with learning_rate={learning_rate:g}"
+            f" and options {arguments}: {error}"
+        ) from error
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            f"optimizer {name!r} must return a keras.optimizers.Optimizer; it "
+            f"returned {type(optimizer).__name__}."
+        )
+    return optimizer
+
+
+def check_optimizers(
+    grid: Grid, own: Mapping[str, OptimizerFactory] | None = None
+) -> None:
+    """Make every optimizer of the grid once, before any time is spent on runs.
+
+    Raises:
+        ValueError: one of them cannot be made; see :func:`build_optimizer`.
+    """
+    for name in grid.optimizers:
+        build_optimizer(name, grid.learning_rates[0], grid.options.get(name), own)
+
+
+def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read ``optimizer.option=value`` as ``{optimizer: {option: value}}``.
+
+    A value is read as JSON (``0.99``, ``true``, ``null``), else as a Python literal
+    (``True``, ``None``, ``1e-3``), else taken as text (``bfloat16``).
+
+    Raises:
+        ValueError: an assignment has another form, or an option is set twice.
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        target, equals, value = assignment.partition("=")
+        # From the right: package.module:attribute has dots of its own.
+        optimizer, _, option = target.strip().rpartition(".")
+        if not (equals and optimizer and option.isidentifier()):
+            raise ValueError(
+                "an option is set as optimizer.option=value, for example "
+                f"adam.beta_2=0.99; received {assignment!r}."
+            )
+        of_optimizer = options.setdefault(optimizer, {})
+        if option in of_optimizer:
+            raise ValueError(f"option {optimizer}.{option} is set twice.")
+        of_optimizer[option] = _parse_value(value.strip())
+    return options
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

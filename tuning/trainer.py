@@ -1,0 +1,316 @@
+"""One run of a sweep: from a planned `Run` to its `RunRecord`."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import importlib.metadata
+import json
+import logging
+import platform
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tuning import model_fit
+from tuning.course import Course
+from tuning.grid import Run
+from tuning.optimizers import OptimizerFactory, build_optimizer
+from tuning.records import RunRecord, least_finite
+from tuning.workload import Data, Workload
+
+logger = logging.getLogger(__name__)
+
+EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
+
+PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
+"""Distributions whose versions a record names."""
+
+
+class Trainer:
+    """Trains the runs of one workload, one after the other, reusing what it can.
+
+    Runs with the same optimizer and batch size share a compiled train function, so
+    they should follow each other, as `tuning.grid.Grid.runs` lists them. Two runs
+    share it only if their optimizers' ``get_config()`` differ in nothing but the
+    learning rate.
+
+    Args:
+        workload: what is trained.
+        data: its data.
+        epochs: passes over the training data.
+        options: further optimizer arguments by optimizer name.
+        own: the caller's own optimizer factories by name.
+        execution: ``"auto"`` trains in compiled epochs where the model allows it,
+            else with ``model.fit``, and logs once why; the other two insist.
+
+    Attributes:
+        traces: how often a train function was traced, by (optimizer, batch size).
+
+    Raises:
+        ValueError: ``execution`` is none of `EXECUTIONS`.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        data: Data,
+        *,
+        epochs: int,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        own: Mapping[str, OptimizerFactory] | None = None,
+        execution: str = "auto",
+    ) -> None:
+        if execution not in EXECUTIONS:
+            raise ValueError(
+                f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
+            )
+        self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._workload = workload
+        self._data = Data(*(_in_float_type(array) for array in data))
+        self._epochs = epochs
+        self._options = options or {}
+        self._own = own
+        self._execution = execution
+        self._versions = versions()
+        self._states: dict[int, list[np.ndarray]] = {}
+        self._group: Any = None
+        self._group_key: tuple | None = None
+        self._refused: dict[tuple, str] = {}
+
+    def run(self, run: Run) -> RunRecord:
+        """Train once; whatever happens to the training is told in the record."""
+        steps_per_epoch = -(-len(self._data.x_train) // run.batch_size)
+        course = Course(steps_per_epoch, self._workload.target_val_loss)
+        facts: dict[str, Any] = {"optimizer_config": {}}
+        try:
+            self._train(run, course, facts)
+        except Exception as error:
+            # The user's model, loss and optimizer may raise anything; one bad run
+            # must not cost the other two hundred.
+            logger.debug("Run %s failed.", run.run_id, exc_info=True)
+            self._drop_group()
+            return self._record(run, course, facts, "failed", _in_one_line(error))
+        status = "diverged" if course.diverged else "ok"
+        return self._record(run, course, facts, status, course.diverged)
+
+    def _train(self, run: Run, course: Course, facts: dict[str, Any]) -> None:
+        optimizer = self._build_optimizer(run)
+        facts["optimizer_config"] = optimizer.get_config()
+        key, rate = _group_key(run, optimizer)
+        if self._can_compile(key):
+            group = self._compiled_group(key, run, optimizer)
+            if group is not None:
+                facts["execution"] = "compiled-epochs"
+                facts["state_bytes"] = state_bytes(group.model.optimizer)
+                state = self._initial_state(run.seed)
+                group.train(state, rate, run.seed, self._epochs, course)
+                return
+        self._drop_group()
+        # A new one: an optimizer that was built belongs to that model for good.
+        model = self._compiled_model(run.seed, self._build_optimizer(run))
+        model.optimizer.build(model.trainable_variables)
+        facts["execution"] = model_fit.NAME
+        facts["state_bytes"] = state_bytes(model.optimizer)
+        model_fit.fit(model, self._data, run.batch_size, run.seed, self._epochs, course)
+
+    def _build_optimizer(self, run: Run) -> Any:
+        options = self._options.get(run.optimizer)
+        return build_optimizer(run.optimizer, run.learning_rate, options, self._own)
+
+    def _can_compile(self, key: tuple) -> bool:
+        if self._execution == "model.fit" or key in self._refused:
+            return False
+        reason = _why_not_compiled()
+        if reason:
+            self._refuse(key, reason)
+        return not reason
+
+    def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
+        """The compiled epochs for this kind of run; ``None`` if it has none."""
+        from tuning.compiled_epochs import CompiledEpochs
+
+        if key == self._group_key:
+            return self._group
+        self._drop_group()
+        try:
+            model = self._compiled_model(run.seed, optimizer)
+            group = CompiledEpochs(model, self._data, run.batch_size)
+        except Exception as error:
+            # Any model that XLA, TensorFlow or the tracing refuses still trains
+            # with fit; if the fault is the model's, fit will raise it again.
+            self._refuse(key, _in_one_line(error))
+            return None
+        self.traces[run.optimizer, run.batch_size] += group.traces
+        self._group, self._group_key = group, key
+        return group
+
+    def _refuse(self, key: tuple, reason: str) -> None:
+        """Turn to ``model.fit`` for this kind of run, and say so once per reason.
+
+        Raises:
+            RuntimeError: ``execution="compiled-epochs"`` forbids that.
+        """
+        if self._execution == "compiled-epochs":
+            raise RuntimeError(f"training cannot be compiled: {reason}")
+        if reason not in self._refused.values():
+            logger.warning(
+                "Workload %s with optimizer %s is trained with model.fit, which is "
+                "slower: %s",
+                self._workload.name,
+                key[0],
+                reason,
+            )
+        self._refused[key] = reason
+
+    def _drop_group(self) -> None:
+        """Let go of model and compiled functions before the next ones are made."""
+        if self._group is not None:
+            self._group = self._group_key = None
+            gc.collect()  # model and functions refer to each other
+
+    def _initial_state(self, seed: int) -> list[np.ndarray]:
+        """Values of ``model.variables`` as the seed initialises them."""
+        if seed not in self._states:
+            model = self._built_model(seed)
+            self._states[seed] = [
+                np.array(keras.ops.convert_to_numpy(v)) for v in model.variables
+            ]
+        return self._states[seed]
+
+    def _built_model(self, seed: int) -> Any:
+        keras.utils.set_random_seed(seed)
+        model = self._workload.build_model()
+        model(self._data.x_train[:1])  # models without an Input are built by a call
+        return model
+
+    def _compiled_model(self, seed: int, optimizer: Any) -> Any:
+        model = self._built_model(seed)
+        # None, not []: Keras wants an empty list of metrics to be built, too.
+        metrics = list(self._workload.metrics()) or None
+        model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
+        return model
+
+    def _record(
+        self,
+        run: Run,
+        course: Course,
+        facts: Mapping[str, Any],
+        status: str,
+        message: str,
+    ) -> RunRecord:
+        val_losses = course.history.get("val_loss", [])
+        return RunRecord(
+            run_id=run.run_id,
+            workload=self._workload.name,
+            optimizer=run.optimizer,
+            learning_rate=run.learning_rate,
+            batch_size=run.batch_size,
+            seed=run.seed,
+            epochs=self._epochs,
+            status=status,
+            message=message,
+            initial_loss=course.initial_loss,
+            best_val_loss=least_finite(val_losses),
+            final_val_loss=val_losses[-1] if status == "ok" and val_losses else None,
+            val_metrics=_last_finite_metrics(course.history),
+            steps=course.steps,
+            steps_to_target=course.steps_to_target,
+            seconds=course.seconds,
+            seconds_per_step=(
+                course.training_seconds / course.steps if course.steps else None
+            ),
+            history=course.history,
+            versions=self._versions,
+            **facts,
+        )
+
+
+def state_bytes(optimizer: Any) -> int:
+    """Bytes that a built optimizer holds besides step count and learning rate."""
+    known = getattr(optimizer, "state_bytes", None)
+    if known is not None:
+        return int(known)
+    scalars = {id(optimizer.iterations), id(optimizer.learning_rate)}
+    return sum(
+        np.asarray(keras.ops.convert_to_numpy(variable)).nbytes
+        for variable in optimizer.variables
+        if id(variable) not in scalars
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _group_key(run: Run, optimizer: Any) -> tuple[tuple, float | None]:
+    """What runs that share a train function have in common, and the rate to assign.
+
+    With a schedule, or any rate that is no variable, the rate is part of the trace:
+    such runs share it only with other seeds.
+    """
+    config = dict(optimizer.get_config())
+    config.pop("name", None)  # Keras numbers the names of one class: adam, adam_1
+    rate: float | None = None
+    if isinstance(optimizer.learning_rate, keras.Variable):
+        rate = float(optimizer.learning_rate)
+        config.pop("learning_rate", None)
+    else:
+        config["planned_learning_rate"] = run.learning_rate
+    fixed = json.dumps(config, default=str, sort_keys=True)
+    return (run.optimizer, run.batch_size, fixed), rate
+
+
+def _why_not_compiled() -> str:
+    """Why nothing can be trained in compiled epochs now; empty if it can."""
+    if keras.backend.backend() != "tensorflow":
+        return f"the Keras backend is {keras.backend.backend()}, not tensorflow."
+    import tensorflow as tf
+
+    if tf.config.functions_run_eagerly():
+        return "tf.config.run_functions_eagerly is on."
+    if tf.distribute.has_strategy():
+        return "a tf.distribute strategy is active."
+    return ""
+
+
+def _in_float_type(array: np.ndarray) -> np.ndarray:
+    """Floating-point data in Keras's float type, as ``fit`` converts it."""
+    if np.issubdtype(array.dtype, np.floating):
+        return array.astype(keras.config.floatx(), copy=False)
+    return array
+
+
+def _last_finite_metrics(
+    history: Mapping[str, list[float | None]],
+) -> dict[str, float | None]:
+    """The metrics on the validation data after the last epoch with a finite loss."""
+    finite = [
+        i for i, loss in enumerate(history.get("val_loss", [])) if loss is not None
+    ]
+    if not finite:
+        return {}
+    return {
+        name.removeprefix("val_"): values[finite[-1]]
+        for name, values in history.items()
+        if name.startswith("val_") and name != "val_loss"
+    }
+
+
+def _in_one_line(error: Exception) -> str:
+    """Type and text of an error; Keras's go on for pages and are in colour."""
+    text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
+    if len(text) > 400:
+        # Most put the cause first, errors inside a tf.function last.
+        text = f"{text[:250]} ... {text[-150:]}"
+    return f"{type(error).__name__}: {text}"
