@@ -1,0 +1,289 @@
+"""Drawings of a report: loss curves as SVG, colours of heat maps, legends.
+
+Nothing is computed here but positions and colours. Inks are written into the SVG as
+CSS variables of the page (``var(--series-1)``, ``var(--ink)``), so that one drawing
+serves light and dark; text stays text, set in the page's font.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
+
+from tuning.curves import Curve
+from tuning.number_text import format_number, format_rate
+
+SERIES_COLOURS = (
+    ("#0072b2", "#5ab4f0"),
+    ("#c44e00", "#ff9a57"),
+    ("#00795a", "#3ecfa4"),
+    ("#a23b84", "#ee8fcf"),
+    ("#8a6a00", "#e6c34a"),
+    ("#4a4f57", "#c3c9d1"),
+    ("#6a51c8", "#b5a4ff"),
+    ("#7a4a33", "#d3a78f"),
+)
+"""Line colours for light and dark pages. The hues follow Okabe and Ito's palette for
+colour-blind readers (https://jfly.uni-koeln.de/color/), darkened or lightened to a
+contrast of at least 4.5 with the page."""
+
+COLOUR_MAP = "viridis_r"
+"""Lower losses are lighter; even for colour-blind readers and in grey."""
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+_INK, _SOFT, _LINE = "#0000f0", "#0000f1", "#0000f2"
+_LOG_FROM_RATIO = 30
+_PANEL_INCHES = (4.4, 3.3)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossScale:
+    """Where losses lie between the least and the greatest one of a sweep.
+
+    Attributes:
+        low: least loss.
+        high: greatest loss.
+        is_logarithmic: losses span so many orders that a straight scale would hide
+            the small ones.
+    """
+
+    low: float
+    high: float
+    is_logarithmic: bool
+
+    def position(self, loss: float) -> float:
+        """From 0 at ``low`` to 1 at ``high``; 0 if the two are the same."""
+        if self.high <= self.low:
+            return 0.0
+        if self.is_logarithmic:
+            return math.log(loss / self.low) / math.log(self.high / self.low)
+        return (loss - self.low) / (self.high - self.low)
+
+
+@dataclasses.dataclass(frozen=True)
+class SeriesStyle:
+    """How one optimizer looks in every panel: never told by colour alone.
+
+    Attributes:
+        colour: a CSS variable.
+        marker: in Matplotlib's letters.
+        dashes: a Matplotlib line style.
+        legend: a small SVG drawing of line and marker.
+    """
+
+    colour: str
+    marker: str
+    dashes: str | tuple[float, tuple[float, ...]]
+    legend: str
+
+
+def loss_scale(losses: Sequence[float]) -> LossScale:
+    """One scale for all the losses of a report.
+
+    Logarithmic where the greatest is more than thirty times the least.
+    """
+    low, high = min(losses), max(losses)
+    return LossScale(low, high, low > 0 and high / low > _LOG_FROM_RATIO)
+
+
+def cell_colours(loss: float, scale: LossScale) -> tuple[str, str]:
+    """Background and text colour of a heat map's cell, as ``#rrggbb``.
+
+    The text is black or white, whichever contrasts more (WCAG 2.1's relative
+    luminance, https://www.w3.org/TR/WCAG21/#dfn-relative-luminance).
+    """
+    colour_map = matplotlib.colormaps[COLOUR_MAP]
+    background = colour_map(min(max(scale.position(loss), 0.0), 1.0))
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in background[:3]
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return to_hex(background), "#000000" if luminance > 0.179 else "#ffffff"
+
+
+def colour_bar(stops: int = 9) -> str:
+    """The colour map as the colour list of a CSS ``linear-gradient``."""
+    colour_map = matplotlib.colormaps[COLOUR_MAP]
+    return ", ".join(to_hex(colour_map(i / (stops - 1))) for i in range(stops))
+
+
+def series_styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
+    """A style per optimizer, in the given order; repeats only after 32 of them."""
+    count = len(SERIES_COLOURS)
+    styles = {}
+    for index, name in enumerate(names):
+        marker = _MARKERS[index % count]
+        dashes = _DASHES[(index + index // count) % len(_DASHES)]
+        colour = _placeholder(index % count)
+        styles[name] = SeriesStyle(colour, marker, dashes, "")
+    return {
+        name: dataclasses.replace(style, legend=_draw_legend(style, name))
+        for name, style in styles.items()
+    }
+
+
+def draw_loss_curves(
+    curves: Sequence[Curve],
+    styles: Mapping[str, SeriesStyle],
+    rates: Sequence[float],
+    scale: LossScale,
+    *,
+    identifier: str,
+) -> str:
+    """Loss against learning rate at one batch size, as an SVG element.
+
+    Bands reach from the best to the worst seed, the dashed line is the initial loss,
+    and a cross marks rates at which runs diverged.
+
+    Args:
+        curves: of one batch size.
+        styles: by optimizer.
+        rates: of the whole sweep, for equal axes in all panels.
+        scale: of all losses, for the same reason.
+        identifier: unique within the page; begins with a letter.
+    """
+    figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
+    axes = figure.subplots()
+    _set_axes(axes, rates, scale)
+    for curve in curves:
+        _draw_curve(axes, curve, styles[curve.optimizer])
+    initial = sum(curve.initial_loss for curve in curves) / len(curves)
+    axes.axhline(initial, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    return _to_svg(figure, identifier, _describe(curves))
+
+
+def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
+    rates = [point.learning_rate for point in curve.points]
+    losses = [point.loss for point in curve.points]
+    axes.fill_between(
+        rates,
+        [point.lowest_loss for point in curve.points],
+        [point.highest_loss for point in curve.points],
+        color=style.colour,
+        alpha=0.16,
+        linewidth=0,
+    )
+    axes.plot(
+        rates,
+        losses,
+        color=style.colour,
+        linestyle=style.dashes,
+        linewidth=1.6,
+        marker=style.marker,
+        markersize=4.5,
+        markeredgewidth=0,
+    )
+    diverged = [point for point in curve.points if point.diverged]
+    axes.plot(
+        [point.learning_rate for point in diverged],
+        [point.loss for point in diverged],
+        color=style.colour,
+        linestyle="none",
+        marker="x",
+        markersize=9,
+        markeredgewidth=1.4,
+    )
+
+
+def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(min(rates) / 1.35, max(rates) * 1.35)
+    # Over less than a decade and a half, powers of ten would label next to nothing.
+    is_narrow = max(rates) / min(rates) < 10**1.5
+    axes.xaxis.set_major_locator(
+        FixedLocator(list(rates)) if is_narrow else LogLocator(base=10, numticks=8)
+    )
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: format_rate(rate)))
+    if scale.is_logarithmic:
+        axes.set_yscale("log")
+        axes.set_ylim(scale.low / 1.2, scale.high * 1.2)
+        axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 3), numticks=12))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        margin = 0.05 * (scale.high - scale.low) or 0.5
+        axes.set_ylim(scale.low - margin, scale.high + margin)
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+    axes.set_xlabel("learning rate", color=_SOFT)
+    axes.set_ylabel("validation loss", color=_SOFT)
+    axes.grid(visible=True, color=_LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_LINE, labelcolor=_INK, length=3)
+    axes.patch.set_visible(False)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(_LINE)
+
+
+def _describe(curves: Sequence[Curve]) -> str:
+    best = "; ".join(
+        f"{curve.optimizer}: lowest {format_number(curve.best_loss)} at rate "
+        f"{format_rate(curve.best_rate)}"
+        for curve in curves
+    )
+    return (
+        "Validation loss against learning rate at batch size "
+        f"{curves[0].batch_size}. {best}."
+    )
+
+
+def _draw_legend(style: SeriesStyle, name: str) -> str:
+    figure = Figure(figsize=(0.55, 0.22))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, 1), ylim=(-1, 1))
+    axes.plot([0.02, 0.98], [0, 0], color=style.colour, linestyle=style.dashes, lw=1.8)
+    axes.plot(
+        [0.5], [0], color=style.colour, marker=style.marker, ms=5.5, markeredgewidth=0
+    )
+    identifier = f"legend-{style.colour[-2:]}-{style.marker}"
+    return _to_svg(figure, identifier, f"line of {name}")
+
+
+def _placeholder(index: int) -> str:
+    """A colour Matplotlib accepts, which `_to_svg` turns into a CSS variable."""
+    return f"#0000{index + 1:02x}"
+
+
+def _to_svg(figure: Figure, identifier: str, description: str) -> str:
+    """The figure as an element for an HTML page, of any width, in the page's inks."""
+    FigureCanvasSVG(figure)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": identifier}):
+        figure.savefig(buffer, format="svg", transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    # Several drawings share one page: their ids must differ.
+    text = re.sub(r'\bid="', f'id="{identifier}-', text)
+    text = re.sub(r'href="#', f'href="#{identifier}-', text)
+    text = re.sub(r"url\(#", f"url(#{identifier}-", text)
+    for colour, variable in ((_INK, "ink"), (_SOFT, "ink-soft"), (_LINE, "line")):
+        text = text.replace(colour, f"var(--{variable})")
+    for index in range(len(SERIES_COLOURS)):
+        text = text.replace(_placeholder(index), f"var(--series-{index + 1})")
+    label = html.escape(description, quote=True)
+    opening = f'<svg role="img" aria-label="{label}" '
+    text = re.sub(r"^<svg ", lambda _: opening, text)
+    return re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)

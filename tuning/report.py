@@ -1,0 +1,229 @@
+"""The report of a sweep: one HTML page, the same as Markdown, and the bare numbers.
+
+:func:`write_report` reads a sweep's directory and writes ``report.html``,
+``report.md``, ``summary.json`` and ``runs.csv`` into it. The page is a single file
+that needs no network. Rendering (:func:`render_html`, :func:`render_markdown`) is
+pure: a summary goes in, a text comes out.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tuning import figures, report_tables
+from tuning.curves import GOOD_TOLERANCE
+from tuning.grid import Grid
+from tuning.number_text import format_number, format_rate
+from tuning.records import RunRecord, read_records
+from tuning.robustness import Summary, summarize
+from tuning.verdict import write_verdict
+
+PLAN_FILE = "sweep.json"
+"""Name of the file with the sweep's plan inside its directory."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
+_LEFT_OUT_OF_CSV = frozenset({"optimizer_config", "val_metrics", "history", "versions"})
+
+
+def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> Path:
+    """Write a sweep's report into its directory.
+
+    Works while the sweep is still running and without ``sweep.json``; then less is
+    known about what is missing. Each file appears whole or not at all.
+
+    Args:
+        directory: holds ``runs.jsonl``.
+        good_tolerance: see `tuning.curves.find_good_region`.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        FileNotFoundError: the directory holds no records.
+        ValueError: no record can be read, or ``sweep.json`` is not a plan.
+    """
+    directory = Path(directory)
+    records = read_records(directory)
+    plan = _read_plan(directory / PLAN_FILE)
+    grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
+    summary = summarize(records, grid=grid, good_tolerance=good_tolerance)
+    plain = {"verdict": list(write_verdict(summary)), **summary.to_dict()}
+    _replace(
+        directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
+    )
+    _replace(directory / "runs.csv", _to_csv(records))
+    _replace(directory / "report.md", render_markdown(summary, plan))
+    _replace(directory / "report.html", render_html(summary, plan))
+    return directory / "report.html"
+
+
+def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
+    """The report as one HTML page that needs nothing else.
+
+    Args:
+        summary: of the sweep.
+        plan: what ``sweep.json`` holds; the page tells what of it is there.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["rate"] = format_rate
+    template = environment.get_template("report.html.j2")
+    return template.render(**_content(summary, plan or {}), **_drawings(summary))
+
+
+def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
+    """The report as GitHub Markdown: the same sentences and tables, no drawings.
+
+    Args:
+        summary: of the sweep.
+        plan: what ``sweep.json`` holds.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        # Not HTML: what comes from records is escaped by `finalize` instead.
+        autoescape=False,
+        finalize=_escape_markdown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    template = environment.get_template("report.md.j2")
+    heat_tables = [
+        (optimizer.name, report_tables.heat_table(optimizer))
+        for optimizer in summary.optimizers
+    ]
+    return template.render(**_content(summary, plan or {}), heat_tables=heat_tables)
+
+
+def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What both forms of the report say."""
+    return {
+        "workload": summary.workload,
+        "description": plan.get("description") or "",
+        "verdict": write_verdict(summary),
+        "optimizer_table": report_tables.optimizer_table(summary),
+        "curve_table": report_tables.curve_table(summary),
+        "excluded_table": report_tables.excluded_table(summary),
+        "definitions": report_tables.definitions(summary),
+        "budget": report_tables.budget(summary, plan),
+    }
+
+
+def _drawings(summary: Summary) -> dict[str, Any]:
+    """What only the HTML page shows: heat maps, curves and their colours."""
+    curves = [curve for o in summary.optimizers for curve in o.curves]
+    losses = [curve.initial_loss for curve in curves]
+    losses += [point.loss for curve in curves for point in curve.points]
+    scale = figures.loss_scale(losses or [0.0])
+    heat_maps = []
+    for optimizer in summary.optimizers:
+        rows = [
+            (rate, [(cell, _cell_style(cell, scale)) for cell in cells])
+            for rate, cells in report_tables.heat_cells(optimizer)
+        ]
+        sizes = optimizer.heat_map.batch_sizes
+        heat_maps.append({"name": optimizer.name, "sizes": sizes, "rows": rows})
+    styles = figures.series_styles([o.name for o in summary.optimizers])
+    rates = sorted(
+        {*summary.learning_rates, *(p.learning_rate for c in curves for p in c.points)}
+    )
+    panels = []
+    for size in sorted({curve.batch_size for curve in curves}):
+        drawing = figures.draw_loss_curves(
+            [curve for curve in curves if curve.batch_size == size],
+            styles,
+            rates,
+            scale,
+            identifier=f"batch-{size}",
+        )
+        panels.append({"batch_size": size, "svg": Markup(drawing)})
+    return {
+        "heat_maps": heat_maps,
+        "map_width": _map_width(summary),
+        "panels": panels,
+        "legend": [(name, Markup(style.legend)) for name, style in styles.items()],
+        "series_colours": figures.SERIES_COLOURS,
+        "colour_bar": figures.colour_bar(),
+        "scale_low": format_number(scale.low),
+        "scale_high": format_number(scale.high),
+        "is_logarithmic": scale.is_logarithmic,
+    }
+
+
+def _cell_style(cell: report_tables.HeatCell, scale: figures.LossScale) -> str:
+    if cell.loss is None:
+        return ""
+    background, ink = figures.cell_colours(cell.loss, scale)
+    return f"background-color:{background};color:{ink}"
+
+
+def _map_width(summary: Summary) -> float:
+    """Least width of a heat map in rem: the rates' names and the longest numbers."""
+    rows = [row for o in summary.optimizers for row in report_tables.heat_cells(o)]
+    cells = [cell for _, row in rows for cell in row]
+    characters = [len(cell.text) + 2 * bool(cell.diverged) for cell in cells]
+    columns = max(len(row) for _, row in rows)
+    return round(4.2 + columns * max(3.0, 0.7 + 0.5 * max(characters)), 1)
+
+
+def _escape_markdown(value: Any) -> str:
+    """Text that shows as itself in a GitHub table: no markup, no HTML, one line."""
+    text = " ".join(str(value).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", text)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(plan, dict):
+        raise ValueError(f"{path} must hold a JSON object; received {plan!r:.80}.")
+    return plan
+
+
+def _to_csv(records: Sequence[RunRecord]) -> str:
+    """One line per run; nested fields are left out, metrics get columns."""
+    metrics = sorted({name for record in records for name in record.val_metrics})
+    names = [
+        field.name
+        for field in dataclasses.fields(RunRecord)
+        if field.name not in _LEFT_OUT_OF_CSV
+    ]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*names, *(f"metric.{name}" for name in metrics)])
+    for record in records:
+        values = [getattr(record, name) for name in names]
+        writer.writerow([*values, *(record.val_metrics.get(m) for m in metrics)])
+    return buffer.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file beside the old one, then put it in its place in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

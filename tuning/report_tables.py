@@ -1,0 +1,346 @@
+"""A summary as tables of text, the same ones for HTML and Markdown."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tuning.curves import Curve
+from tuning.number_text import (
+    NOTHING,
+    format_bytes,
+    format_number,
+    format_rate,
+    format_seconds,
+    format_share,
+)
+from tuning.optimizer_summary import OptimizerSummary
+from tuning.robustness import Summary
+from tuning.seed_losses import Interval
+
+_LONGEST_REASON = 600
+
+
+class Cell(NamedTuple):
+    """One table cell.
+
+    Attributes:
+        text: what it says.
+        is_best: whether it is the least of its column.
+        note: what it says less loudly, such as an interval.
+    """
+
+    text: str
+    is_best: bool = False
+    note: str = ""
+
+
+class Table(NamedTuple):
+    """A table of text; each row's first cell names the row."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+class HeatCell(NamedTuple):
+    """One learning rate and batch size of one optimizer.
+
+    Attributes:
+        loss: ``None`` where nothing was run.
+        text: the loss as text.
+        diverged: how many runs diverged.
+        runs: how many there were.
+        is_best: the optimizer's least loss.
+    """
+
+    loss: float | None
+    text: str
+    diverged: int
+    runs: int
+    is_best: bool
+
+
+def optimizer_table(summary: Summary) -> Table:
+    """The figures of robustness, one row per optimizer."""
+    headers = (
+        "Optimizer",
+        "S, best of any",
+        "S, own best",
+        "its median",
+        "Good rates, decades",
+        "Lowest loss",
+        "Drift, decades",
+        "Worst regret",
+        "Diverged",
+        "Bad",
+        "Time per step",
+        "State",
+    )
+    best = _least_per_column(summary.optimizers)
+    return Table(headers, tuple(_optimizer_row(o, best) for o in summary.optimizers))
+
+
+def curve_table(summary: Summary) -> Table:
+    """The figures of every optimizer at every batch size."""
+    headers = (
+        "Optimizer, batch",
+        "Lowest loss",
+        "± over seeds",
+        "at rate",
+        "S, own best",
+        "S, best of any",
+        "Good rates, decades",
+        "Diverged",
+        "Bad",
+        "Steps to target",
+        "Time per step",
+        "Runs",
+    )
+    return Table(
+        headers,
+        tuple(_curve_row(curve) for o in summary.optimizers for curve in o.curves),
+    )
+
+
+def excluded_table(summary: Summary) -> Table:
+    """The runs that could not be judged, with their messages."""
+    rows = []
+    for run in summary.excluded:
+        reason = run.reason
+        if len(reason) > _LONGEST_REASON:
+            reason = reason[:_LONGEST_REASON] + " … (all of it in runs.csv)"
+        rows.append((Cell(run.run_id), Cell(reason)))
+    return Table(("Run", "Reason"), tuple(rows))
+
+
+def heat_cells(
+    optimizer: OptimizerSummary,
+) -> list[tuple[float, list[HeatCell]]]:
+    """The optimizer's heat map: per learning rate, one cell for each batch size."""
+    heat_map = optimizer.heat_map
+    best = (optimizer.best_loss_rate, optimizer.best_loss_batch_size)
+    rows = []
+    for i, rate in enumerate(heat_map.learning_rates):
+        cells = []
+        for j, size in enumerate(heat_map.batch_sizes):
+            loss, runs = heat_map.losses[i][j], heat_map.runs[i][j]
+            share = heat_map.diverged_shares[i][j] or 0.0
+            cells.append(
+                HeatCell(
+                    loss=loss,
+                    text=format_number(loss),
+                    diverged=round(share * runs),
+                    runs=runs,
+                    is_best=(rate, size) == best,
+                )
+            )
+        rows.append((rate, cells))
+    return rows
+
+
+def heat_table(optimizer: OptimizerSummary) -> Table:
+    """The heat map as text; ``×`` counts the diverged runs."""
+    sizes = optimizer.heat_map.batch_sizes
+    rows = []
+    for rate, cells in heat_cells(optimizer):
+        row = [Cell(format_rate(rate))]
+        for cell in cells:
+            mark = (
+                f" \N{MULTIPLICATION SIGN} {cell.diverged}/{cell.runs}"
+                if cell.diverged
+                else ""
+            )
+            row.append(Cell(cell.text + mark, cell.is_best))
+        rows.append(tuple(row))
+    return Table(("Rate", *(f"batch {size}" for size in sizes)), tuple(rows))
+
+
+def definitions(summary: Summary) -> list[tuple[str, str]]:
+    """What each figure means, one sentence each."""
+    tolerance = format_share(summary.good_tolerance)
+    return [
+        (
+            "Loss",
+            "the validation loss after the last epoch, at most the loss before the "
+            "first step (a diverged run counts as one that learned nothing), averaged "
+            "over seeds.",
+        ),
+        (
+            "S, learning-rate sensitivity",
+            "the mean over the grid's learning rates of the loss less the best loss: "
+            "what a rate chosen blindly costs; 0 is ideal (Wortsman et al. 2023, "
+            "arXiv:2309.14322).",
+        ),
+        (
+            "S, best of any",
+            "the same with the best loss of any optimizer at that batch size, so that "
+            "an optimizer that is equally bad everywhere does not look robust; it "
+            "decides the ranking.",
+        ),
+        (
+            "Brackets at S",
+            "95 % bootstrap interval over seeds (percentiles); with two seeds it is "
+            "coarse, with one there is none.",
+        ),
+        (
+            "Good rates",
+            f"the unbroken range of rates around the best one that miss at most "
+            f"{tolerance} of the improvement from the initial to the best loss, "
+            "interpolated over the logarithm of the rate; ≥ means that it reaches the "
+            "end of the grid and may be wider.",
+        ),
+        (
+            "Drift",
+            "decades between the lowest and the highest best rate of any batch size.",
+        ),
+        (
+            "Worst regret",
+            "the greatest loss in the grid, less the best loss of any optimizer at "
+            "that batch size.",
+        ),
+        ("Diverged", "share of runs in which a loss became infinite or undefined."),
+        (
+            "Bad",
+            "share of runs that diverged or ended above their initial loss.",
+        ),
+        (
+            "± over seeds",
+            "standard deviation of the loss at the best rate (n - 1).",
+        ),
+        (
+            "Arrow beside a rate",
+            "the best rate is the lowest (↓) or highest (↑) of the grid, so a better "
+            "one may lie outside.",
+        ),
+        (
+            "Steps to target",
+            "median over seeds at the best rate of the steps until the workload's "
+            "target loss; a run that never reached it counts as infinite.",
+        ),
+        ("State", "bytes of the optimizer's variables."),
+    ]
+
+
+def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was run, with what, and at what cost; only what is known."""
+    grid = plan.get("grid") or {}
+    command = plan.get("command")
+    if isinstance(command, (list, tuple)):
+        command = shlex.join(str(part) for part in command)
+    runs = str(summary.runs)
+    if summary.planned_runs is not None:
+        runs += f" of {summary.planned_runs} planned"
+    rates = ", ".join(format_rate(rate) for rate in summary.learning_rates)
+    entries = [
+        ("Command", command),
+        ("Optimizers", ", ".join(o.name for o in summary.optimizers)),
+        ("Options", json.dumps(grid["options"]) if grid.get("options") else None),
+        ("Learning rates", rates),
+        ("Batch sizes", ", ".join(str(size) for size in summary.batch_sizes)),
+        ("Seeds", ", ".join(str(seed) for seed in summary.seeds)),
+        ("Epochs", grid.get("epochs")),
+        ("Examples", _pairs(plan.get("data"))),
+        ("Runs", runs),
+        ("Time of all runs", format_seconds(summary.seconds)),
+        ("Date", plan.get("created")),
+        ("Versions", _pairs(plan.get("versions"))),
+    ]
+    return [(name, str(value)) for name, value in entries if value]
+
+
+def _least_per_column(
+    optimizers: Sequence[OptimizerSummary],
+) -> dict[str, float | None]:
+    names = (
+        "mean_sensitivity_to_best_of_any",
+        "mean_sensitivity",
+        "best_loss",
+        "worst_regret",
+    )
+    compared = [o for o in optimizers if o.is_complete]
+    least: dict[str, float | None] = {}
+    for name in names:
+        values = [getattr(o, name) for o in compared]
+        least[name] = min((v for v in values if v is not None), default=None)
+    return least
+
+
+def _optimizer_row(
+    optimizer: OptimizerSummary, least: Mapping[str, float | None]
+) -> tuple[Cell, ...]:
+    def is_best(name: str) -> bool:
+        value = getattr(optimizer, name)
+        return optimizer.is_complete and value is not None and value == least[name]
+
+    decades = format_number(optimizer.mean_good_decades)
+    place = ""
+    if optimizer.best_loss is not None:
+        rate = format_rate(optimizer.best_loss_rate)
+        place = f"at {rate}, batch {optimizer.best_loss_batch_size}"
+    bound = "≥ " if optimizer.is_good_decades_lower_bound else ""
+    return (
+        Cell(
+            optimizer.name if optimizer.is_complete else f"{optimizer.name} (partial)"
+        ),
+        Cell(
+            format_number(optimizer.mean_sensitivity_to_best_of_any),
+            is_best("mean_sensitivity_to_best_of_any"),
+            _brackets(optimizer.sensitivity_to_best_of_any_interval),
+        ),
+        Cell(
+            format_number(optimizer.mean_sensitivity),
+            is_best("mean_sensitivity"),
+            _brackets(optimizer.sensitivity_interval),
+        ),
+        Cell(format_number(optimizer.median_sensitivity)),
+        Cell(bound + decades),
+        Cell(format_number(optimizer.best_loss), is_best("best_loss"), place),
+        Cell(format_number(optimizer.best_rate_drift)),
+        Cell(format_number(optimizer.worst_regret), is_best("worst_regret")),
+        Cell(format_share(optimizer.diverged_share)),
+        Cell(format_share(optimizer.bad_share)),
+        Cell(format_seconds(optimizer.seconds_per_step)),
+        Cell(format_bytes(optimizer.state_bytes)),
+    )
+
+
+def _curve_row(curve: Curve) -> tuple[Cell, ...]:
+    arrow = {"low": " ↓", "high": " ↑", None: ""}[curve.best_rate_edge]
+    region = curve.good_region
+    rates, decades = "", "none"
+    if region is not None:
+        rates = f"{format_rate(region.low_rate)} … {format_rate(region.high_rate)}"
+        bound = "≥ " if region.is_lower_bound else ""
+        decades = bound + format_number(region.decades)
+    steps = curve.steps_to_target
+    return (
+        Cell(f"{curve.optimizer}, {curve.batch_size}"),
+        Cell(format_number(curve.best_loss)),
+        Cell(format_number(curve.best_loss_deviation)),
+        Cell(format_rate(curve.best_rate) + arrow),
+        Cell(
+            format_number(curve.sensitivity),
+            note=_brackets(curve.sensitivity_interval),
+        ),
+        Cell(format_number(curve.sensitivity_to_best_of_any)),
+        Cell(decades, note=rates),
+        Cell(format_share(curve.diverged_share)),
+        Cell(format_share(curve.bad_share)),
+        Cell(NOTHING if steps is None else f"{steps:.0f}"),
+        Cell(format_seconds(curve.seconds_per_step)),
+        Cell(str(curve.runs)),
+    )
+
+
+def _brackets(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"[{format_number(interval.low)}, {format_number(interval.high)}]"
+
+
+def _pairs(mapping: Any) -> str | None:
+    if not isinstance(mapping, Mapping):
+        return None
+    return ", ".join(f"{name} {value}" for name, value in mapping.items())

@@ -1,0 +1,234 @@
+"""How robust each optimizer of a sweep is: pure statistics over its records.
+
+Robust here means: a learning rate or batch size that nobody tuned still trains
+well. :func:`summarize` turns records into a :class:`Summary`, a plain value that
+can be written as JSON. Unfinished sweeps are welcome: figures are taken from what
+is there, what is missing is counted, and only optimizers with a result at every
+rate and batch size are ranked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuning.curves import (
+    GOOD_TOLERANCE,
+    Curve,
+    describe_curve,
+    mean_or_none,
+    sensitivity_against,
+)
+from tuning.grid import Grid
+from tuning.optimizer_summary import (
+    Axes,
+    OptimizerSummary,
+    best_of_any_optimizer,
+    summarize_optimizer,
+)
+from tuning.records import RunRecord
+from tuning.seed_losses import judged_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class ExcludedRun:
+    """A run that no figure includes: it failed, or has no initial loss."""
+
+    run_id: str
+    optimizer: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a sweep tells about its optimizers.
+
+    Attributes:
+        workload: what was trained.
+        learning_rates: planned; without a plan, all that were run. Ascending.
+        batch_sizes: the same.
+        seeds: the same.
+        runs: records, judged or not.
+        planned_runs: ``None`` without a plan.
+        missing_runs: keys of planned runs without a record.
+        excluded: records that could not be judged, with the reason.
+        good_tolerance: see `tuning.curves.find_good_region`.
+        initial_loss: mean over all judged runs.
+        seconds: wall-clock of all runs together.
+        optimizers: complete ones first, by ``mean_sensitivity_to_best_of_any``; then
+            the others in the plan's order.
+    """
+
+    workload: str
+    learning_rates: tuple[float, ...]
+    batch_sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    runs: int
+    planned_runs: int | None
+    missing_runs: tuple[str, ...]
+    excluded: tuple[ExcludedRun, ...]
+    good_tolerance: float
+    initial_loss: float | None
+    seconds: float
+    optimizers: tuple[OptimizerSummary, ...]
+
+    @property
+    def judged_runs(self) -> int:
+        """Runs that the figures are taken from."""
+        return self.runs - len(self.excluded)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON types."""
+        return _as_json_types(dataclasses.asdict(self))
+
+
+def summarize(
+    records: Sequence[RunRecord],
+    *,
+    grid: Grid | None = None,
+    workload: str | None = None,
+    good_tolerance: float = GOOD_TOLERANCE,
+) -> Summary:
+    """Judge every optimizer of a sweep by its records.
+
+    Args:
+        records: in any order; of two with the same ``run_id`` the later counts.
+        grid: what was planned. Tells which runs are missing, and over which rates S
+            is taken: a rate outside the plan can be a curve's best but does not
+            enter S. Without it, the plan is every value that occurs in the records.
+        workload: judge only the records of this workload.
+        good_tolerance: share of the improvement that a good rate may miss.
+
+    Raises:
+        ValueError: there is no record to judge, records of several workloads are
+            mixed, or ``good_tolerance`` is not within [0, 1].
+    """
+    if not 0 <= good_tolerance <= 1:
+        raise ValueError(
+            "good_tolerance is a share of the improvement, from 0 to 1; received "
+            f"{good_tolerance!r}."
+        )
+    records = _of_one_workload(records, workload)
+    axes = _axes(records, grid)
+    judged = [record for record in records if judged_loss(record) is not None]
+    groups: dict[tuple[str, int], list[RunRecord]] = {}
+    for record in judged:
+        groups.setdefault((record.optimizer, record.batch_size), []).append(record)
+    curves = _compared(
+        [
+            describe_curve(group, axes.learning_rates, good_tolerance)
+            for _, group in sorted(groups.items())
+        ],
+        axes.learning_rates,
+    )
+    missing = _missing_runs(records, grid)
+    excluded = tuple(
+        sorted((_exclude(r) for r in records if judged_loss(r) is None), key=str)
+    )
+    optimizers = [
+        summarize_optimizer(
+            name,
+            curves,
+            groups,
+            axes,
+            missing_runs=sum(optimizer == name for optimizer in missing.values()),
+            excluded_runs=sum(run.optimizer == name for run in excluded),
+        )
+        for name in axes.optimizers
+    ]
+    return Summary(
+        workload=records[0].workload,
+        learning_rates=axes.learning_rates,
+        batch_sizes=axes.batch_sizes,
+        seeds=axes.seeds,
+        runs=len(records),
+        planned_runs=None if grid is None else len(grid),
+        missing_runs=tuple(missing),
+        excluded=excluded,
+        good_tolerance=good_tolerance,
+        initial_loss=mean_or_none([record.initial_loss for record in judged]),
+        seconds=math.fsum(record.seconds for record in records),
+        optimizers=tuple(sorted(optimizers, key=_rank)),
+    )
+
+
+def _of_one_workload(
+    records: Sequence[RunRecord], workload: str | None
+) -> list[RunRecord]:
+    latest = {record.run_id: record for record in records}.values()
+    chosen = [r for r in latest if workload is None or r.workload == workload]
+    if not chosen:
+        wanted = "" if workload is None else f" of workload {workload!r}"
+        raise ValueError(
+            f"there is no record{wanted} to judge; received {len(records)} records."
+        )
+    names = sorted({record.workload for record in chosen})
+    if len(names) > 1:
+        raise ValueError(
+            f"losses of different workloads cannot be compared; received {names}: "
+            "name one of them as `workload`."
+        )
+    return chosen
+
+
+def _axes(records: Sequence[RunRecord], grid: Grid | None) -> Axes:
+    seen = sorted({record.optimizer for record in records})
+    if grid is None:
+        return Axes(
+            optimizers=tuple(seen),
+            learning_rates=tuple(sorted({r.learning_rate for r in records})),
+            batch_sizes=tuple(sorted({r.batch_size for r in records})),
+            seeds=tuple(sorted({r.seed for r in records})),
+        )
+    return Axes(
+        optimizers=tuple(dict.fromkeys([*grid.optimizers, *seen])),
+        learning_rates=tuple(sorted(grid.learning_rates)),
+        batch_sizes=tuple(sorted(grid.batch_sizes)),
+        seeds=tuple(sorted(grid.seeds)),
+    )
+
+
+def _missing_runs(records: Sequence[RunRecord], grid: Grid | None) -> dict[str, str]:
+    """The optimizer of each planned run that has no record, by the run's key."""
+    done = {record.run_id for record in records}
+    runs = () if grid is None else grid.runs()
+    return {run.run_id: run.optimizer for run in runs if run.run_id not in done}
+
+
+def _exclude(record: RunRecord) -> ExcludedRun:
+    reason = record.message or "failed without a message"
+    if record.status != "failed":
+        reason = "no finite validation loss before the first step"
+    return ExcludedRun(record.run_id, record.optimizer, reason)
+
+
+def _compared(curves: Sequence[Curve], rates: Sequence[float]) -> list[Curve]:
+    """The curves with S against the best loss of any optimizer at their batch size."""
+    best = best_of_any_optimizer(curves)
+    return [
+        dataclasses.replace(
+            curve,
+            sensitivity_to_best_of_any=sensitivity_against(
+                curve.points, rates, best[curve.batch_size]
+            ),
+        )
+        for curve in curves
+    ]
+
+
+def _rank(optimizer: OptimizerSummary) -> tuple[bool, float]:
+    """Sort key; equal keys keep the plan's order, because sorting is stable."""
+    figure = optimizer.mean_sensitivity_to_best_of_any
+    if not optimizer.is_complete or figure is None:
+        return (True, 0.0)
+    return (False, figure)
+
+
+def _as_json_types(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_json_types(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json_types(item) for item in value]
+    return value

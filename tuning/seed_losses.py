@@ -1,0 +1,189 @@
+"""Losses as they are judged, by learning rate and seed, and what seeds leave open.
+
+The judged loss of a run is its final validation loss, but never more than the loss
+before the first step: a run that diverged or made things worse counts as one that
+learned nothing, so that a single loss of 1e30 does not drown every other figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tuning.records import RunRecord
+
+CONFIDENCE = 0.95
+"""Coverage that the bootstrap intervals aim at."""
+
+_MOST_SEEDS_ENUMERATED = 5
+_RANDOM_RESAMPLES = 2000
+_LEAST_USABLE_SHARE = 0.75
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """Between which values a figure lies when the seeds are drawn again.
+
+    Attributes:
+        low: lower end, the 2.5 % percentile.
+        high: upper end, the 97.5 % percentile.
+        seeds: how many seeds were resampled. With two there are only three
+            different resamples, so the interval is coarse: it runs from one
+            resample's figure to another's.
+    """
+
+    low: float
+    high: float
+    seeds: int
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the two intervals share a value."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedLosses:
+    """Judged losses of one curve, before the mean over seeds.
+
+    Attributes:
+        rates: shape ``(rates,)``, ascending.
+        seeds: shape ``(seeds,)``, ascending.
+        losses: shape ``(rates, seeds)``; NaN where there is no judged run.
+        is_planned: shape ``(rates,)``: whether the rate is one of those that every
+            curve of the sweep has; S is a mean over these alone, so that it
+            compares like with like where a curve was extended.
+    """
+
+    rates: np.ndarray
+    seeds: np.ndarray
+    losses: np.ndarray
+    is_planned: np.ndarray
+
+
+def judged_loss(record: RunRecord) -> float | None:
+    """The loss by which a run is judged: ``min(final, initial)``.
+
+    A diverged run counts as its initial loss. A failed run and one without an
+    initial loss cannot be judged: ``None``.
+    """
+    initial, final = record.initial_loss, record.final_val_loss
+    if record.status == "failed" or initial is None or not math.isfinite(initial):
+        return None
+    return initial if final is None or is_bad(record) else final
+
+
+def is_bad(record: RunRecord) -> bool:
+    """Whether training did harm: final loss not finite, or above the initial one."""
+    final, initial = record.final_val_loss, record.initial_loss
+    if record.status == "diverged" or final is None or initial is None:
+        return True
+    return not (math.isfinite(final) and final <= initial)
+
+
+def tabulate(
+    records: Sequence[RunRecord], planned_rates: Sequence[float]
+) -> SeedLosses:
+    """Arrange the judged losses of one curve by learning rate and seed."""
+    judged = {
+        (record.learning_rate, record.seed): judged_loss(record) for record in records
+    }
+    rates = sorted({rate for rate, _ in judged})
+    seeds = sorted({seed for _, seed in judged})
+    losses = [[judged.get((rate, seed)) for seed in seeds] for rate in rates]
+    return SeedLosses(
+        rates=np.array(rates, dtype=float),
+        seeds=np.array(seeds, dtype=int),
+        losses=np.array(losses, dtype=float),
+        is_planned=np.isin(rates, list(planned_rates)),
+    )
+
+
+def learning_rate_sensitivity(
+    losses: np.ndarray, best_loss: float | np.ndarray
+) -> np.ndarray:
+    """How much a rate chosen blindly from the grid costs, on average.
+
+    ``S = mean over rates of (loss - best loss)``. Written as the mean of
+    differences, so that equal losses give exactly 0.
+
+    Shapes:
+        losses: ``(rates, ...)``, judged. ``best_loss``: ``(...)``. Returns ``(...)``.
+
+    Source:
+        Wortsman et al. 2023, arXiv:2309.14322, section 2.2.
+    """
+    return np.mean(losses - best_loss, axis=0)
+
+
+def sensitivity_interval(
+    tables: Sequence[SeedLosses], best_losses: Sequence[float] | None = None
+) -> Interval | None:
+    """Percentile bootstrap over seeds of S, or of its mean over several curves.
+
+    A resample draws seeds, the same ones for every rate and curve, because runs of
+    one seed share initial weights and data order. Up to five seeds, all resamples
+    are listed and the result is exact; above, 2,000 are drawn with a fixed generator.
+    Seeds take part that were run at more than half of the rates of every curve, and
+    a resample that leaves a rate without any run is left out: a failed run does not
+    cost the interval, a second seed that has only begun does not make one.
+
+    Args:
+        tables: the curves; S is averaged over them.
+        best_losses: one per curve, held fixed; ``None`` takes each resample's own.
+
+    Returns:
+        ``None`` with fewer than two such seeds or two planned rates, or if more than
+        a quarter of the resamples had to be left out.
+    """
+    seeds = _well_covered_seeds(tables)
+    if len(seeds) < 2 or any(table.is_planned.sum() < 2 for table in tables):
+        return None
+    draws = _resamples(len(seeds))
+    sensitivities = []
+    for index, table in enumerate(tables):
+        means = _means_over_seeds(table, seeds, draws)
+        best = means.min(axis=0) if best_losses is None else best_losses[index]
+        sensitivities.append(learning_rate_sensitivity(means[table.is_planned], best))
+    means_over_curves = np.mean(sensitivities, axis=0)
+    usable = means_over_curves[np.isfinite(means_over_curves)]
+    if usable.size < _LEAST_USABLE_SHARE * len(draws):
+        return None
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(usable, [tail, 1 - tail], method="inverted_cdf")
+    return Interval(low=float(low), high=float(high), seeds=len(seeds))
+
+
+def _well_covered_seeds(tables: Sequence[SeedLosses]) -> list[int]:
+    """Seeds with a loss at more than half of the rates of every table, ascending."""
+    covered = []
+    for table in tables:
+        share = np.mean(np.isfinite(table.losses), axis=0)
+        covered.append(set(table.seeds[share > 0.5].tolist()))
+    return sorted(set.intersection(*covered)) if covered else []
+
+
+def _means_over_seeds(
+    table: SeedLosses, seeds: Sequence[int], draws: np.ndarray
+) -> np.ndarray:
+    """Mean loss per rate and resample, NaN where a resample has no run at the rate.
+
+    Shapes:
+        draws: ``(resamples, seeds)``. Returns ``(rates, resamples)``.
+    """
+    drawn = table.losses[:, np.searchsorted(table.seeds, seeds)][:, draws]
+    is_there = np.isfinite(drawn)
+    totals = np.where(is_there, drawn, 0.0).sum(axis=-1)
+    counts = is_there.sum(axis=-1)
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+def _resamples(count: int) -> np.ndarray:
+    """Indices of resampled seeds, shape ``(resamples, count)``."""
+    if count <= _MOST_SEEDS_ENUMERATED:
+        return np.array(list(itertools.product(range(count), repeat=count)))
+    generator = np.random.default_rng(0)
+    return generator.integers(count, size=(_RANDOM_RESAMPLES, count))
