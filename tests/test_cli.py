@@ -2,6 +2,7 @@ import importlib
 import json
 import re
 import shutil
+import sys
 import types
 
 import pytest
@@ -81,6 +82,15 @@ def test_a_range_of_rates_and_options_reach_the_runs(tmp_path):
     assert {record["batch_size"] for record in records} == {50}
     assert {record["optimizer_config"]["momentum"] for record in records} == {0.5}
     assert {record["optimizer_config"]["nesterov"] for record in records} == {True}
+
+
+def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_task.py").write_text("from tiny_workload import WORKLOAD")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    arguments = ["--batch-sizes", "51", *SMALL]
+    result = invoke("run", "my_task:WORKLOAD", "--out", "sweep", *arguments)
+    assert "larger than the 50 training examples" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -192,12 +202,15 @@ def board(monkeypatch):
     """TensorBoard's program without its server; what it was configured with."""
     # By its full name: `from tensorboard import program` is a lazy stand-in.
     program = importlib.import_module("tensorboard.program")
+
+    def configure(argv):
+        board.argv = argv
+
     board = types.SimpleNamespace(
-        argv=[],
+        configure=configure,
         launch=lambda: "http://127.0.0.1:6123/",
         error=program.TensorBoardServerException,
     )
-    board.configure = board.argv.extend
     monkeypatch.setattr(program, "TensorBoard", lambda: board)
     monkeypatch.setattr("tuning.cli._wait_for_ctrl_c", lambda: None)
     return board

@@ -1,0 +1,55 @@
+"""A lab that shows how robust an optimizer is, on your own Keras model.
+
+A sweep trains a `Workload` at every point of a `Grid`, keeps one record per run, and
+a report tells how much learning rate, batch size and seed matter. Names are imported
+when they are used, so ``import tuning`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tuning.grid import Grid
+    from tuning.records import RunRecord, read_records
+    from tuning.report import write_report
+    from tuning.robustness import summarize
+    from tuning.sweep import resume_sweep, run_sweep
+    from tuning.workload import Data, Workload
+
+__all__ = [
+    "Data",
+    "Grid",
+    "RunRecord",
+    "Workload",
+    "read_records",
+    "resume_sweep",
+    "run_sweep",
+    "summarize",
+    "write_report",
+]
+
+_HOMES = {
+    "Data": "tuning.workload",
+    "Grid": "tuning.grid",
+    "RunRecord": "tuning.records",
+    "Workload": "tuning.workload",
+    "read_records": "tuning.records",
+    "resume_sweep": "tuning.sweep",
+    "run_sweep": "tuning.sweep",
+    "summarize": "tuning.robustness",
+    "write_report": "tuning.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return sorted(__all__)

@@ -1,0 +1,7 @@
+"""``python -m tuning`` is ``keras-adam-sweep``."""
+
+from __future__ import annotations
+
+from tuning.console import main
+
+main()

@@ -1,0 +1,275 @@
+"""``keras-adam-sweep``: sweeps, reports and TensorBoard from the command line.
+
+Errors of the user end with exit code 2 and one line on standard error. Nothing here
+imports TensorFlow before it is needed, so help and reports come at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from tuning import plan as plans
+from tuning.grid import log_spaced_rates
+from tuning.optimizers import BUILT_IN, check_names, parse_options
+from tuning.records import read_records
+from tuning.report import write_report
+from tuning.robustness import summarize
+from tuning.terminal import ProgressDisplay, quiet_tensorflow, summary_table
+from tuning.workloads import BUILT_IN as WORKLOADS
+from tuning.workloads import find_workload
+
+USER_ERROR = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+app = typer.Typer(
+    name="keras-adam-sweep",
+    help="Show how robust an optimizer is: sweep, report, look.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # errors stay one plain line
+)
+
+
+@app.command()
+def run(
+    workload: Annotated[
+        str | None,
+        typer.Argument(help="A built-in workload or package.module:attribute [digits]"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Directory of the sweep; made if it is not there.")
+    ] = ...,  # pyright: ignore[reportArgumentType]
+    optimizers: Annotated[
+        str | None,
+        typer.Option(help=f"Comma-separated names. [{','.join(BUILT_IN)}]"),
+    ] = None,
+    learning_rates: Annotated[
+        str | None,
+        typer.Option(help="LOW:HIGH:COUNT on a log axis, or a comma-separated list."),
+    ] = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option(help="Comma-separated list.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds, from 0 up. [2]")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training data per run.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="optimizer.option=value; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue as DIR was planned.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove the sweep that DIR holds.")
+    ] = False,
+) -> None:
+    """Train every optimizer at every rate, batch size and seed; write a report.
+
+    Interrupted, the same command continues.
+    """
+    # A console script does not look there by itself. At the end of the path, so that
+    # the user's files hide no installed package.
+    sys.path.append(str(Path.cwd()))
+    given = {
+        "WORKLOAD": workload,
+        "--optimizers": optimizers,
+        "--learning-rates": learning_rates,
+        "--batch-sizes": batch_sizes,
+        "--seeds": seeds,
+        "--epochs": epochs,
+        "--set": settings or None,
+        "--overwrite": overwrite or None,
+    }
+    with _user_errors():
+        if resume:
+            _check_alone("--resume", given)
+            _sweep(lambda sweep, show: sweep.resume_sweep(out, progress=show))
+        else:
+            arguments: dict[str, Any] = {
+                "optimizers": _names(optimizers),
+                "learning_rates": _rates(learning_rates),
+                "batch_sizes": _integers(batch_sizes, "--batch-sizes"),
+                "seeds": _count(seeds, "--seeds", 2),
+                "epochs": None if epochs is None else _count(epochs, "--epochs", 1),
+                "options": parse_options(settings or []),
+                "on_existing": "overwrite" if overwrite else "continue",
+                "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
+            }
+            name = workload or "digits"
+            find_workload(name)
+            plans.check_directory(out)
+            _sweep(
+                lambda sweep, show: sweep.run_sweep(
+                    name, out, progress=show, **arguments
+                )
+            )
+        _finish(out)
+
+
+@app.command()
+def report(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Directories of sweeps.")
+    ],
+) -> None:
+    """Write report.html, report.md, summary.json and runs.csv from the records."""
+    with _user_errors():
+        for directory in directories:
+            typer.echo(write_report(directory))
+
+
+@app.command()
+def tensorboard(
+    directory: Annotated[Path, typer.Argument(metavar="DIR")],
+    port: Annotated[
+        int | None, typer.Option(help="[6006, or the next one that is free]")
+    ] = None,
+) -> None:
+    """Show a sweep in TensorBoard on this machine until Ctrl-C."""
+    with _user_errors():
+        logs = directory / plans.TENSORBOARD_DIRECTORY
+        if not logs.is_dir():
+            raise ValueError(f"{directory} holds no TensorBoard logs of a sweep.")
+        url = _launch_tensorboard(logs, port)
+    typer.echo(f"TensorBoard shows {logs} at {url} (Ctrl-C ends it)")
+    _wait_for_ctrl_c()
+
+
+@app.command()
+def workloads() -> None:
+    """List the built-in workloads."""
+    for name in WORKLOADS:
+        typer.echo(f"{name}  {find_workload(name).description}")
+
+
+def _sweep(start: Callable[[Any, Any], Any]) -> None:
+    """Start or continue a sweep, with progress on standard error."""
+    console = Console(stderr=True)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False, show_time=False)],
+    )
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+        from tuning import sweep
+    try:
+        with ProgressDisplay(console) as display:
+            start(sweep, display.show)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; the same command continues the sweep.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _finish(directory: Path) -> None:
+    """Report the finished sweep: a table, and where to read and look on."""
+    grid = plans.read_plan(directory).grid
+    summary = summarize(read_records(directory), grid=grid)
+    Console().print(summary_table(summary))
+    typer.echo(f"report:       {write_report(directory)}")
+    command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
+    typer.echo(f"TensorBoard:  {command}")
+
+
+def _launch_tensorboard(logs: Path, port: int | None) -> str:
+    with quiet_tensorflow():
+        from tensorboard import program
+
+        board = program.TensorBoard()
+        chosen = [] if port is None else ["--port", str(port)]
+        board.configure(
+            argv=[None, "--logdir", str(logs), "--host", "127.0.0.1", *chosen]
+        )
+        try:
+            return board.launch()
+        except program.TensorBoardServerException as error:
+            raise ValueError(str(error)) from None
+
+
+def _wait_for_ctrl_c() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+@contextlib.contextmanager
+def _user_errors() -> Iterator[None]:
+    """Turn errors that the user can mend into one line and exit code 2."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        text = " ".join(str(error).split())
+        typer.echo(f"keras-adam-sweep: {text}", err=True)
+        logging.getLogger(__name__).debug("Details:", exc_info=True)
+        raise typer.Exit(USER_ERROR) from None
+
+
+def _check_alone(option: str, given: dict[str, Any]) -> None:
+    others = [name for name, value in given.items() if value is not None]
+    if others:
+        raise ValueError(
+            f"{option} takes everything from the sweep's plan; received also "
+            f"{', '.join(others)}."
+        )
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = _parts(text)
+    check_names(names)
+    return names
+
+
+def _rates(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    wanted = f"--learning-rates must be LOW:HIGH:COUNT or a list; received {text!r}."
+    try:
+        if ":" not in text:
+            return tuple(float(part) for part in _parts(text))
+        low, high, count = text.split(":")
+        limits = float(low), float(high), int(count)
+    except ValueError:
+        raise ValueError(wanted) from None
+    return log_spaced_rates(*limits)
+
+
+def _integers(text: str | None, option: str) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in _parts(text))
+    except ValueError:
+        raise ValueError(
+            f"{option} must be a list of integers; received {text!r}."
+        ) from None
+
+
+def _count(value: int | None, option: str, default: int) -> int:
+    if value is None:
+        return default
+    if value < 1:
+        raise ValueError(f"{option} must be at least 1; received {value}.")
+    return value

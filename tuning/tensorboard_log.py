@@ -1,0 +1,130 @@
+"""A sweep for TensorBoard: curves and the HParams page, written from records alone.
+
+Every run has a directory below ``tensorboard/`` that its ``run_id`` names. The
+HParams page shows the last value of a metric, not the best one
+(https://github.com/tensorflow/tensorboard/issues/4630), so the figures that it
+compares are written as scalars of their own, once per run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeGuard
+
+from tuning.grid import Grid
+from tuning.records import RunRecord
+
+SUMMARY_METRICS = {
+    "best_val_loss": "best validation loss",
+    "final_val_loss": "final validation loss",
+    "seconds_per_step": "seconds per step",
+}
+"""Scalars written once per run -> how the HParams page calls them."""
+
+EVENT_FILES = "events.out.tfevents.*"
+
+
+def write_experiment(directory: Path, grid: Grid) -> None:
+    """Tell the HParams page which axes and figures the sweep has.
+
+    Args:
+        directory: the sweep's ``tensorboard`` directory.
+        grid: gives the values of each axis.
+    """
+    from tensorboard.plugins.hparams import api as hparams
+
+    axes = {
+        "optimizer": grid.optimizers,
+        "learning_rate": grid.learning_rates,
+        "batch_size": grid.batch_sizes,
+        "seed": grid.seeds,
+    }
+    with _fresh_writer(directory):
+        hparams.hparams_config(
+            hparams=[
+                hparams.HParam(name, hparams.Discrete(values))
+                for name, values in axes.items()
+            ],
+            metrics=[
+                hparams.Metric(tag, display_name=name)
+                for tag, name in SUMMARY_METRICS.items()
+            ],
+        )
+
+
+def write_run(directory: Path, record: RunRecord) -> None:
+    """Write a run's curves, its figures and its place in the grid.
+
+    Writing a run again replaces what was there. A value that was not finite is left
+    out: its curve ends where the run diverged.
+
+    Args:
+        directory: the sweep's ``tensorboard`` directory.
+        record: the run.
+    """
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api as hparams
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    status = (
+        api_pb2.STATUS_FAILURE if record.status == "failed" else api_pb2.STATUS_SUCCESS
+    )
+    with _fresh_writer(directory / record.run_id):
+        hparams.hparams(
+            {
+                "optimizer": record.optimizer,
+                "learning_rate": record.learning_rate,
+                "batch_size": record.batch_size,
+                "seed": record.seed,
+            },
+            trial_id=record.run_id,
+        )
+        for tag, step, value in scalars(record):
+            tf.summary.scalar(tag, value, step=step)
+        end = summary.session_end_pb(status)
+        tf.summary.experimental.write_raw_pb(end.SerializeToString(), step=0)
+
+
+def is_written(directory: Path, record: RunRecord) -> bool:
+    """Whether the run's directory holds events already."""
+    return any((directory / record.run_id).glob(EVENT_FILES))
+
+
+def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
+    """Every ``(tag, step, value)`` of a run; the step of a curve is its epoch.
+
+    Epochs count from 1; step 0 of ``epoch_val_loss`` is the loss before training.
+    """
+    if _is_finite(record.initial_loss):
+        yield "epoch_val_loss", 0, record.initial_loss
+    for name, values in record.history.items():
+        for epoch, value in enumerate(values, start=1):
+            if _is_finite(value):
+                yield f"epoch_{name}", epoch, value
+    for tag in SUMMARY_METRICS:
+        value = getattr(record, tag)
+        if _is_finite(value):
+            yield tag, 0, value
+
+
+def _is_finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+@contextlib.contextmanager
+def _fresh_writer(directory: Path) -> Iterator[None]:
+    """Make a writer the default one, into the directory emptied of earlier events."""
+    import tensorflow as tf
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob(EVENT_FILES):
+        path.unlink()
+    writer = tf.summary.create_file_writer(str(directory))
+    try:
+        with writer.as_default(), tf.summary.record_if(True):
+            yield
+    finally:
+        writer.close()

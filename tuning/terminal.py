@@ -1,0 +1,189 @@
+"""What a sweep shows in a terminal: progress with time left, a table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from tuning.number_text import (
+    NOTHING,
+    format_bytes,
+    format_number,
+    format_rate,
+    format_seconds,
+    format_share,
+)
+from tuning.robustness import Summary
+
+if TYPE_CHECKING:
+    from tuning.sweep import Progress as SweepProgress
+
+SECONDS_BETWEEN_LINES = 10.0
+"""How often progress is told where it cannot be drawn (a file, a CI log)."""
+
+
+class ProgressDisplay:
+    """Shows a sweep's progress: a bar in a terminal, else a line now and then.
+
+    Use it as a context manager and hand :meth:`show` to the sweep.
+
+    Args:
+        console: where to; usually standard error, so results can be piped.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._started = self._last_line = time.monotonic()
+        self._finished_before = 0
+        self._outcomes = {"diverged": 0, "failed": 0}
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._console.is_terminal:
+            bar = self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: SweepProgress) -> None:
+        """Take note of a sweep's start or of one more finished run."""
+        record = progress.record
+        if record is None:
+            self._started = self._last_line = time.monotonic()
+            self._finished_before = progress.finished
+        elif record.status in self._outcomes:
+            self._outcomes[record.status] += 1
+        if self._bar is not None:
+            self._draw(progress)
+        else:
+            self._write_line(progress)
+
+    def _draw(self, progress: SweepProgress) -> None:
+        bar = self._bar
+        if bar is None:
+            return
+        if not bar.task_ids:
+            bar.add_task("", total=progress.total, completed=progress.finished)
+        at = "starting"
+        if progress.record is not None:
+            at = f"{progress.record.optimizer}, batch {progress.record.batch_size}"
+        bar.update(
+            bar.task_ids[0], completed=progress.finished, description=at + self._told()
+        )
+
+    def _write_line(self, progress: SweepProgress) -> None:
+        now = time.monotonic()
+        is_edge = progress.record is None or progress.finished == progress.total
+        if not is_edge and now - self._last_line < SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        left = ""
+        here = progress.finished - self._finished_before
+        if here and progress.finished < progress.total:
+            seconds = (now - self._started) / here
+            remaining = seconds * (progress.total - progress.finished)
+            minutes, rest = divmod(round(remaining), 60)
+            left = f", about {f'{minutes} min ' if minutes else ''}{rest} s left"
+        self._console.print(
+            f"{progress.finished} of {progress.total} runs{self._told()}{left}",
+            highlight=False,
+        )
+
+    def _told(self) -> str:
+        parts = [f"{count} {name}" for name, count in self._outcomes.items() if count]
+        return f" ({', '.join(parts)})" if parts else ""
+
+
+def summary_table(summary: Summary) -> Table:
+    """A sweep's figures, one row per optimizer, the most robust first."""
+    table = Table(
+        title=f"{summary.workload}: {summary.runs} runs",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),  # nine columns fit a terminal of 80
+    )
+    table.add_column("optimizer", no_wrap=True)
+    for header in (
+        "loss",
+        "at rate",
+        "batch",
+        "S",
+        "decades",
+        "diverged",
+        "step",
+        "state",
+    ):
+        table.add_column(header, justify="right", no_wrap=True)
+    for optimizer in summary.optimizers:
+        bound = "\N{GREATER-THAN OR EQUAL TO} "
+        decades = format_number(optimizer.mean_good_decades)
+        table.add_row(
+            optimizer.name,
+            format_number(optimizer.best_loss),
+            format_rate(optimizer.best_loss_rate),
+            str(optimizer.best_loss_batch_size or NOTHING),
+            format_number(optimizer.mean_sensitivity_to_best_of_any),
+            bound + decades if optimizer.is_good_decades_lower_bound else decades,
+            format_share(optimizer.diverged_share),
+            format_seconds(optimizer.seconds_per_step),
+            format_bytes(optimizer.state_bytes),
+        )
+    table.caption = (
+        "loss: the lowest; S: mean loss over the rates above the best of any "
+        "optimizer, less is better; decades: width of the region of good rates"
+    )
+    return table
+
+
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keep TensorFlow's greeting from the terminal while it starts.
+
+    Its native code writes about CPU features and missing GPUs before it reads its
+    own log level. What was held back is shown if the start fails, and all of it if
+    ``TF_CPP_MIN_LOG_LEVEL`` asks for it with 0 or 1.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+        yield
+        return
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.lseek(held_back.fileno(), 0, os.SEEK_SET)
+            os.write(terminal, held_back.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
