@@ -7,7 +7,7 @@ SWEEP_DIR ?= sweeps/digits
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help test test-fast sweep tensorboard lint bench clean
+.PHONY: help test test-fast test-torch sweep tensorboard lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,11 +21,20 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 		--constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-test: $(VENV)/installed  ## run every test
+# What does not depend on TensorFlow, for the other backends.
+CORE_TESTS := tests/test_adam.py tests/test_update_rule.py tests/test_step_control.py \
+	tests/test_precision.py tests/test_keras_defects.py tests/test_checkpoints.py \
+	tests/test_keras_features.py tests/test_keras_hooks.py tests/test_keras_suite.py
+
+test: $(VENV)/installed  ## run every test under TensorFlow, and the core under JAX
 	$(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(CORE_TESTS)
 
 test-fast: $(VENV)/installed  ## run the tests that are not marked slow
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-torch: $(VENV)/installed  ## run the core under torch, if it is installed
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(CORE_TESTS)
 
 sweep: $(VENV)/installed  ## sweep six optimizers on handwritten digits and write the report
 	$(BIN)/keras-adam-sweep run digits --out $(SWEEP_DIR)

@@ -92,11 +92,11 @@ class AdamStep(AdamState):
     def _step(
         self, gradients: list[Any], variables: list[Any], learning_rate: Any
     ) -> None:
-        gradients = self._clip_gradients(gradients)
+        gradients = self._clip(gradients)
         for gradient, variable in zip(gradients, variables, strict=True):
             self.update_step(gradient, variable, learning_rate)
         if self.use_ema:
-            self._update_model_variables_moving_average(self._trainable_variables)
+            self._update_averages()
             self._overwrite_on_schedule()
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -160,7 +160,7 @@ class AdamStep(AdamState):
         self.assign(variable, rounded)
         self.assign(remainder, lost)
 
-    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+    def _clip(self, grads: list[Any]) -> list[Any]:
         """Keras's clipping, without spreading non-finite entries."""
         if self.clipnorm:
             return [step_control.clip_to_norm([g], self.clipnorm)[0] for g in grads]
@@ -170,11 +170,9 @@ class AdamStep(AdamState):
             return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         return grads
 
-    def _update_model_variables_moving_average(
-        self, trainable_variables: Sequence[Any]
-    ) -> None:
+    def _update_averages(self) -> None:
         is_first = ops.equal(self.iterations, 0)
-        for index, variable in enumerate(trainable_variables):
+        for index, variable in enumerate(self._trainable_variables):
             average = self._model_variables_moving_average[index]
             if average is None:
                 continue
@@ -191,20 +189,36 @@ class AdamStep(AdamState):
             return
         assign_if(
             (self.iterations + 1) % self.ema_overwrite_frequency == 0,
-            lambda: self._overwrite_model_variables_with_average_value(
-                self._trainable_variables
-            ),
+            self._overwrite_weights,
             lambda: None,
             self._all_variables(),
         )
 
-    def _overwrite_model_variables_with_average_value(
-        self, trainable_variables: Sequence[Any]
-    ) -> None:
-        for index, variable in enumerate(trainable_variables):
+    def _overwrite_weights(self) -> None:
+        for index, variable in enumerate(self._trainable_variables):
             average = self._model_variables_moving_average[index]
             if average is not None:
                 self._write_parameter(variable, index, ops.convert_to_tensor(average))
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """With ``use_ema``, put the average in the place of the weights.
+
+        ``fit`` calls it after the last epoch.
+
+        Args:
+            var_list: the weights that the optimizer was built with.
+
+        Raises:
+            ValueError: other weights.
+        """
+        if not self.use_ema:
+            return
+        if len(var_list) != len(self._trainable_variables):
+            raise ValueError(
+                f"Received {len(var_list)} weights to overwrite by their average; "
+                f"the optimizer holds {len(self._trainable_variables)} averages."
+            )
+        self._overwrite_weights()
 
     def _all_variables(self) -> list[Any]:
         return [*self.variables, *self._trainable_variables]

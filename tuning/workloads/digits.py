@@ -1,7 +1,7 @@
 """Handwritten digits: 1,797 real 8 x 8 images that scikit-learn brings along.
 
 A small task on purpose: a whole sweep ends in a minute or two on two cores, needs
-no download, and yet its data were written by 43 people.
+no download, and yet its data were written by 13 people.
 
 Source:
     E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
