@@ -58,7 +58,8 @@ def join(rounded: Tensor, remainder: Tensor, dtype: str) -> Tensor:
 
 def byte_count(variable: Any) -> int:
     """Bytes of a variable's entries, on one device."""
-    # Through a zero of that dtype: NumPy alone knows no "bfloat16".
+    # Through an array of that dtype: NumPy alone knows no "bfloat16", and TensorFlow
+    # cannot convert a scalar of it.
     dtype = keras.backend.standardize_dtype(variable.dtype)
-    item_bytes = ops.convert_to_numpy(ops.zeros((), dtype=dtype)).itemsize
+    item_bytes = ops.convert_to_numpy(ops.zeros((1,), dtype=dtype)).itemsize
     return math.prod(variable.shape) * item_bytes
