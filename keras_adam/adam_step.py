@@ -8,7 +8,7 @@ copy of the variables.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -18,6 +18,13 @@ from keras_adam.adam_state import AdamState
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.update_rule import Moments
+
+
+class _Rate(NamedTuple):
+    """A step's learning rate, as given and with the bias correction."""
+
+    plain: Any
+    corrected: Any
 
 
 class AdamStep(AdamState):
@@ -93,8 +100,13 @@ class AdamStep(AdamState):
         self, gradients: list[Any], variables: list[Any], learning_rate: Any
     ) -> None:
         gradients = self._clip(gradients)
+        rates = self._rates(learning_rate, variables)
+        is_overridden = type(self).update_step is not AdamStep.update_step
         for gradient, variable in zip(gradients, variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
+            if is_overridden:  # Keras's way to another rule, in a subclass
+                self.update_step(gradient, variable, learning_rate)
+            else:
+                self._step_weight(gradient, variable, rates)
         if self.use_ema:
             self._update_averages()
             self._overwrite_on_schedule()
@@ -107,23 +119,41 @@ class AdamStep(AdamState):
             variable: the weight, a Keras or backend variable.
             learning_rate: scalar.
         """
+        self._step_weight(gradient, variable, self._rates(learning_rate, [variable]))
+
+    def _rates(self, learning_rate: Any, variables: Sequence[Any]) -> dict[str, _Rate]:
+        """The rate of this step in each dtype that is computed in.
+
+        Once per step and not per weight: it is half of a small weight's graph.
+        """
+        rates = {}
+        for dtype in sorted({precision.compute_dtype(v) for v in variables}):
+            plain = ops.cast(learning_rate, dtype)
+            corrected = update_rule.bias_corrected_rate(
+                plain, ops.cast(self.iterations + 1, dtype), self.beta_1, self.beta_2
+            )
+            rates[dtype] = _Rate(plain, corrected)
+        return rates
+
+    def _step_weight(
+        self, gradient: Any, variable: Any, rates: dict[str, _Rate]
+    ) -> None:
         dtype = precision.compute_dtype(variable)
-        rate = ops.cast(learning_rate, dtype)
+        rate = rates[dtype]
         index = self._get_variable_index(variable)
         parameter = self._read_parameter(variable, index, dtype)
         if self.weight_decay is not None and self._use_weight_decay(variable):
-            parameter = update_rule.decay_weights(parameter, rate, self.weight_decay)
+            parameter = update_rule.decay_weights(
+                parameter, rate.plain, self.weight_decay
+            )
         moments = update_rule.update_moments(
             ops.cast(as_dense(gradient), dtype),
             self._read_moments(index),
             self.beta_1,
             self.beta_2,
         )
-        rate = update_rule.bias_corrected_rate(
-            rate, ops.cast(self.iterations + 1, dtype), self.beta_1, self.beta_2
-        )
         parameter = update_rule.step_along_moments(
-            parameter, moments, rate, self.epsilon
+            parameter, moments, rate.corrected, self.epsilon
         )
         self._write_moments(index, moments)
         self._write_parameter(variable, index, parameter)
