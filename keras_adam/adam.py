@@ -12,8 +12,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_adam import precision
 from keras_adam.adam_step import AdamStep
 from keras_adam.arguments import (
+    check_bound,
+    check_count,
     check_is_one_of,
     checked_beta,
     checked_learning_rate,
@@ -21,8 +24,23 @@ from keras_adam.arguments import (
 )
 from keras_adam.compiled_apply import CompiledApply
 from keras_adam.decay_exclusions import DecayExclusions, path_of
-from keras_adam.gradients import as_dense, check_match
-from keras_adam.replicated_apply import apply_on_each_replica, is_replicated
+from keras_adam.gradients import as_dense, check_match, in_dtype
+from keras_adam.placement import is_replicated
+from keras_adam.replicated_apply import apply_on_each_replica
+
+_CONSTANTS_OF_A_TRACE = (
+    "beta_1",
+    "beta_2",
+    "epsilon",
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "gradient_accumulation_steps",
+)
+"""Options that may be set between steps; each setting needs a program of its own."""
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
@@ -61,7 +79,9 @@ class Adam(AdamStep):
             update with its train step, torch does not compile.
         skip_nonfinite: leave weights, state and step count untouched where any
             gradient entry is NaN or infinite, and count it in ``skipped_steps``.
-        **kwargs: Keras's, for compatibility.
+            Keras applies constraints after such a step as well, and writes what it
+            overwrites by gradients (float8 scales) before.
+        **kwargs: only Keras's old ``decay``, which is ignored with a warning.
 
     Raises:
         TypeError: a rate of another type.
@@ -94,7 +114,23 @@ class Adam(AdamStep):
         **kwargs: Any,
     ) -> None:
         check_is_one_of("jit_compile", jit_compile, ("auto", True, False))
-        check_is_one_of("skip_nonfinite", skip_nonfinite, (True, False))
+        for option, value in (
+            ("skip_nonfinite", skip_nonfinite),
+            ("amsgrad", amsgrad),
+            ("use_ema", use_ema),
+        ):
+            check_is_one_of(option, value, (True, False))
+        for option, value in (
+            ("weight_decay", weight_decay),
+            ("clipnorm", clipnorm),
+            ("clipvalue", clipvalue),
+            ("global_clipnorm", global_clipnorm),
+        ):
+            check_bound(option, value)
+        if loss_scale_factor is not None:
+            loss_scale_factor = checked_positive("loss_scale_factor", loss_scale_factor)
+        check_count("gradient_accumulation_steps", gradient_accumulation_steps, 2)
+        check_count("ema_overwrite_frequency", ema_overwrite_frequency, 1)
         super().__init__(
             learning_rate=checked_learning_rate(learning_rate),
             name=name,
@@ -136,6 +172,8 @@ class Adam(AdamStep):
         if self._waiting_state is not None and self.built:
             self._load_waiting_state()
         grads = list(grads)
+        if not grads:
+            return  # as in Keras
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
         elif self.built:
@@ -158,27 +196,58 @@ class Adam(AdamStep):
         a public method. ``tests/test_keras_hooks.py`` fails when Keras moves it.
         """
         variables = list(trainable_variables)
-
-        def update(gradients: Sequence[Any], learning_rate: Any) -> None:
-            self._update(list(gradients), variables, learning_rate)
-
+        gradients = [
+            in_dtype(gradient, precision.compute_dtype(variable))
+            for gradient, variable in zip(grads, variables, strict=True)
+        ]
         is_double = keras.backend.floatx() == "float64"
         learning_rate = ops.cast(
             self.learning_rate, "float64" if is_double else "float32"
         )
-        if is_replicated():
-            self._compiled_apply.run_uncompiled(
-                "XLA does not run inside a tf.distribute strategy"
-            )
-            apply_on_each_replica(update, grads, learning_rate, variables[0])
+
+        def update(gradients: Sequence[Any], learning_rate: Any) -> None:
+            self._update(list(gradients), variables, learning_rate)
+
+        if is_replicated(variables[0]):
+            self._compiled_apply.refuse("XLA does not run inside tf.distribute")
+            apply_on_each_replica(update, gradients, learning_rate, variables[0])
             return
         self._compiled_apply(
             update,
-            [as_dense(gradient) for gradient in grads],
+            [as_dense(gradient) for gradient in gradients],
             learning_rate,
-            variables=variables,
-            key=tuple(self._get_variable_index(variable) for variable in variables),
+            variables=[*variables, *self.variables],
+            key=(
+                tuple(self._get_variable_index(variable) for variable in variables),
+                *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),
+            ),
         )
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate of the next step; settable to a number, a schedule or a callable.
+
+        Raises:
+            TypeError: set to something else.
+            ValueError: set to a negative or non-finite number.
+        """
+        return self._get_current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        is_tensor = isinstance(learning_rate, keras.Variable) or ops.is_tensor(
+            learning_rate
+        )
+        if not is_tensor:
+            learning_rate = checked_learning_rate(learning_rate)
+        is_fixed = not isinstance(self._learning_rate, keras.Variable)
+        if is_fixed and not callable(learning_rate):
+            raise TypeError(
+                "This optimizer was created with a schedule or a callable as its "
+                "learning_rate, which cannot be replaced by a number. Create it with "
+                "a number to set the rate later."
+            )
+        keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
 
     def exclude_from_weight_decay(
         self,

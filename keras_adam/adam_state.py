@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from keras_adam import checkpoint_layout, precision
-from keras_adam.compiled_apply import outside_of_graphs
 from keras_adam.decay_exclusions import DecayExclusions, path_of
+from keras_adam.placement import colocated_with, outside_of_graphs
 
 
 class AdamState(keras.optimizers.Optimizer):
@@ -39,12 +39,16 @@ class AdamState(keras.optimizers.Optimizer):
 
         Args:
             variables: the weights to train; the optimizer serves these alone.
+
+        Raises:
+            ValueError: weights to be left out of the decay are not among them, or a
+                state that was loaded before does not fit.
         """
         if self.built:
             return
+        self._locate_decay_exclusions(variables)
         with outside_of_graphs():
             super().build(variables)
-            self._locate_decay_exclusions(variables)
             self._momentums, self._velocities = self.add_optimizer_variables(
                 variables, ["momentum", "velocity"]
             )
@@ -78,12 +82,8 @@ class AdamState(keras.optimizers.Optimizer):
             )
         # Keras takes the dtype from the reference; a bfloat16 moment would lose
         # beta_2 = 0.999, which rounds to 1 there.
-        return self.add_variable(
-            shape=reference_variable.shape,
-            initializer=initializer,
-            dtype=wanted,
-            name=_slot_name(reference_variable, name or "var"),
-            layout=getattr(reference_variable, "_layout", None),
+        return self._add_variable_beside(
+            reference_variable, name or "var", wanted, initializer
         )
 
     def _add_rounding_error(self, variable: Any) -> keras.Variable | None:
@@ -91,52 +91,78 @@ class AdamState(keras.optimizers.Optimizer):
             return None
         if self._overwrite_variable_with_gradient(variable):
             return None
-        return self.add_variable(
-            shape=variable.shape,
-            dtype=variable.dtype,
-            name=_slot_name(variable, "rounding_error"),
-            layout=getattr(variable, "_layout", None),
-        )
+        return self._add_variable_beside(variable, "rounding_error", variable.dtype)
+
+    def _add_variable_beside(
+        self, reference: Any, suffix: str, dtype: Any, initializer: Any = "zeros"
+    ) -> keras.Variable:
+        """A state variable of the reference's shape, on its device."""
+        name = f"{path_of(reference).replace('/', '_').replace(':', '_')}_{suffix}"
+        with colocated_with(reference):
+            return self.add_variable(
+                shape=reference.shape,
+                initializer=initializer,
+                dtype=dtype,
+                name=name,
+                layout=getattr(reference, "_layout", None),
+            )
 
     def save_own_variables(self, store: Any) -> None:
         """Save the state in the form of ``keras.optimizers.Adam``."""
-        checkpoint_layout.write_variables(store, *self._saved_variables())
+        if not self.built and self._waiting_state is not None:
+            for key, array in self._waiting_state.items():
+                store[key] = array
+            return
+        checkpoint_layout.write_variables(store, self._layout())
 
     def load_own_variables(self, store: Any) -> None:
         """Load a state that this class or ``keras.optimizers.Adam`` saved.
 
-        Before the optimizer is built the state is kept until it is.
+        Before the optimizer is built only step count and rate are assigned; the rest
+        is kept until then.
 
         Raises:
             ValueError: the state belongs to another model or to other options;
                 nothing has been changed.
         """
-        if not self.built:
-            self._waiting_state = checkpoint_layout.copy_arrays(store)
+        if self.built:
+            checkpoint_layout.read_variables(store, self._layout())
+            self._waiting_state = None
             return
-        variables, extras = self._saved_variables()
-        checkpoint_layout.read_variables(
-            store, variables, extras, self._unbuilt_variable_count()
-        )
+        self._waiting_state = checkpoint_layout.copy_arrays(store)
+        checkpoint_layout.assign_scalars(self._waiting_state, self._scalars())
 
     def _load_waiting_state(self) -> None:
         if self._waiting_state:
             # Forgotten only once it fits: training on from zero must not be the
-            # outcome of a refusal that somebody caught.
+            # outcome of a refusal that somebody caught. Step count and rate have
+            # been assigned already, and the rate may have been set since.
             with outside_of_graphs():
-                self.load_own_variables(self._waiting_state)
+                checkpoint_layout.read_variables(
+                    self._waiting_state, self._layout(), with_scalars=False
+                )
         self._waiting_state = None
 
-    def _saved_variables(self) -> tuple[list[Any], list[Any]]:
-        """What Keras's Adam has as well, and what only ours has."""
-        extras = [error for error in self._rounding_errors if error is not None]
-        not_shared = [*extras, self._skipped_steps]
-        shared = [v for v in self.variables if all(v is not one for one in not_shared)]
-        return shared, extras
-
-    def _unbuilt_variable_count(self) -> int:
+    def _scalars(self) -> list[Any]:
         """Step count and, if it is a number, the rate."""
-        return 1 + isinstance(self._learning_rate, keras.Variable)
+        rate = self._learning_rate
+        return [self._iterations, *([rate] if isinstance(rate, keras.Variable) else [])]
+
+    def _layout(self) -> checkpoint_layout.Layout:
+        def existing(name: str) -> list[Any]:
+            found = getattr(self, name, None) or []
+            return [variable for variable in found if variable is not None]
+
+        return checkpoint_layout.Layout(
+            scalars=self._scalars(),
+            averages=existing("_model_variables_moving_average"),
+            accumulators=existing("_accumulated_gradients"),
+            first_moments=existing("_momentums"),
+            second_moments=existing("_velocities"),
+            largest_second_moments=existing("_velocity_hats"),
+            remainders=existing("_rounding_errors"),
+            micro_batches=self.gradient_accumulation_steps or 1,
+        )
 
     @property
     def state_bytes(self) -> int:
@@ -159,7 +185,10 @@ class AdamState(keras.optimizers.Optimizer):
 
     @property
     def skipped_steps(self) -> int:
-        """How many steps `skip_nonfinite` has left out so far."""
+        """How many steps `skip_nonfinite` has left out so far.
+
+        Not saved, copied or pickled: saved state has Keras's form.
+        """
         if self._skipped_steps is None:
             return 0
         return int(ops.convert_to_numpy(self._skipped_steps.value))
@@ -177,7 +206,3 @@ class AdamState(keras.optimizers.Optimizer):
         self._exclude_from_weight_decay = {
             self._var_key(variables[position]) for position in located.positions or ()
         }
-
-
-def _slot_name(variable: Any, suffix: str) -> str:
-    return f"{path_of(variable).replace('/', '_').replace(':', '_')}_{suffix}"

@@ -17,6 +17,7 @@ from keras_adam import precision, step_control, update_rule
 from keras_adam.adam_state import AdamState
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
+from keras_adam.placement import read
 from keras_adam.update_rule import Moments
 
 
@@ -73,7 +74,7 @@ class AdamStep(AdamState):
             for variable in variables
         ]
         totals = [
-            ops.convert_to_tensor(total) + gradient
+            read(total) + gradient
             for total, gradient in zip(sums, gradients, strict=True)
         ]
 
@@ -100,12 +101,13 @@ class AdamStep(AdamState):
         self, gradients: list[Any], variables: list[Any], learning_rate: Any
     ) -> None:
         gradients = self._clip(gradients)
-        rates = self._rates(learning_rate, variables)
-        is_overridden = type(self).update_step is not AdamStep.update_step
-        for gradient, variable in zip(gradients, variables, strict=True):
-            if is_overridden:  # Keras's way to another rule, in a subclass
+        if type(self).update_step is not AdamStep.update_step:
+            # Keras's way to another rule: a subclass that overrides it.
+            for gradient, variable in zip(gradients, variables, strict=True):
                 self.update_step(gradient, variable, learning_rate)
-            else:
+        else:
+            rates = self._rates(learning_rate, variables)
+            for gradient, variable in zip(gradients, variables, strict=True):
                 self._step_weight(gradient, variable, rates)
         if self.use_ema:
             self._update_averages()
@@ -160,9 +162,9 @@ class AdamStep(AdamState):
 
     def _read_moments(self, index: int) -> Moments:
         return Moments(
-            ops.convert_to_tensor(self._momentums[index]),
-            ops.convert_to_tensor(self._velocities[index]),
-            ops.convert_to_tensor(self._velocity_hats[index]) if self.amsgrad else None,
+            read(self._momentums[index]),
+            read(self._velocities[index]),
+            read(self._velocity_hats[index]) if self.amsgrad else None,
         )
 
     def _write_moments(self, index: int, moments: Moments) -> None:
@@ -174,10 +176,8 @@ class AdamStep(AdamState):
     def _read_parameter(self, variable: Any, index: int, dtype: str) -> Any:
         remainder = self._rounding_errors[index]
         if remainder is None:
-            return ops.cast(ops.convert_to_tensor(variable), dtype)
-        return precision.join(
-            ops.convert_to_tensor(variable), ops.convert_to_tensor(remainder), dtype
-        )
+            return ops.cast(read(variable), dtype)
+        return precision.join(read(variable), read(remainder), dtype)
 
     def _write_parameter(self, variable: Any, index: int, parameter: Any) -> None:
         remainder = self._rounding_errors[index]
@@ -210,25 +210,28 @@ class AdamStep(AdamState):
                 variable, index, precision.compute_dtype(variable)
             )
             updated = update_rule.update_average(
-                ops.convert_to_tensor(average), parameter, self.ema_momentum, is_first
+                read(average), parameter, self.ema_momentum, is_first
             )
             self.assign(average, updated)
 
     def _overwrite_on_schedule(self) -> None:
         if not self.ema_overwrite_frequency:
             return
+        # A layer frozen since keeps its weights.
+        free = [v for v in self._trainable_variables if getattr(v, "trainable", True)]
         assign_if(
             (self.iterations + 1) % self.ema_overwrite_frequency == 0,
-            self._overwrite_weights,
+            lambda: self._overwrite(free),
             lambda: None,
             self._all_variables(),
         )
 
-    def _overwrite_weights(self) -> None:
-        for index, variable in enumerate(self._trainable_variables):
+    def _overwrite(self, variables: Sequence[Any]) -> None:
+        for variable in variables:
+            index = self._get_variable_index(variable)
             average = self._model_variables_moving_average[index]
             if average is not None:
-                self._write_parameter(variable, index, ops.convert_to_tensor(average))
+                self._write_parameter(variable, index, read(average))
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """With ``use_ema``, put the average in the place of the weights.
@@ -236,19 +239,14 @@ class AdamStep(AdamState):
         ``fit`` calls it after the last epoch.
 
         Args:
-            var_list: the weights that the optimizer was built with.
+            var_list: weights, all or some of those the optimizer was built with.
 
         Raises:
             ValueError: other weights.
         """
-        if not self.use_ema:
-            return
-        if len(var_list) != len(self._trainable_variables):
-            raise ValueError(
-                f"Received {len(var_list)} weights to overwrite by their average; "
-                f"the optimizer holds {len(self._trainable_variables)} averages."
-            )
-        self._overwrite_weights()
+        if self.use_ema:
+            self._check_variables_are_known(var_list)
+            self._overwrite(var_list)
 
     def _all_variables(self) -> list[Any]:
         return [*self.variables, *self._trainable_variables]

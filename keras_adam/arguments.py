@@ -64,6 +64,36 @@ def checked_positive(name: str, value: Any) -> float:
     return number
 
 
+def check_bound(name: str, value: Any) -> None:
+    """Refuse a bound or factor that is neither ``None`` nor at least 0.
+
+    Raises:
+        ValueError: not a number, negative, NaN or infinite.
+    """
+    if value is None:
+        return
+    number = _as_float(name, value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(
+            f"{name} must be None or finite and at least 0; received {value!r}."
+        )
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Refuse a number of steps that is neither ``None`` nor a whole number.
+
+    Raises:
+        ValueError: another type, or below ``least``.
+    """
+    if value is None:
+        return
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or int(value) < least:
+        raise ValueError(
+            f"{name} must be None or an integer >= {least}; received {value!r}."
+        )
+
+
 def check_is_one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Refuse an option that is not among the allowed ones.
 

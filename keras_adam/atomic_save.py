@@ -24,6 +24,7 @@ def save_atomically(model: Any, path: str | os.PathLike, **options: Any) -> Path
 
     Raises:
         ValueError: another ending.
+        FileExistsError: the path exists and ``overwrite=False``.
     """
     path = Path(path)
     endings = (".keras", ".weights.h5")
@@ -32,6 +33,9 @@ def save_atomically(model: Any, path: str | os.PathLike, **options: Any) -> Path
         raise ValueError(
             f"path must end in one of {list(endings)}; received {str(path)!r}."
         )
+    # Keras looks for the temporary name, which never exists.
+    if options.get("overwrite") is False and path.exists():
+        raise FileExistsError(f"{path} exists and overwrite=False.")
     # Keras chooses the format by the ending, so the temporary name keeps it.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial{ending}")
     try:

@@ -12,9 +12,10 @@ remainders of low-precision weights. The count of skipped steps is not saved.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,17 +24,50 @@ logger = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
 
 
-def write_variables(
-    store: MutableMapping[str, Any], variables: Sequence[Any], extras: Sequence[Any]
-) -> None:
+class Layout(NamedTuple):
+    """The variables that are saved, by what they are.
+
+    Attributes:
+        scalars: step count and, if it is a number, the rate; they exist before the
+            optimizer is built.
+        averages: of the weights.
+        accumulators: of gradients.
+        first_moments: one per weight.
+        second_moments: one per weight.
+        largest_second_moments: one per weight, with AMSGrad.
+        remainders: of low-precision weights; Keras's Adam has none.
+        micro_batches: per update; 1 without accumulation.
+    """
+
+    scalars: list[Any]
+    averages: list[Any]
+    accumulators: list[Any]
+    first_moments: list[Any]
+    second_moments: list[Any]
+    largest_second_moments: list[Any]
+    remainders: list[Any]
+    micro_batches: int
+
+    def shared(self) -> list[Any]:
+        """What Keras's Adam has as well, in its order."""
+        moments = zip(self.first_moments, self.second_moments, strict=True)
+        return [
+            *self.scalars,
+            *self.averages,
+            *self.accumulators,
+            *itertools.chain.from_iterable(moments),
+            *self.largest_second_moments,
+        ]
+
+
+def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
     """Write Keras's variables and then ours, numbered in one row.
 
     Args:
         store: of Keras's saving format; keys are numbers as text.
-        variables: those that Keras's Adam has as well, in its order.
-        extras: those that only ours has.
+        layout: the optimizer's variables.
     """
-    for number, variable in enumerate([*variables, *extras]):
+    for number, variable in enumerate([*layout.shared(), *layout.remainders]):
         store[str(number)] = variable.numpy()
 
 
@@ -42,45 +76,59 @@ def copy_arrays(store: Any) -> Arrays:
     return {str(key): np.asarray(store[str(key)]) for key in list(store.keys())}
 
 
-def read_variables(
-    store: Any, variables: Sequence[Any], extras: Sequence[Any], scalars: int
-) -> None:
+def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> None:
     """Assign a saved state, or refuse it and leave everything as it was.
+
+    A file with nothing but step count and rate was saved before the first step; one
+    without remainders is Keras's. What a file does not have starts from zero.
 
     Args:
         store: as `write_variables` or Keras's Adam wrote it.
-        variables: those that Keras's Adam has as well, in its order.
-        extras: those that only ours has; zero if the file is Keras's.
-        scalars: how many of the first ``variables`` exist before the optimizer is
-            built. A file with just these was saved before the first step.
+        layout: the optimizer's variables.
+        with_scalars: whether step count and rate are assigned as well.
 
     Raises:
-        ValueError: another number of variables, or other shapes.
+        ValueError: another number of variables, other shapes, or values that are no
+            state of such an optimizer.
     """
-    count = len(list(store.keys()))
-    if count == scalars:
-        targets = list(variables[:scalars])
-    elif count == len(variables):
-        targets = list(variables)
-        if extras:
+    arrays = copy_arrays(store)
+    shared = layout.shared()
+    everything = [*shared, *layout.remainders]
+    lengths = {len(layout.scalars), len(shared), len(everything)}
+    if len(arrays) not in lengths:
+        raise ValueError(
+            f"The saved optimizer state does not fit: it has {len(arrays)} variables, "
+            f"this optimizer needs {len(shared)}. {_ADVICE}"
+        )
+    targets = everything[: len(arrays)]
+    values = {id(v): arrays[str(i)] for i, v in enumerate(targets)}
+    _check_shapes(values, targets)
+    if len(arrays) > len(layout.scalars):
+        _check_values(values, layout)
+        if len(arrays) < len(everything):
             logger.info(
                 "The file holds no remainders of low-precision weights, as those of "
                 "keras.optimizers.Adam do not; they start from zero."
             )
-            for extra in extras:
-                extra.assign(np.zeros(extra.shape))
-    else:
-        targets = [*variables, *extras]
-    if count != len(targets):
-        raise ValueError(_count_mismatch(count, len(targets)))
-    _check_shapes(store, targets)
-    for number, variable in enumerate(targets):
-        variable.assign(store[str(number)])
+    for variable in everything if with_scalars else everything[len(layout.scalars) :]:
+        saved = values.get(id(variable))
+        variable.assign(np.zeros(variable.shape) if saved is None else saved)
 
 
-def _check_shapes(store: Mapping[str, Any], targets: Sequence[Any]) -> None:
+def assign_scalars(arrays: Arrays, scalars: list[Any]) -> None:
+    """Assign step count and rate of a state whose rest has to wait.
+
+    Left alone if the file's first arrays are no scalars; the rest will be refused.
+    """
+    saved = [arrays.get(str(number)) for number in range(len(scalars))]
+    if all(array is not None and array.shape == () for array in saved):
+        for variable, array in zip(scalars, saved, strict=True):
+            variable.assign(array)
+
+
+def _check_shapes(values: dict[int, np.ndarray], targets: list[Any]) -> None:
     for number, variable in enumerate(targets):
-        saved = tuple(store[str(number)].shape)
+        saved = values[id(variable)].shape
         if saved != tuple(variable.shape):
             raise ValueError(
                 f"The saved optimizer state does not fit: its variable {number} has "
@@ -89,17 +137,35 @@ def _check_shapes(store: Mapping[str, Any], targets: Sequence[Any]) -> None:
             )
 
 
-def _count_mismatch(saved: int, wanted: int) -> str:
-    return (
-        f"The saved optimizer state does not fit: it has {saved} variables, this "
-        f"optimizer needs {wanted}. {_ADVICE}"
-    )
+def _check_values(values: dict[int, np.ndarray], layout: Layout) -> None:
+    """Tell apart files that agree in number and shapes, by laws of the right one."""
+    steps = int(values[id(layout.scalars[0])])
+
+    def saved(variables: list[Any]) -> list[np.ndarray]:
+        return [np.asarray(values[id(v)], "float64") for v in variables]
+
+    second, largest = saved(layout.second_moments), saved(layout.largest_second_moments)
+    averages, sums = saved(layout.averages), saved(layout.accumulators)
+    problem = ""
+    if any(np.any(array < 0) for array in [*second, *largest]):
+        problem = "a second moment is negative"
+    elif any(np.any(a < b) for a, b in zip(largest, second, strict=bool(largest))):
+        problem = "a largest second moment is below the second moment"
+    elif steps >= layout.micro_batches and averages and not any(map(np.any, averages)):
+        problem = "all averages of weights are zero"
+    elif steps % layout.micro_batches == 0 and any(map(np.any, sums)):
+        problem = "gradients are left over from a finished accumulation"
+    if problem:
+        raise ValueError(
+            f"The saved optimizer state does not fit: read as this optimizer's, "
+            f"{problem}. {_ADVICE}"
+        )
 
 
 _ADVICE = (
     "It was saved for another model or with other options: amsgrad, use_ema, "
     "gradient_accumulation_steps, and whether the learning rate is a number decide "
     "what is saved. Create the optimizer with the options of the saved one; or, to "
-    "start its state from zero, load with compile=False or call compile() again "
-    "after loading."
+    "start its state from zero, load with compile=False, or call compile() with a new "
+    "optimizer after loading (also after load_weights(skip_mismatch=True))."
 )

@@ -8,21 +8,21 @@ become one call. Inside a train step that is compiled anyway it is simply inline
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import keras
 
+from keras_adam.placement import native_variable
+
 logger = logging.getLogger(__name__)
 
 Update = Callable[[Sequence[Any], Any], None]
 
-
-def native_variable(variable: Any) -> Any:
-    """The backend's own variable behind a Keras variable, or the one given."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
+MOST_PROGRAMS = 16
+"""Programs kept per optimizer. Each set of weights that has gradients needs one; a
+model that switches between more sets than this would compile without end."""
 
 
 class CompiledApply:
@@ -36,7 +36,7 @@ class CompiledApply:
     def __init__(self, jit_compile: bool | str) -> None:
         self._jit_compile = jit_compile
         self._functions: dict[Hashable, Callable] = {}
-        self._has_told = False
+        self._told: set[str] = set()
         self.trace_count = 0
         """How often an update was traced and compiled, for tests of retracing."""
 
@@ -54,30 +54,46 @@ class CompiledApply:
             update: assigns variables, returns nothing.
             gradients: dense tensors.
             learning_rate: scalar tensor.
-            variables: what ``update`` assigns, to see where they live.
-            key: tells apart updates of different variables; the same key must
-                always come with the same ``update``.
+            variables: what ``update`` reads and assigns, to see where they live.
+            key: tells apart updates of different variables or with other constants;
+                the same key must always come with the same ``update``.
 
         Raises:
             ValueError: ``jit_compile=True`` and the update cannot be compiled.
         """
-        reason = self._reason_not_to_compile(variables)
-        if reason:
-            self._tell(reason)
+        if self._jit_compile is False or keras.backend.backend() != "tensorflow":
+            # JAX compiles the update with the caller's train step; torch never does.
             update(gradients, learning_rate)
             return
+        devices = {native_variable(v).device for v in variables}
+        if len(devices) > 1:
+            places = sorted(devices)
+            self.refuse(f"its variables live on {len(devices)} devices: {places}")
+        elif key not in self._functions and len(self._functions) >= MOST_PROGRAMS:
+            self.refuse(
+                f"{MOST_PROGRAMS} programs have been compiled for as many sets of "
+                "weights with a gradient"
+            )
+        else:
+            self._run_compiled(update, gradients, learning_rate, devices.pop(), key)
+            return
+        update(gradients, learning_rate)
+
+    def _run_compiled(
+        self,
+        update: Update,
+        gradients: Sequence[Any],
+        learning_rate: Any,
+        device: str,
+        key: Hashable,
+    ) -> None:
+        import tensorflow as tf  # Absent where another backend is at work.
+
         if key not in self._functions:
             self._functions[key] = self._compile(update)
-        self._functions[key](gradients, learning_rate)
-
-    def run_uncompiled(self, reason: str) -> None:
-        """Take note that the caller runs an update itself, and why.
-
-        Raises:
-            ValueError: ``jit_compile=True`` rules that out.
-        """
-        if self._jit_compile is not False:
-            self._tell(reason)
+        # XLA reaches variables of the device it runs on, and of no other.
+        with tf.device(device):
+            self._functions[key](gradients, learning_rate)
 
     def _compile(self, update: Update) -> Callable:
         import tensorflow as tf  # Absent where another backend is at work.
@@ -88,32 +104,17 @@ class CompiledApply:
 
         return tf.function(counted, jit_compile=True, autograph=False)
 
-    def _reason_not_to_compile(self, variables: Sequence[Any]) -> str:
-        if self._jit_compile is False or keras.backend.backend() != "tensorflow":
-            # JAX compiles the update with the caller's train step; torch never does.
-            return "not asked for"
-        devices = {native_variable(v).device for v in variables}
-        if len(devices) > 1:
-            return f"the variables live on {len(devices)} devices: {sorted(devices)}"
-        return ""
+    def refuse(self, reason: str) -> None:
+        """Take note that an update runs uncompiled, and why.
 
-    def _tell(self, reason: str) -> None:
-        if reason == "not asked for":
-            return
+        Raises:
+            ValueError: ``jit_compile=True`` rules that out.
+        """
         if self._jit_compile is True:
             raise ValueError(
                 f"jit_compile=True, but the update cannot be compiled: {reason}. "
                 'Use jit_compile="auto" to compile only where that is possible.'
             )
-        if not self._has_told:
+        if self._jit_compile == "auto" and reason not in self._told:
             logger.warning("The update runs without XLA: %s.", reason)
-            self._has_told = True
-
-
-def outside_of_graphs() -> contextlib.AbstractContextManager:
-    """Where variables can be created although a graph is being traced."""
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf  # Absent where another backend is at work.
-
-    return tf.init_scope()
+            self._told.add(reason)

@@ -63,18 +63,13 @@ class DecayExclusions:
         Raises:
             ValueError: a saved exclusion fits none of the weights.
         """
-        if self.positions is not None:
-            if any(position >= len(variables) for position in self.positions):
-                raise ValueError(
-                    "The saved optimizer leaves the weights at positions "
-                    f"{list(self.positions)} out of its weight decay, but is built "
-                    f"on {len(variables)} weights: it belongs to another model."
-                )
-            return self
-        known = [i for i, v in enumerate(variables) if is_excluded(v)]
         by_path = [i for i, v in enumerate(variables) if path_of(v) in self.paths]
-        positions = tuple(known or by_path)
-        if self.paths and not positions:
+        known = [i for i, v in enumerate(variables) if is_excluded(v)]
+        if known or len(by_path) == len(self.paths):
+            positions = tuple(known or by_path)
+        elif self.positions and max(self.positions) < len(variables):
+            positions = self.positions
+        else:
             raise ValueError(
                 f"The weights {list(self.paths)} are to be left out of the weight "
                 "decay, but the optimizer is built on "

@@ -29,6 +29,22 @@ def as_dense(gradient: Any) -> Any:
     return ops.convert_to_tensor(gradient, sparse=False)
 
 
+def in_dtype(gradient: Any, dtype: str) -> Any:
+    """The gradient in the dtype that is computed in; a sparse one stays sparse.
+
+    Args:
+        gradient: tensor, NumPy array or ``tf.IndexedSlices``.
+        dtype: floating.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        if isinstance(gradient, tf.IndexedSlices):
+            rows = tf.cast(gradient.values, dtype)
+            return tf.IndexedSlices(rows, gradient.indices, gradient.dense_shape)
+    return ops.cast(gradient, dtype)
+
+
 def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:
     """See that there is one gradient of the right shape per weight.
 

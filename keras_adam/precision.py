@@ -52,8 +52,18 @@ def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
 
 
 def join(rounded: Tensor, remainder: Tensor, dtype: str) -> Tensor:
-    """The parameter that :func:`split` took apart, in the compute dtype."""
-    return ops.cast(rounded, dtype) + ops.cast(remainder, dtype)
+    """The parameter that :func:`split` took apart, in the compute dtype.
+
+    A remainder beyond half a grid step cannot be that of this weight: somebody has
+    assigned the weight since, and the remainder counts as 0.
+    """
+    bits = {"bfloat16": 8, "float16": 11}[
+        keras.backend.standardize_dtype(rounded.dtype)
+    ]
+    weight, lost = ops.cast(rounded, dtype), ops.cast(remainder, dtype)
+    # float16 has a coarser, absolute grid below its smallest normal number.
+    largest = ops.maximum(ops.abs(weight) * 2.0**-bits, 2.0**-25)
+    return weight + ops.where(ops.abs(lost) <= largest, lost, ops.zeros_like(lost))
 
 
 def byte_count(variable: Any) -> int:

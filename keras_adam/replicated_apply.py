@@ -12,18 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
-
-from keras_adam.compiled_apply import native_variable
-
-
-def is_replicated() -> bool:
-    """Whether a ``tf.distribute`` strategy is in force."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf  # Absent where another backend is at work.
-
-    return tf.distribute.has_strategy()
+from keras_adam.placement import native_variable
 
 
 def apply_on_each_replica(
@@ -34,6 +23,8 @@ def apply_on_each_replica(
 ) -> None:
     """Sum the gradients over all replicas and call ``update`` once per device.
 
+    Outside of the strategy's scope the gradients are those of all replicas already.
+
     Args:
         update: called as ``update(gradients, learning_rate)``; variables that it
             reads or assigns are the device's own copies.
@@ -42,10 +33,24 @@ def apply_on_each_replica(
         variable: any variable of the update; it tells which devices take part.
 
     Raises:
-        RuntimeError: called outside ``strategy.run``.
+        RuntimeError: called inside the strategy's scope but outside ``strategy.run``.
     """
     import tensorflow as tf  # Only ever called on the TensorFlow backend.
 
+    def update_devices(strategy: Any, gradients: Any, learning_rate: Any) -> None:
+        strategy.extended.update(
+            native_variable(variable),
+            lambda _, gradients, learning_rate: update(gradients, learning_rate),
+            args=(gradients, learning_rate),
+            group=False,
+        )
+
+    if not tf.distribute.has_strategy():
+        # One gradient for all replicas: there is nothing to sum.
+        strategy = native_variable(variable).distribute_strategy
+        with strategy.scope():
+            update_devices(strategy, list(gradients), learning_rate)
+        return
     context = tf.distribute.get_replica_context()
     if context is None:
         raise RuntimeError(
@@ -54,15 +59,6 @@ def apply_on_each_replica(
             "function that is given to strategy.run."
         )
     summed = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
-
-    def update_devices(strategy: Any, summed: Any, learning_rate: Any) -> None:
-        strategy.extended.update(
-            native_variable(variable),
-            lambda _, summed, learning_rate: update(summed, learning_rate),
-            args=(summed, learning_rate),
-            group=False,
-        )
-
     tf.__internal__.distribute.interim.maybe_merge_call(
         update_devices, context.strategy, summed, learning_rate
     )

@@ -192,6 +192,16 @@ def test_keras_takes_every_argument_that_keras_takes():
         ({"jit_compile": 1}, ValueError, "received 1"),
         ({"skip_nonfinite": None}, ValueError, "skip_nonfinite must be one of"),
         ({"momentum": 0.9}, ValueError, "momentum"),
+        ({"clipnorm": -1.0}, ValueError, "clipnorm must be None or finite and at"),
+        ({"global_clipnorm": float("nan")}, ValueError, "received nan"),
+        ({"clipvalue": "a"}, ValueError, "clipvalue must be a number"),
+        ({"weight_decay": -0.1}, ValueError, "received -0.1"),
+        ({"weight_decay": True}, ValueError, "received True"),
+        ({"loss_scale_factor": 0.0}, ValueError, "loss_scale_factor must be positive"),
+        ({"gradient_accumulation_steps": 2.5}, ValueError, "integer >= 2"),
+        ({"ema_overwrite_frequency": -3}, ValueError, "integer >= 1"),
+        ({"amsgrad": "no"}, ValueError, "amsgrad must be one of"),
+        ({"use_ema": "yes"}, ValueError, "use_ema must be one of"),
     ],
     ids=str,
 )
@@ -221,3 +231,54 @@ def test_bad_gradients_are_named():
             [np.zeros((2, 3), "float32")], [keras.Variable(np.zeros((2, 3)))]
         )
     assert int(optimizer.iterations.numpy()) == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "error"),
+    [
+        (-1.0, ValueError),
+        (float("nan"), ValueError),
+        (True, TypeError),
+        ("1", TypeError),
+    ],
+)
+def test_a_bad_rate_is_refused_when_set(rate, error):
+    optimizer = keras_adam.Adam(0.5)
+    with pytest.raises(error, match="learning_rate must be"):
+        optimizer.learning_rate = rate
+    assert float(optimizer.learning_rate.numpy()) == 0.5
+    optimizer.learning_rate = 2
+    assert float(optimizer.learning_rate.numpy()) == 2
+
+
+def test_a_number_does_not_replace_a_callable():
+    optimizer = keras_adam.Adam(lambda: 0.5)
+    with pytest.raises(TypeError, match="cannot be replaced by a number"):
+        optimizer.learning_rate = 0.1
+
+
+def test_no_gradients_are_no_step():
+    optimizer = keras_adam.Adam()
+    optimizer.build([keras.Variable(np.zeros(2, "float32"))])
+    optimizer.apply([])
+    assert int(optimizer.iterations.numpy()) == 0
+
+
+def test_weights_without_entries_are_taken():
+    weight = keras.Variable(np.zeros((0, 3), "float32"))
+    optimizer = keras_adam.Adam(gradient_accumulation_steps=2, clipnorm=1.0)
+    optimizer.build([weight])
+    for _ in range(2):
+        optimizer.apply([np.zeros((0, 3), "float32")], [weight])
+    assert weight.shape == (0, 3)
+
+
+def test_a_subclass_may_bring_its_own_rule():
+    class SignDescent(keras_adam.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            sign = keras.ops.sign(gradient)
+            self.assign_sub(variable, learning_rate * sign)
+
+    weight = keras.Variable(np.zeros(2, "float32"))
+    SignDescent(0.5).apply([np.array([3.0, -0.1], "float32")], [weight])
+    np.testing.assert_allclose(weight.numpy(), [-0.5, 0.5])

@@ -174,6 +174,90 @@ def test_other_shapes_are_refused_and_nothing_is_changed():
     assert int(optimizer.iterations.numpy()) == 0
 
 
+def stored(optimizer):
+    store = {}
+    optimizer.save_own_variables(store)
+    return store
+
+
+def built(*, steps=3, dtype="float32", **options):
+    """An optimizer after some steps on two weights of one shape."""
+    optimizer = keras_adam.Adam(0.1, **options)
+    weights = [keras.Variable(np.ones(3), dtype=dtype) for _ in range(2)]
+    optimizer.build(weights)
+    gradient = keras.ops.convert_to_tensor(np.array([1, -2, 3]), dtype=dtype)
+    for _ in range(steps):
+        optimizer.apply([gradient] * 2, weights)
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    ("saved", "loaded", "told"),
+    [
+        ({"use_ema": True}, {"gradient_accumulation_steps": 3}, "left over"),
+        ({"gradient_accumulation_steps": 3}, {"use_ema": True}, "averages"),
+        ({"use_ema": True}, {"amsgrad": True}, "second moment"),
+        ({"dtype": "bfloat16"}, {"amsgrad": True, "dtype": "bfloat16"}, "second"),
+    ],
+    ids=str,
+)
+def test_files_of_the_same_shapes_are_told_apart(saved, loaded, told):
+    store, optimizer = stored(built(**saved)), built(steps=0, **loaded)
+    with pytest.raises(ValueError, match=told):
+        optimizer.load_own_variables(store)
+    assert int(optimizer._iterations.numpy()) == 0
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_file_of_the_same_options_is_never_refused(options, steps):
+    options = {key: value for key, value in options.items() if key != "learning_rate"}
+    optimizer = built(steps=0, **options)
+    optimizer.load_own_variables(stored(built(steps=steps, **options)))
+    assert int(optimizer._iterations.numpy()) == steps
+
+
+def test_a_rate_set_after_loading_stays(tmp_path):
+    model = make_model(keras_adam.Adam(0.01))
+    train(model)
+    loaded = through_weights_file_before_building(model, keras_adam.Adam(0.5), tmp_path)
+    assert int(loaded.optimizer.iterations.numpy()) == BATCHES
+    assert float(loaded.optimizer.learning_rate.numpy()) == pytest.approx(0.01)
+    loaded.optimizer.learning_rate = 1e-5
+    train(loaded, 1)
+    assert float(loaded.optimizer.learning_rate.numpy()) == pytest.approx(1e-5)
+
+
+def test_a_waiting_state_is_saved_and_copied():
+    store = stored(built())
+    waiting = keras_adam.Adam()
+    waiting.load_own_variables(store)
+    again = stored(copy.deepcopy(waiting))
+    assert set(again) == set(store)
+    for key, array in store.items():
+        np.testing.assert_array_equal(again[key], array)
+
+
+def test_a_refused_state_can_be_replaced_by_the_right_one():
+    optimizer = keras_adam.Adam(0.1)
+    optimizer.load_own_variables(stored(built(amsgrad=True)))
+    weights = [keras.Variable(np.ones(3)) for _ in range(2)]
+    gradients = [np.ones(3, "float32")] * 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match="does not fit"):
+            optimizer.apply(gradients, weights)
+    optimizer.load_own_variables(stored(built()))
+    optimizer.apply(gradients, weights)
+    assert int(optimizer.iterations.numpy()) == 4
+
+
+def test_a_file_from_before_the_first_step_resets_the_moments():
+    optimizer = built()
+    optimizer.load_own_variables(stored(keras_adam.Adam(0.5)))
+    assert int(optimizer.iterations.numpy()) == 0
+    assert not any(np.any(v.numpy()) for v in optimizer.variables[2:])
+
+
 @pytest.mark.parametrize(
     "copied",
     [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))],
@@ -246,5 +330,9 @@ def test_weights_alone_are_saved_atomically(tmp_path):
     loaded = make_model(keras_adam.Adam(0.01))
     loaded.load_weights(tmp_path / "model.weights.h5")
     assert_same_weights(loaded, model)
+    with pytest.raises(FileExistsError, match="overwrite=False"):
+        keras_adam.save_atomically(
+            model, tmp_path / "model.weights.h5", overwrite=False
+        )
     with pytest.raises(ValueError, match=r"must end in one of"):
         keras_adam.save_atomically(model, tmp_path / "model.h5")

@@ -78,6 +78,89 @@ def test_false_never_compiles(weights):
     assert optimizer._compiled_apply.trace_count == 0
 
 
+@pytest.mark.parametrize("called_from", ["CPU:0", "CPU:1"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_are_updated_wherever_they_live(called_from, dtype):
+    import tensorflow as tf
+
+    with tf.device("CPU:1"):
+        weight = keras.Variable([1.0, 2.0], dtype=dtype)
+        optimizer = keras_adam.Adam(0.5)
+        optimizer.build([weight])
+    with tf.device(called_from):
+        optimizer.apply([tf.ones((2,), weight.dtype)], [weight])
+    values = tf.cast(weight.value, "float32").numpy()
+    np.testing.assert_allclose(values, [0.5, 1.5], atol=1e-2)
+
+
+def test_an_option_set_between_steps_counts(weights):
+    optimizer = keras_adam.Adam(0.1)
+    optimizer.apply(gradients(), weights)
+    optimizer.weight_decay = 0.5
+    optimizer.apply(gradients(), weights)
+    # 0.9 after the first step; then 0.9·(1 - 0.1·0.5) - 0.1
+    np.testing.assert_allclose(weights[1].numpy(), 0.755, rtol=1e-4)
+    assert optimizer._compiled_apply.trace_count == 2
+
+
+def test_changing_sets_of_gradients_do_not_compile_without_end(caplog):
+    import itertools
+
+    import tensorflow as tf
+
+    weights = [keras.Variable(np.ones(1, "float32")) for _ in range(5)]
+    optimizer = keras_adam.Adam(0.01)
+    optimizer.build(weights)
+    for present in itertools.product([True, False], repeat=5):
+        if any(present):
+            some = [w for w, there in zip(weights, present, strict=True) if there]
+            optimizer.apply([tf.ones((1,))] * len(some), some)
+    assert optimizer._compiled_apply.trace_count == 16
+    told = [r for r in caplog.records if "16 programs" in r.getMessage()]
+    assert len(told) == 1
+    # Each weight had 16 of the 31 steps; Adam's step is the rate, whoever ran it.
+    assert all(np.all(w.numpy() < 0.9) for w in weights)
+
+
+def test_gradients_of_other_types_are_not_traced_again(weights):
+    import tensorflow as tf
+
+    optimizer = keras_adam.Adam(0.1)
+    for kind in (
+        tf.constant,
+        lambda g: np.asarray(g, "float64"),
+        lambda g: np.asarray(g, "int32"),
+    ):
+        optimizer.apply([kind(g.numpy()) for g in gradients()], weights)
+    assert optimizer._compiled_apply.trace_count == 1
+
+
+def test_a_gradient_of_unknown_rank_is_taken(weights):
+    import tensorflow as tf
+
+    optimizer = keras_adam.Adam(0.1)
+    optimizer.build(weights)
+    step = tf.function(
+        lambda g: optimizer.apply([g, None], weights),
+        input_signature=[tf.TensorSpec(None, "float32")],
+    )
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        step(gradients()[0])
+    np.testing.assert_allclose(weights[0].numpy(), 0.9, rtol=1e-5)
+
+
+def test_one_device_strategy_is_compiled():
+    import tensorflow as tf
+
+    with tf.distribute.OneDeviceStrategy("CPU:1").scope():
+        weight = keras.Variable([1.0])
+        optimizer = keras_adam.Adam(0.1, jit_compile=True)
+        optimizer.build([weight])
+    optimizer.apply([tf.ones((1,))], [weight])
+    np.testing.assert_allclose(weight.numpy(), [0.9], rtol=1e-5)
+    assert optimizer._compiled_apply.trace_count == 1
+
+
 def test_two_devices_are_told_once_or_refused(caplog):
     import tensorflow as tf
 

@@ -281,3 +281,27 @@ def test_clipping_does_not_spread_a_non_finite_entry(adam, option, bad):
     assert not np.isfinite(hit.numpy()[0]), "what is not finite is not hidden"
     np.testing.assert_allclose(hit.numpy()[1], 0.9, rtol=1e-4)
     np.testing.assert_allclose(other.numpy(), [0.9], rtol=1e-4)
+
+
+def test_exclusions_follow_paths_to_another_model_and_positions_to_a_loaded_one():
+    first = [weight([1.0], name=name) for name in ("a", "b")]
+    optimizer = keras_adam.Adam(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=[first[1]])
+    optimizer.build(first)
+    config = optimizer.get_config()
+
+    other = [weight([1.0], name=name) for name in ("x", "y", "b")]
+    by_path = keras_adam.Adam.from_config(config)
+    by_path.build(other)
+    assert [by_path._use_weight_decay(v) for v in other] == [True, True, False]
+
+    renamed = [weight([1.0], name=name) for name in ("p", "q")]
+    by_position = keras_adam.Adam.from_config(config)
+    by_position.build(renamed)
+    assert [by_position._use_weight_decay(v) for v in renamed] == [True, False]
+
+    for _ in range(2):
+        lost = keras_adam.Adam.from_config(config)
+        with pytest.raises(ValueError, match="left out of the weight decay"):
+            lost.build([weight([1.0], name="p")])
+        assert not lost.built

@@ -171,15 +171,42 @@ def test_a_layer_frozen_later_keeps_its_weights():
     assert not np.allclose(free[0], model.get_layer("last").get_weights()[0])
 
 
-def test_a_layer_unfrozen_later_needs_a_new_optimizer():
+@pytest.mark.parametrize("frequency", [None, 2])
+def test_a_layer_frozen_later_keeps_its_weights_beside_an_average(frequency):
+    if keras.backend.backend() == "jax":
+        pytest.skip("Keras's stateless_apply wants all weights of the build on JAX")
     model = make_model()
-    model.get_layer("first").trainable = False
-    model.compile(keras_adam.Adam(0.05), "mse")
+    optimizer = keras_adam.Adam(
+        0.05, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=frequency
+    )
+    model.compile(optimizer, "mse")
     fit(model)
-    model.get_layer("first").trainable = True
+    model.get_layer("first").trainable = False
+    frozen = model.get_layer("first").get_weights()
+    model.compile(optimizer, "mse")
+    fit(model)
+    for one, other in zip(frozen, model.get_layer("first").get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    average = optimizer._model_variables_moving_average[2]
+    np.testing.assert_allclose(
+        model.get_layer("last").get_weights()[0], ops.convert_to_numpy(average)
+    )
+
+
+def test_a_layer_unfrozen_later_needs_a_new_optimizer():
+    def unfrozen_after_training():
+        model = make_model()
+        model.get_layer("first").trainable = False
+        model.compile(keras_adam.Adam(0.05), "mse")
+        fit(model)
+        model.get_layer("first").trainable = True
+        return model
+
+    model = unfrozen_after_training()
     model.compile(model.optimizer, "mse")
     with pytest.raises(ValueError, match=r"Unknown variable|was built with 2"):
         fit(model)
+    model = unfrozen_after_training()
     model.compile(keras_adam.Adam(0.05), "mse")
     before = model.get_layer("first").get_weights()[0]
     fit(model)

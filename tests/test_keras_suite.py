@@ -25,6 +25,11 @@ SUITES = {
         "callbacks/learning_rate_scheduler_test.py",
         "callbacks/reduce_lr_on_plateau_test.py",
         "callbacks/swap_ema_weights_test.py",
+        "callbacks/early_stopping_test.py",
+        "callbacks/monitor_callback_test.py",
+        "saving/saving_lib_test.py",
+        "trainers/trainer_test.py",
+        "models/cloning_test.py",
     ),
     "jax": (
         "optimizers/adam_test.py",

@@ -49,3 +49,12 @@ def test_dtypes(dtype, computed_in, is_coarse, item_bytes):
     assert precision.compute_dtype(variable) == computed_in
     assert precision.loses_small_steps(variable) is is_coarse
     assert precision.byte_count(variable) == 15 * item_bytes
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_remainder_of_another_weight_does_not_count(dtype):
+    _, remainder = precision.split(ops.convert_to_tensor(np.float32(1001.3)), dtype)
+    assert float(remainder) != 0
+    zero = ops.zeros((1,), dtype=dtype)
+    joined = precision.join(zero, ops.reshape(remainder, (1,)), "float32")
+    assert float(ops.convert_to_numpy(joined)[0]) == 0

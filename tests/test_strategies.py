@@ -109,6 +109,16 @@ def test_applying_outside_of_the_replicas_is_explained(two_replicas):
             optimizer.apply([tf.constant([1.0])], [variable])
 
 
+def test_applying_outside_of_the_scope_updates_every_replica(two_replicas):
+    with two_replicas.scope():
+        variable = keras.Variable([1.0, 2.0])
+        optimizer = keras_adam.Adam(0.1)
+        optimizer.build([variable])
+    optimizer.apply([tf.constant([1.0, -1.0])], [variable])
+    for copy in two_replicas.experimental_local_results(variable.value):
+        np.testing.assert_allclose(copy.numpy(), [0.9, 2.1], rtol=1e-5)
+
+
 def test_an_embedding_is_summed_over_replicas(two_replicas):
     weights = []
     for strategy in (two_replicas, tf.distribute.get_strategy()):
