@@ -28,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from results import print_table, write_results
 
 from tuning.course import EVALUATION_BATCH, epoch_order
 from tuning.grid import Run
@@ -49,26 +50,42 @@ def main() -> None:
     digits = find_workload("digits")
     noisy = dataclasses.replace(digits, build_model=build_noisy_model)
     data = digits.load_data()
-    print(
-        "| optimizer | model | to compiled fit | to fit | fit | compiled epochs "
-        "| ratio |"
-    )
-    print("|---|---|---:|---:|---:|---:|---:|")
+    figures = []
     rows = [(name, "plain", digits) for name in BUILT_IN]
     rows.append(("adam", "dropout, batch norm", noisy))
     for name, label, workload in rows:
         run = Run(name, arguments.batch_size, RATE, seed=0)
         compiled = compare(workload, data, run, arguments.epochs, jit_compile=True)
-        plain = "--"
+        plain = None
         if workload is digits:
-            plain = f"{compare(workload, data, run, arguments.epochs, 'auto'):.1e}"
+            plain = compare(workload, data, run, arguments.epochs, "auto")
         slow = time_fit(workload, data, run, arguments.epochs)
         fast = time_compiled(workload, data, run, arguments.epochs, arguments.runs)
-        print(
-            f"| {name} | {label} | {compiled:.1e} | {plain} | {slow:.2f} s "
-            f"| {fast:.3f} s | {slow / fast:.1f} |",
-            flush=True,
+        figures.append(
+            {
+                "optimizer": name,
+                "model": label,
+                "difference_to_compiled_fit": compiled,
+                "difference_to_fit": plain,
+                "fit_seconds": slow,
+                "compiled_epochs_seconds": fast,
+                "times_faster": slow / fast,
+            }
         )
+        print(f"{name}, {label}: done", flush=True)
+    print_table(
+        figures,
+        {
+            "optimizer": "optimizer",
+            "model": "model",
+            "difference_to_compiled_fit": "difference to compiled fit",
+            "difference_to_fit": "to fit",
+            "fit_seconds": "fit, s",
+            "compiled_epochs_seconds": "compiled epochs, s",
+            "times_faster": "times faster",
+        },
+    )
+    print(f"written: {write_results('fast_path', figures).name}")
 
 
 def build_noisy_model() -> Any:

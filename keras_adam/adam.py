@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam import precision
 from keras_adam.adam_step import AdamStep
@@ -240,12 +241,15 @@ class Adam(AdamStep):
         )
         if not is_tensor:
             learning_rate = checked_learning_rate(learning_rate)
-        is_fixed = not isinstance(self._learning_rate, keras.Variable)
-        if is_fixed and not callable(learning_rate):
+        is_callable = callable(self._learning_rate) and not isinstance(
+            self._learning_rate, (keras.Variable, LearningRateSchedule)
+        )
+        if is_callable and not callable(learning_rate):
+            # Of a schedule Keras says the like itself.
             raise TypeError(
-                "This optimizer was created with a schedule or a callable as its "
-                "learning_rate, which cannot be replaced by a number. Create it with "
-                "a number to set the rate later."
+                "This optimizer was created with a callable as its learning_rate, "
+                "which cannot be replaced by a number. Create it with a number to set "
+                "the rate later."
             )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
 

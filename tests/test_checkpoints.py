@@ -58,6 +58,15 @@ def through_keras_file(model, optimizer, path):
     return loaded
 
 
+def through_compiling_again(model, optimizer, path):
+    """What the README advises to do with a model saved under another optimizer."""
+    model.save(path / "model.keras")
+    loaded = keras.models.load_model(path / "model.keras")
+    loaded.compile(optimizer, loss=loaded.loss)
+    loaded.load_weights(path / "model.keras")
+    return loaded
+
+
 def through_weights_file(model, optimizer, path):
     model.save_weights(path / "model.weights.h5")
     loaded = make_model(optimizer)
@@ -87,6 +96,7 @@ def through_checkpoint(model, optimizer, path):
 
 FORMATS = {
     "keras file": through_keras_file,
+    "compiling again": through_compiling_again,
     "weights file": through_weights_file,
     "checkpoint": through_checkpoint,
 }

@@ -57,6 +57,10 @@ def test_keras_suite_passes():
     }
     command = [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "--tb=short"]
     command += ["-p", "keras_suite_plugin", "-p", "no:cacheprovider"]
+    # Data loaders of packages that are not installed here, and a test whose data
+    # file is not in the wheel.
+    left_out = ("grain", "torch_dataloader", "missing_nested_containers")
+    command += ["-k", " and ".join(f"not {name}" for name in left_out)]
     command += ["-c", os.devnull, "--rootdir", str(KERAS), *map(str, suites)]
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False
