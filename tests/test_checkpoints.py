@@ -63,6 +63,9 @@ def through_compiling_again(model, optimizer, path):
     model.save(path / "model.keras")
     loaded = keras.models.load_model(path / "model.keras")
     loaded.compile(optimizer, loss=loaded.loss)
+    if isinstance(optimizer, keras.optimizers.Adam):
+        # Keras's does not wait for being built, it skips the state.
+        optimizer.build(loaded.trainable_variables)
     loaded.load_weights(path / "model.keras")
     return loaded
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from matplotlib.colors import to_rgb
 
-from tuning import report
+from tuning import files, report
 from tuning.figures import SERIES_COLOURS, cell_colours, loss_scale
 from tuning.grid import Grid, log_spaced_rates
 from tuning.number_text import (
@@ -180,11 +180,40 @@ def test_interrupted_writing_leaves_the_old_report(sweep, monkeypatch):
     def fail(source, target):
         raise OSError("disk is full")
 
-    monkeypatch.setattr(report.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk is full"):
         write_report(sweep)
     assert (sweep / "report.html").read_text() == before
     assert not list(sweep.glob(".*"))
+
+
+def test_partial_files_of_a_killed_writer_are_told_from_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.Path, "unlink", lambda *_, **__: None)
+    monkeypatch.setattr(files.os, "replace", lambda *_: None)
+    files.write_whole(tmp_path / files.PLAN_FILE, "{}")
+    (left,) = tmp_path.iterdir()
+    assert files.is_partial(left.name)
+    assert left.read_text() == "{}"
+    assert not files.is_partial("sweep.json")
+    assert not files.is_partial(".thesis.partial")
+
+
+def test_tables_mark_who_is_not_ranked_and_embolden_what_reads_the_same(grid):
+    # adam and its twin differ in the seventh digit; flat learns nothing, and its S
+    # against its own best, 0, is no achievement.
+    grid = Grid(("adam", "twin", "flat"), (1e-3, 1e-2), (32,), (0,), 1)
+    losses = {"adam": (1.0, 0.5), "twin": (1.0, 0.5000001), "flat": (2.0, 2.0)}
+    records = [
+        make_record(
+            run,
+            loss=losses[run.optimizer][grid.learning_rates.index(run.learning_rate)],
+        )
+        for run in grid.runs()
+    ]
+    text = render_markdown(summarize(records, grid=grid))
+    assert "| adam | **0.250** | **0.250** |" in text
+    assert "| twin | **0.250** | **0.250** |" in text
+    assert "| flat (learned nothing) | 1.50 | 0 |" in text
 
 
 def test_page_nests_and_names_every_id_once(records, plan, grid):

@@ -26,6 +26,9 @@ from tuning.seed_losses import (
 GOOD_TOLERANCE = 0.05
 """Share of the improvement that a good rate may miss, unless told otherwise."""
 
+_ROUNDING = 1e-9
+"""Relative difference up to which two mean losses are the same number."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Point:
@@ -85,7 +88,8 @@ class Curve:
         best_loss: least loss of any point.
         best_rate: its learning rate; the lower one of two equally good.
         best_rate_edge: ``"low"`` or ``"high"`` if the best rate is the lowest or
-            highest of the sweep, so that a better one may lie outside; else ``None``.
+            highest of the sweep, so that a better one may lie outside; else ``None``,
+            also where a rate between is as good or all are.
         best_loss_deviation: standard deviation over seeds of the judged loss at the
             best rate (n - 1 in the denominator); ``None`` with one seed.
         sensitivity: learning-rate sensitivity S against ``best_loss``; ``None`` with
@@ -197,9 +201,7 @@ def describe_curve(
         initial_loss=initial_loss,
         best_loss=losses[best],
         best_rate=points[best].learning_rate,
-        best_rate_edge=_edge(
-            points[best].learning_rate, {*planned_rates, *table.rates.tolist()}
-        ),
+        best_rate_edge=_edge(points, {*planned_rates, *table.rates.tolist()}),
         best_loss_deviation=_deviation([judged_loss(r) for r in at_best]),
         sensitivity=sensitivity_against(points, planned_rates, losses[best]),
         sensitivity_interval=sensitivity_interval([table]),
@@ -266,10 +268,18 @@ def _median_steps(records: Sequence[RunRecord]) -> float | None:
     return median if math.isfinite(median) else None
 
 
-def _edge(rate: float, rates: set[float]) -> str | None:
-    if len(rates) < 2:
+def _edge(points: Sequence[Point], rates: set[float]) -> str | None:
+    """The edge of the rates at which alone the loss is least; see `Curve`."""
+    least = min(point.loss for point in points)
+    best = [
+        point.learning_rate
+        for point in points
+        if math.isclose(point.loss, least, rel_tol=_ROUNDING)
+    ]
+    low, high = min(rates), max(rates)
+    if len(best) == len(points) > 1 or not {low, high}.issuperset(best):
         return None
-    return {min(rates): "low", max(rates): "high"}.get(rate)
+    return {low: "low", high: "high"}[best[0]] if low < high else None
 
 
 def _walk(

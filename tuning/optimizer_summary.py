@@ -5,11 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from tuning.curves import Curve, mean_or_none, median_or_none
 from tuning.records import RunRecord
-from tuning.seed_losses import Interval, is_bad, sensitivity_interval, tabulate
+from tuning.seed_losses import (
+    Interval,
+    SeedLosses,
+    difference_interval,
+    is_bad,
+    sensitivity_interval,
+)
+from tuning.shared_seeds import Axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +39,16 @@ class HeatMap:
 class OptimizerSummary:
     """One optimizer over all batch sizes.
 
-    Means and medians over batch sizes take the batch sizes that have a figure.
+    Means and medians over batch sizes take those that have a figure; S and regret
+    only planned ones.
 
     Attributes:
         name: in the grid.
-        is_complete: a judged run exists at every planned rate and batch size.
+        is_complete: a judged run exists at every planned rate and batch size, with
+            a seed that the other complete optimizers have there too.
         runs: judged runs.
+        unshared_runs: judged runs that no mean over seeds includes, because another
+            complete optimizer has none with their seed there.
         missing_runs: planned runs without a record.
         excluded_runs: records that could not be judged.
         diverged_runs: judged runs that diverged.
@@ -49,8 +59,11 @@ class OptimizerSummary:
         mean_sensitivity_to_best_of_any: mean over batch sizes of S against the best
             loss of any optimizer at that batch size. It ranks: an optimizer that is
             bad everywhere has a small S against its own best loss.
-        sensitivity_to_best_of_any_interval: of that mean, over seeds, with the best
-            losses of any optimizer held fixed.
+        sensitivity_to_best_of_any_interval: of that mean, over seeds; the best loss
+            of any optimizer is taken from the same seeds.
+        behind_first_interval: of that mean less the one of the first-ranked
+            optimizer, over the seeds of both; ``None`` for the first itself and for
+            optimizers that are not ranked.
         mean_good_decades: mean width of the good region; a batch size at which the
             optimizer learned nothing counts as 0.
         is_good_decades_lower_bound: a good region touches the edge of the grid.
@@ -71,6 +84,7 @@ class OptimizerSummary:
     name: str
     is_complete: bool
     runs: int
+    unshared_runs: int
     missing_runs: int
     excluded_runs: int
     diverged_runs: int
@@ -80,6 +94,7 @@ class OptimizerSummary:
     sensitivity_interval: Interval | None
     mean_sensitivity_to_best_of_any: float | None
     sensitivity_to_best_of_any_interval: Interval | None
+    behind_first_interval: Interval | None
     mean_good_decades: float | None
     is_good_decades_lower_bound: bool
     best_loss: float | None
@@ -93,6 +108,17 @@ class OptimizerSummary:
     heat_map: HeatMap
 
     @property
+    def has_learned(self) -> bool:
+        """Whether some rate improved on the initial loss, at some batch size."""
+        return any(curve.good_region is not None for curve in self.curves)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it can be held against others: it is complete and has learned."""
+        has_figure = self.mean_sensitivity_to_best_of_any is not None
+        return self.is_complete and has_figure and self.has_learned
+
+    @property
     def diverged_share(self) -> float | None:
         """Share of the judged runs that diverged."""
         return self.diverged_runs / self.runs if self.runs else None
@@ -103,24 +129,19 @@ class OptimizerSummary:
         return self.bad_runs / self.runs if self.runs else None
 
 
-class Axes(NamedTuple):
-    """The names and values that every optimizer is held against."""
-
-    optimizers: tuple[str, ...]
-    learning_rates: tuple[float, ...]
-    batch_sizes: tuple[int, ...]
-    seeds: tuple[int, ...]
-
-
-Groups = Mapping[tuple[str, int], Sequence[RunRecord]]
+Tables = Mapping[tuple[str, int], SeedLosses]
+"""The losses behind each curve, by optimizer and batch size."""
 
 
 def summarize_optimizer(
     name: str,
+    judged: Sequence[RunRecord],
     all_curves: Sequence[Curve],
-    groups: Groups,
+    tables: Tables,
     axes: Axes,
     *,
+    is_complete: bool,
+    unshared_runs: int,
     missing_runs: int,
     excluded_runs: int,
 ) -> OptimizerSummary:
@@ -128,39 +149,48 @@ def summarize_optimizer(
 
     Args:
         name: of the optimizer.
+        judged: its records that can be judged, shared seeds or not.
         all_curves: of every optimizer, because some figures compare.
-        groups: the judged records behind the curves, by optimizer and batch size.
+        tables: of every optimizer.
         axes: what the sweep covers.
+        is_complete: see `OptimizerSummary`.
+        unshared_runs: see `OptimizerSummary`.
         missing_runs: planned runs of this optimizer without a record.
         excluded_runs: records of this optimizer that could not be judged.
     """
     curves = [curve for curve in all_curves if curve.optimizer == name]
-    records = [r for c in curves for r in groups[name, c.batch_size]]
+    planned = [curve for curve in curves if curve.batch_size in axes.batch_sizes]
     best_of_any = best_of_any_optimizer(all_curves)
-    own, against_any = _intervals(curves, groups, axes, best_of_any)
+    own = [tables[name, curve.batch_size] for curve in planned]
+    at_size = [
+        [table for (_, size), table in tables.items() if size == curve.batch_size]
+        for curve in planned
+    ]
     best = min(curves, key=lambda curve: curve.best_loss, default=None)
-    sensitivities = [curve.sensitivity for curve in curves]
+    sensitivities = [curve.sensitivity for curve in planned]
     regrets = [
         point.loss - best_of_any[curve.batch_size]
-        for curve in curves
+        for curve in planned
         for point in curve.points
         if point.learning_rate in axes.learning_rates
     ]
     return OptimizerSummary(
         name=name,
-        is_complete=_is_complete(curves, axes),
-        runs=len(records),
+        is_complete=is_complete,
+        runs=len(judged),
+        unshared_runs=unshared_runs,
         missing_runs=missing_runs,
         excluded_runs=excluded_runs,
-        diverged_runs=sum(record.status == "diverged" for record in records),
-        bad_runs=sum(is_bad(record) for record in records),
+        diverged_runs=sum(record.status == "diverged" for record in judged),
+        bad_runs=sum(is_bad(record) for record in judged),
         mean_sensitivity=mean_or_none(sensitivities),
         median_sensitivity=median_or_none(sensitivities),
-        sensitivity_interval=own,
+        sensitivity_interval=sensitivity_interval(own),
         mean_sensitivity_to_best_of_any=mean_or_none(
-            [curve.sensitivity_to_best_of_any for curve in curves]
+            [curve.sensitivity_to_best_of_any for curve in planned]
         ),
-        sensitivity_to_best_of_any_interval=against_any,
+        sensitivity_to_best_of_any_interval=sensitivity_interval(own, at_size),
+        behind_first_interval=None,
         mean_good_decades=mean_or_none(
             [c.good_region.decades if c.good_region else 0.0 for c in curves]
         ),
@@ -181,28 +211,40 @@ def summarize_optimizer(
     )
 
 
-def _is_complete(curves: Sequence[Curve], axes: Axes) -> bool:
-    done = {(p.learning_rate, c.batch_size) for c in curves for p in c.points}
-    return all(
-        (rate, size) in done
-        for rate in axes.learning_rates
-        for size in axes.batch_sizes
+def rank(
+    optimizers: Sequence[OptimizerSummary], tables: Tables, axes: Axes
+) -> tuple[OptimizerSummary, ...]:
+    """Ranked ones first, by S against the best of any; then the others, as given.
+
+    Each gets its distance to the first; equally robust ones keep their order.
+    """
+    ordered = sorted(optimizers, key=_place)
+    if not ordered or not ordered[0].is_ranked:
+        return tuple(ordered)
+    first = ordered[0]
+
+    def behind_first(optimizer: OptimizerSummary) -> Interval | None:
+        return difference_interval(
+            [tables[optimizer.name, size] for size in axes.batch_sizes],
+            [tables[first.name, size] for size in axes.batch_sizes],
+        )
+
+    return (
+        first,
+        *(
+            dataclasses.replace(o, behind_first_interval=behind_first(o))
+            if o.is_ranked
+            else o
+            for o in ordered[1:]
+        ),
     )
 
 
-def _intervals(
-    curves: Sequence[Curve],
-    groups: Groups,
-    axes: Axes,
-    best_of_any: Mapping[int, float],
-) -> tuple[Interval | None, Interval | None]:
-    """Of the mean S over batch sizes: against the own best loss, and of any."""
-    tables = [
-        tabulate(groups[curve.optimizer, curve.batch_size], axes.learning_rates)
-        for curve in curves
-    ]
-    fixed = [best_of_any[curve.batch_size] for curve in curves]
-    return sensitivity_interval(tables), sensitivity_interval(tables, fixed)
+def _place(optimizer: OptimizerSummary) -> tuple[bool, float]:
+    figure = optimizer.mean_sensitivity_to_best_of_any
+    if not optimizer.is_ranked or figure is None:
+        return (True, 0.0)
+    return (False, figure)
 
 
 def _heat_map(

@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,16 +20,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tuning import figures, report_tables
+from tuning import figures, report_notes, report_tables
 from tuning.curves import GOOD_TOLERANCE
+from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
 from tuning.number_text import format_number, format_rate
 from tuning.records import RunRecord, read_records
 from tuning.robustness import Summary, summarize
 from tuning.verdict import write_verdict
-
-PLAN_FILE = "sweep.json"
-"""Name of the file with the sweep's plan inside its directory."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
@@ -60,12 +57,12 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
     grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
     summary = summarize(records, grid=grid, good_tolerance=good_tolerance)
     plain = {"verdict": list(write_verdict(summary)), **summary.to_dict()}
-    _replace(
+    write_whole(
         directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
     )
-    _replace(directory / "runs.csv", _to_csv(records))
-    _replace(directory / "report.md", render_markdown(summary, plan))
-    _replace(directory / "report.html", render_html(summary, plan))
+    write_whole(directory / "runs.csv", _to_csv(records))
+    write_whole(directory / "report.md", render_markdown(summary, plan))
+    write_whole(directory / "report.html", render_html(summary, plan))
     return directory / "report.html"
 
 
@@ -121,8 +118,8 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
         "optimizer_table": report_tables.optimizer_table(summary),
         "curve_table": report_tables.curve_table(summary),
         "excluded_table": report_tables.excluded_table(summary),
-        "definitions": report_tables.definitions(summary),
-        "budget": report_tables.budget(summary, plan),
+        "definitions": report_notes.definitions(summary),
+        "budget": report_notes.budget(summary, plan),
     }
 
 
@@ -217,13 +214,3 @@ def _to_csv(records: Sequence[RunRecord]) -> str:
         values = [getattr(record, name) for name in names]
         writer.writerow([*values, *(record.val_metrics.get(m) for m in metrics)])
     return buffer.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file beside the old one, then put it in its place in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

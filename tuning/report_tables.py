@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tuning.curves import Curve
 from tuning.number_text import (
@@ -78,8 +76,8 @@ def optimizer_table(summary: Summary) -> Table:
         "Time per step",
         "State",
     )
-    best = _least_per_column(summary.optimizers)
-    return Table(headers, tuple(_optimizer_row(o, best) for o in summary.optimizers))
+    least = _least_per_column(summary.optimizers)
+    return Table(headers, tuple(_optimizer_row(o, least) for o in summary.optimizers))
 
 
 def curve_table(summary: Summary) -> Table:
@@ -157,122 +155,26 @@ def heat_table(optimizer: OptimizerSummary) -> Table:
     return Table(("Rate", *(f"batch {size}" for size in sizes)), tuple(rows))
 
 
-def definitions(summary: Summary) -> list[tuple[str, str]]:
-    """What each figure means, one sentence each."""
-    tolerance = format_share(summary.good_tolerance)
-    return [
-        (
-            "Loss",
-            "the validation loss after the last epoch, at most the loss before the "
-            "first step (a diverged run counts as one that learned nothing), averaged "
-            "over seeds.",
-        ),
-        (
-            "S, learning-rate sensitivity",
-            "the mean over the grid's learning rates of the loss less the best loss: "
-            "what a rate chosen blindly costs; 0 is ideal (Wortsman et al. 2023, "
-            "arXiv:2309.14322).",
-        ),
-        (
-            "S, best of any",
-            "the same with the best loss of any optimizer at that batch size, so that "
-            "an optimizer that is equally bad everywhere does not look robust; it "
-            "decides the ranking.",
-        ),
-        (
-            "Brackets at S",
-            "95 % bootstrap interval over seeds (percentiles); with two seeds it is "
-            "coarse, with one there is none.",
-        ),
-        (
-            "Good rates",
-            f"the unbroken range of rates around the best one that miss at most "
-            f"{tolerance} of the improvement from the initial to the best loss, "
-            "interpolated over the logarithm of the rate; ≥ means that it reaches the "
-            "end of the grid and may be wider.",
-        ),
-        (
-            "Drift",
-            "decades between the lowest and the highest best rate of any batch size.",
-        ),
-        (
-            "Worst regret",
-            "the greatest loss in the grid, less the best loss of any optimizer at "
-            "that batch size.",
-        ),
-        ("Diverged", "share of runs in which a loss became infinite or undefined."),
-        (
-            "Bad",
-            "share of runs that diverged or ended above their initial loss.",
-        ),
-        (
-            "± over seeds",
-            "standard deviation of the loss at the best rate (n - 1).",
-        ),
-        (
-            "Arrow beside a rate",
-            "the best rate is the lowest (↓) or highest (↑) of the grid, so a better "
-            "one may lie outside.",
-        ),
-        (
-            "Steps to target",
-            "median over seeds at the best rate of the steps until the workload's "
-            "target loss; a run that never reached it counts as infinite.",
-        ),
-        ("State", "bytes of the optimizer's variables."),
-    ]
-
-
-def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was run, with what, and at what cost; only what is known."""
-    grid = plan.get("grid") or {}
-    command = plan.get("command")
-    if isinstance(command, (list, tuple)):
-        command = shlex.join(str(part) for part in command)
-    runs = str(summary.runs)
-    if summary.planned_runs is not None:
-        runs += f" of {summary.planned_runs} planned"
-    rates = ", ".join(format_rate(rate) for rate in summary.learning_rates)
-    entries = [
-        ("Command", command),
-        ("Optimizers", ", ".join(o.name for o in summary.optimizers)),
-        ("Options", json.dumps(grid["options"]) if grid.get("options") else None),
-        ("Learning rates", rates),
-        ("Batch sizes", ", ".join(str(size) for size in summary.batch_sizes)),
-        ("Seeds", ", ".join(str(seed) for seed in summary.seeds)),
-        ("Epochs", grid.get("epochs")),
-        ("Examples", _pairs(plan.get("data"))),
-        ("Runs", runs),
-        ("Time of all runs", format_seconds(summary.seconds)),
-        ("Date", plan.get("created")),
-        ("Versions", _pairs(plan.get("versions"))),
-    ]
-    return [(name, str(value)) for name, value in entries if value]
-
-
-def _least_per_column(
-    optimizers: Sequence[OptimizerSummary],
-) -> dict[str, float | None]:
-    names = (
+def _least_per_column(optimizers: Sequence[OptimizerSummary]) -> dict[str, str]:
+    """The least figure of the ranked optimizers as text: what reads the same ties."""
+    least = {}
+    for name in (
         "mean_sensitivity_to_best_of_any",
         "mean_sensitivity",
         "best_loss",
         "worst_regret",
-    )
-    compared = [o for o in optimizers if o.is_complete]
-    least: dict[str, float | None] = {}
-    for name in names:
-        values = [getattr(o, name) for o in compared]
-        least[name] = min((v for v in values if v is not None), default=None)
+    ):
+        values = [getattr(o, name) for o in optimizers if o.is_ranked]
+        least[name] = format_number(min(values, default=None))
     return least
 
 
 def _optimizer_row(
-    optimizer: OptimizerSummary, least: Mapping[str, float | None]
+    optimizer: OptimizerSummary, least: Mapping[str, str]
 ) -> tuple[Cell, ...]:
     def is_best(name: str) -> bool:
-        value = getattr(optimizer, name)
-        return optimizer.is_complete and value is not None and value == least[name]
+        text = format_number(getattr(optimizer, name))
+        return optimizer.is_ranked and text == least[name]
 
     decades = format_number(optimizer.mean_good_decades)
     place = ""
@@ -281,9 +183,7 @@ def _optimizer_row(
         place = f"at {rate}, batch {optimizer.best_loss_batch_size}"
     bound = "≥ " if optimizer.is_good_decades_lower_bound else ""
     return (
-        Cell(
-            optimizer.name if optimizer.is_complete else f"{optimizer.name} (partial)"
-        ),
+        Cell(optimizer.name + _state_of(optimizer)),
         Cell(
             format_number(optimizer.mean_sensitivity_to_best_of_any),
             is_best("mean_sensitivity_to_best_of_any"),
@@ -304,6 +204,12 @@ def _optimizer_row(
         Cell(format_seconds(optimizer.seconds_per_step)),
         Cell(format_bytes(optimizer.state_bytes)),
     )
+
+
+def _state_of(optimizer: OptimizerSummary) -> str:
+    if not optimizer.is_complete:
+        return " (partial)"
+    return "" if optimizer.has_learned else " (learned nothing)"
 
 
 def _curve_row(curve: Curve) -> tuple[Cell, ...]:
@@ -338,9 +244,3 @@ def _brackets(interval: Interval | None) -> str:
     if interval is None:
         return ""
     return f"[{format_number(interval.low)}, {format_number(interval.high)}]"
-
-
-def _pairs(mapping: Any) -> str | None:
-    if not isinstance(mapping, Mapping):
-        return None
-    return ", ".join(f"{name} {value}" for name, value in mapping.items())

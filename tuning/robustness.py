@@ -4,7 +4,7 @@ Robust here means: a learning rate or batch size that nobody tuned still trains
 well. :func:`summarize` turns records into a :class:`Summary`, a plain value that
 can be written as JSON. Unfinished sweeps are welcome: figures are taken from what
 is there, what is missing is counted, and only optimizers with a result at every
-rate and batch size are ranked.
+rate and batch size are ranked, over the seeds that they share.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from tuning.curves import (
 )
 from tuning.grid import Grid
 from tuning.optimizer_summary import (
-    Axes,
     OptimizerSummary,
     best_of_any_optimizer,
+    rank,
     summarize_optimizer,
 )
 from tuning.records import RunRecord
-from tuning.seed_losses import judged_loss
+from tuning.seed_losses import judged_loss, tabulate
+from tuning.shared_seeds import Axes, share_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Summary:
         good_tolerance: see `tuning.curves.find_good_region`.
         initial_loss: mean over all judged runs.
         seconds: wall-clock of all runs together.
-        optimizers: complete ones first, by ``mean_sensitivity_to_best_of_any``; then
+        optimizers: ranked ones first, by ``mean_sensitivity_to_best_of_any``; then
             the others in the plan's order.
     """
 
@@ -113,9 +114,14 @@ def summarize(
     records = _of_one_workload(records, workload)
     axes = _axes(records, grid)
     judged = [record for record in records if judged_loss(record) is not None]
+    comparison = share_seeds(judged, axes)
     groups: dict[tuple[str, int], list[RunRecord]] = {}
-    for record in judged:
+    for record in comparison.records:
         groups.setdefault((record.optimizer, record.batch_size), []).append(record)
+    tables = {
+        key: tabulate(group, axes.learning_rates)
+        for key, group in sorted(groups.items())
+    }
     curves = _compared(
         [
             describe_curve(group, axes.learning_rates, good_tolerance)
@@ -130,9 +136,12 @@ def summarize(
     optimizers = [
         summarize_optimizer(
             name,
+            [record for record in judged if record.optimizer == name],
             curves,
-            groups,
+            tables,
             axes,
+            is_complete=name in comparison.complete,
+            unshared_runs=sum(r.optimizer == name for r in comparison.unshared),
             missing_runs=sum(optimizer == name for optimizer in missing.values()),
             excluded_runs=sum(run.optimizer == name for run in excluded),
         )
@@ -150,7 +159,7 @@ def summarize(
         good_tolerance=good_tolerance,
         initial_loss=mean_or_none([record.initial_loss for record in judged]),
         seconds=math.fsum(record.seconds for record in records),
-        optimizers=tuple(sorted(optimizers, key=_rank)),
+        optimizers=rank(optimizers, tables, axes),
     )
 
 
@@ -216,14 +225,6 @@ def _compared(curves: Sequence[Curve], rates: Sequence[float]) -> list[Curve]:
         )
         for curve in curves
     ]
-
-
-def _rank(optimizer: OptimizerSummary) -> tuple[bool, float]:
-    """Sort key; equal keys keep the plan's order, because sorting is stable."""
-    figure = optimizer.mean_sensitivity_to_best_of_any
-    if not optimizer.is_complete or figure is None:
-        return (True, 0.0)
-    return (False, figure)
 
 
 def _as_json_types(value: Any) -> Any:

@@ -1,0 +1,38 @@
+"""How the files of a sweep's directory are named and written."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+PLAN_FILE = "sweep.json"
+"""Name of the file with the sweep's plan inside its directory."""
+
+_PARTIAL_NAME = re.compile(r"\..+\.\d+\.partial")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut.
+
+    The text goes into a hidden file beside it, to the disk, and then in one step
+    into its place; what stood there before stays until then.
+
+    Raises:
+        OSError: the file cannot be written; the old one is untouched.
+    """
+    # Two processes may write the same report: each has a partial file of its own.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a killed :func:`write_whole` left a file of that name."""
+    return _PARTIAL_NAME.fullmatch(name) is not None

@@ -1,0 +1,115 @@
+"""What a report says beside its figures: what they mean, and what was run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tuning.number_text import format_rate, format_seconds, format_share
+from tuning.robustness import Summary
+
+
+def definitions(summary: Summary) -> list[tuple[str, str]]:
+    """What each figure means, one sentence each."""
+    tolerance = format_share(summary.good_tolerance)
+    return [
+        (
+            "Loss",
+            "the validation loss after the last epoch, at most the loss before the "
+            "first step (a diverged run counts as one that learned nothing), averaged "
+            "over the seeds that the compared optimizers share.",
+        ),
+        (
+            "S, learning-rate sensitivity",
+            "the mean over the grid's learning rates of the loss less the best loss: "
+            "what a rate chosen blindly costs; 0 is ideal (Wortsman et al. 2023, "
+            "arXiv:2309.14322).",
+        ),
+        (
+            "S, best of any",
+            "the same with the best loss of any optimizer at that batch size, so that "
+            "an optimizer that is equally bad everywhere does not look robust; it "
+            "decides the ranking.",
+        ),
+        (
+            "Brackets at S",
+            "95 % bootstrap interval over seeds (percentiles). Per seed, optimizers "
+            "share weights and data order, so brackets that overlap are no tie: that "
+            "is decided by the interval of the difference of S. With two seeds "
+            "intervals are coarse (two agree half of the time by chance), with one "
+            "there are none.",
+        ),
+        (
+            "Partial, learned nothing",
+            "the optimizer lacks runs, at some rate and batch size, with a seed that "
+            "the others have; or it improved on the initial loss nowhere. It is not "
+            "ranked.",
+        ),
+        (
+            "Good rates",
+            f"the unbroken range of rates around the best one that miss at most "
+            f"{tolerance} of the improvement from the initial to the best loss, "
+            "interpolated over the logarithm of the rate; ≥ means that it reaches the "
+            "end of the grid and may be wider.",
+        ),
+        (
+            "Drift",
+            "decades between the lowest and the highest best rate of any batch size.",
+        ),
+        (
+            "Worst regret",
+            "the greatest loss in the grid, less the best loss of any optimizer at "
+            "that batch size.",
+        ),
+        ("Diverged", "share of runs in which a loss became infinite or undefined."),
+        (
+            "Bad",
+            "share of runs that diverged or ended above their initial loss.",
+        ),
+        (
+            "± over seeds",
+            "standard deviation of the loss at the best rate (n - 1).",
+        ),
+        (
+            "Arrow beside a rate",
+            "only the lowest (↓) or highest (↑) rate of the grid is best, so a better "
+            "one may lie outside.",
+        ),
+        (
+            "Steps to target",
+            "median over seeds at the best rate of the steps until the workload's "
+            "target loss; a run that never reached it counts as infinite.",
+        ),
+        ("State", "bytes of the optimizer's variables."),
+    ]
+
+
+def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was run, with what, and at what cost; only what is known."""
+    grid = plan.get("grid") or {}
+    runs = str(summary.runs)
+    if summary.planned_runs is not None:
+        runs += f" of {summary.planned_runs} planned"
+    rates = ", ".join(format_rate(rate) for rate in summary.learning_rates)
+    entries = [
+        ("Command", plan.get("command")),
+        ("Optimizers", ", ".join(o.name for o in summary.optimizers)),
+        ("Options", json.dumps(grid["options"]) if grid.get("options") else None),
+        ("Learning rates", rates),
+        ("Batch sizes", ", ".join(str(size) for size in summary.batch_sizes)),
+        ("Seeds", ", ".join(str(seed) for seed in summary.seeds)),
+        ("Epochs", grid.get("epochs")),
+        ("Examples", _pairs(plan.get("data"))),
+        ("Runs", runs),
+        ("Time of all runs", format_seconds(summary.seconds)),
+        ("Date", plan.get("created")),
+        ("Versions", _pairs(plan.get("versions"))),
+    ]
+    return [(name, str(value)) for name, value in entries if value]
+
+
+def _pairs(mapping: Any) -> str | None:
+    if not isinstance(mapping, Mapping):
+        return None
+    return ", ".join(f"{name} {value}" for name, value in mapping.items())
