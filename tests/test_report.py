@@ -10,8 +10,7 @@ import sys
 import pytest
 from matplotlib.colors import to_rgb
 
-from tuning import files, report
-from tuning.figures import SERIES_COLOURS, cell_colours, loss_scale
+from tuning import files
 from tuning.grid import Grid, log_spaced_rates
 from tuning.number_text import (
     format_bytes,
@@ -21,7 +20,8 @@ from tuning.number_text import (
     format_share,
 )
 from tuning.records import RunRecord, append_record
-from tuning.report import render_html, render_markdown, write_report
+from tuning.report import page, render_html, render_markdown, write_report
+from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
 from tuning.robustness import summarize
 
 ATTACK = "OOM <script>alert('x')</script> | a\n[b](c) *d* `e` &amp;"
@@ -372,7 +372,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("pair", SERIES_COLOURS)
 def test_lines_stand_out_on_light_and_dark_pages(pair):
-    template = (report._TEMPLATES / "report.html.j2").read_text()
+    template = (page._TEMPLATES / "report.html.j2").read_text()
     light_page, dark_page = re.findall(r"--page: (#\w+)", template)
     assert contrast(pair[0], light_page) >= 4.5
     assert contrast(pair[1], dark_page) >= 4.5

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuning.curves import find_good_region
 from tuning.grid import Grid, Run
 from tuning.records import RunRecord
+from tuning.report.verdict import write_verdict
 from tuning.robustness import summarize
-from tuning.seed_losses import (
+from tuning.robustness.curves import find_good_region
+from tuning.robustness.seed_losses import (
     SeedLosses,
     judged_loss,
     learning_rate_sensitivity,
     sensitivity_interval,
 )
-from tuning.verdict import write_verdict
 
 RATES = (1e-3, 1e-2, 1e-1)
 INITIAL = 2.0

@@ -14,23 +14,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuning.curves import (
+from tuning.grid import Grid
+from tuning.records import RunRecord
+from tuning.robustness.curves import (
     GOOD_TOLERANCE,
     Curve,
     describe_curve,
     mean_or_none,
     sensitivity_against,
 )
-from tuning.grid import Grid
-from tuning.optimizer_summary import (
+from tuning.robustness.optimizer_summary import (
     OptimizerSummary,
     best_of_any_optimizer,
     rank,
     summarize_optimizer,
 )
-from tuning.records import RunRecord
-from tuning.seed_losses import judged_loss, tabulate
-from tuning.shared_seeds import Axes, share_seeds
+from tuning.robustness.seed_losses import judged_loss, tabulate
+from tuning.robustness.shared_seeds import Axes, share_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Summary:
         planned_runs: ``None`` without a plan.
         missing_runs: keys of planned runs without a record.
         excluded: records that could not be judged, with the reason.
-        good_tolerance: see `tuning.curves.find_good_region`.
+        good_tolerance: see `tuning.robustness.curves.find_good_region`.
         initial_loss: mean over all judged runs.
         seconds: wall-clock of all runs together.
         optimizers: ranked ones first, by ``mean_sensitivity_to_best_of_any``; then

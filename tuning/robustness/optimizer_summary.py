@@ -6,16 +6,16 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from tuning.curves import Curve, mean_or_none, median_or_none
 from tuning.records import RunRecord
-from tuning.seed_losses import (
+from tuning.robustness.curves import Curve, mean_or_none, median_or_none
+from tuning.robustness.seed_losses import (
     Interval,
     SeedLosses,
     difference_interval,
     is_bad,
     sensitivity_interval,
 )
-from tuning.shared_seeds import Axes
+from tuning.robustness.shared_seeds import Axes
 
 
 @dataclasses.dataclass(frozen=True)

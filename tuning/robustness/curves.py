@@ -1,7 +1,7 @@
 """How the loss of one optimizer depends on the learning rate, at one batch size.
 
-A *curve* is the judged loss (`tuning.seed_losses.judged_loss`), averaged over seeds,
-against the learning rate.
+A *curve* is the judged loss (`tuning.robustness.seed_losses.judged_loss`), averaged
+over seeds, against the learning rate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuning.records import RunRecord
-from tuning.seed_losses import (
+from tuning.robustness.seed_losses import (
     Interval,
     is_bad,
     judged_loss,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.number_text import format_rate, format_seconds, format_share
-from tuning.robustness import Summary
+from tuning.robustness.summary import Summary
 
 
 def definitions(summary: Summary) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tuning.curves import Curve
 from tuning.number_text import (
     NOTHING,
     format_bytes,
@@ -14,9 +13,10 @@ from tuning.number_text import (
     format_seconds,
     format_share,
 )
-from tuning.optimizer_summary import OptimizerSummary
-from tuning.robustness import Summary
-from tuning.seed_losses import Interval
+from tuning.robustness.curves import Curve
+from tuning.robustness.optimizer_summary import OptimizerSummary
+from tuning.robustness.seed_losses import Interval
+from tuning.robustness.summary import Summary
 
 _LONGEST_REASON = 600
 

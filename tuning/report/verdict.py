@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tuning.curves import Curve
 from tuning.number_text import count_of, join_words
-from tuning.ranking_text import name_lowest_loss, name_most_robust, name_steadiest
-from tuning.robustness import OptimizerSummary, Summary
+from tuning.report.ranking_text import (
+    name_lowest_loss,
+    name_most_robust,
+    name_steadiest,
+)
+from tuning.robustness.curves import Curve
+from tuning.robustness.summary import OptimizerSummary, Summary
 
 
 def write_verdict(summary: Summary) -> tuple[str, ...]:

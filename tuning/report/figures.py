@@ -27,8 +27,8 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from tuning.curves import Curve
 from tuning.number_text import format_number, format_rate
+from tuning.robustness.curves import Curve
 
 SERIES_COLOURS = (
     ("#0072b2", "#5ab4f0"),

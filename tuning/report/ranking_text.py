@@ -1,13 +1,13 @@
 """Sentences of a verdict that hold optimizers against each other.
 
-Their rules are told with `tuning.verdict.write_verdict`.
+Their rules are told with `tuning.report.verdict.write_verdict`.
 """
 
 from __future__ import annotations
 
 from tuning.number_text import format_number, format_rate, join_words
-from tuning.robustness import OptimizerSummary, Summary
-from tuning.seed_losses import Interval
+from tuning.robustness.seed_losses import Interval
+from tuning.robustness.summary import OptimizerSummary, Summary
 
 
 def name_most_robust(summary: Summary) -> list[str]:

@@ -20,14 +20,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tuning import figures, report_notes, report_tables
-from tuning.curves import GOOD_TOLERANCE
 from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
 from tuning.number_text import format_number, format_rate
 from tuning.records import RunRecord, read_records
-from tuning.robustness import Summary, summarize
-from tuning.verdict import write_verdict
+from tuning.report import figures, notes, tables
+from tuning.report.verdict import write_verdict
+from tuning.robustness.curves import GOOD_TOLERANCE
+from tuning.robustness.summary import Summary, summarize
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
@@ -42,7 +42,7 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
 
     Args:
         directory: holds ``runs.jsonl``.
-        good_tolerance: see `tuning.curves.find_good_region`.
+        good_tolerance: see `tuning.robustness.curves.find_good_region`.
 
     Returns:
         The path of ``report.html``.
@@ -103,7 +103,7 @@ def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> 
     )
     template = environment.get_template("report.md.j2")
     heat_tables = [
-        (optimizer.name, report_tables.heat_table(optimizer))
+        (optimizer.name, tables.heat_table(optimizer))
         for optimizer in summary.optimizers
     ]
     return template.render(**_content(summary, plan or {}), heat_tables=heat_tables)
@@ -115,11 +115,11 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
         "workload": summary.workload,
         "description": plan.get("description") or "",
         "verdict": write_verdict(summary),
-        "optimizer_table": report_tables.optimizer_table(summary),
-        "curve_table": report_tables.curve_table(summary),
-        "excluded_table": report_tables.excluded_table(summary),
-        "definitions": report_notes.definitions(summary),
-        "budget": report_notes.budget(summary, plan),
+        "optimizer_table": tables.optimizer_table(summary),
+        "curve_table": tables.curve_table(summary),
+        "excluded_table": tables.excluded_table(summary),
+        "definitions": notes.definitions(summary),
+        "budget": notes.budget(summary, plan),
     }
 
 
@@ -133,7 +133,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
     for optimizer in summary.optimizers:
         rows = [
             (rate, [(cell, _cell_style(cell, scale)) for cell in cells])
-            for rate, cells in report_tables.heat_cells(optimizer)
+            for rate, cells in tables.heat_cells(optimizer)
         ]
         sizes = optimizer.heat_map.batch_sizes
         heat_maps.append({"name": optimizer.name, "sizes": sizes, "rows": rows})
@@ -164,7 +164,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _cell_style(cell: report_tables.HeatCell, scale: figures.LossScale) -> str:
+def _cell_style(cell: tables.HeatCell, scale: figures.LossScale) -> str:
     if cell.loss is None:
         return ""
     background, ink = figures.cell_colours(cell.loss, scale)
@@ -173,7 +173,7 @@ def _cell_style(cell: report_tables.HeatCell, scale: figures.LossScale) -> str:
 
 def _map_width(summary: Summary) -> float:
     """Least width of a heat map in rem: the rates' names and the longest numbers."""
-    rows = [row for o in summary.optimizers for row in report_tables.heat_cells(o)]
+    rows = [row for o in summary.optimizers for row in tables.heat_cells(o)]
     cells = [cell for _, row in rows for cell in row]
     characters = [len(cell.text) + 2 * bool(cell.diverged) for cell in cells]
     columns = max(len(row) for _, row in rows)
