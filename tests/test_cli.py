@@ -1,7 +1,9 @@
 import importlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import types
 
@@ -124,6 +126,9 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         (["--set", "sgd.momentum"], "optimizer.option=value"),
         (["--set", "sgd.no_such=1"], "cannot be made"),
         (["--set", "adam.beta_1=1"], "options are given for ['adam']"),
+        (["--learning-rates", "0.1:0.11:50"], "tell (11 are left); use fewer"),
+        (["tuning.mine:WORKLOAD"], "is this lab's own"),
+        (["tiny_workload:failing_workload"], "cannot be made: RuntimeError: no task"),
         (["--epochs", "3"], "holds another sweep: epochs is 1 there, 3 here"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -141,7 +146,7 @@ def test_bad_input_is_told_in_one_line_and_overwrites_nothing(
     flags = [] if "another sweep" in message else ["--overwrite"]
     result = invoke("run", *workload, "--out", sweep, *small, *flags, *arguments)
     assert result.exit_code == 2, result.output
-    told = [line for line in result.stderr.splitlines() if " of " not in line[:8]]
+    told = result.stderr.splitlines()
     assert len(told) == 1, result.stderr
     assert message in told[0]
     assert contents(sweep) == before
@@ -171,6 +176,41 @@ def test_resume_takes_no_other_options(sweep, tmp_path):
 def test_a_missing_or_unknown_option_is_an_error_of_the_user(tmp_path):
     assert invoke("run").exit_code == 2
     assert invoke("run", "--out", tmp_path, "--speed", "9").exit_code == 2
+
+
+def test_failed_runs_are_told_in_one_line(tmp_path):
+    out = tmp_path / "sweep"
+    result = invoke("run", "tiny_workload:BROKEN", "--out", out, *SMALL)
+    assert result.exit_code == 1, result.output
+    assert (
+        "2 of 2 runs failed; the first, sgd/batch=16/lr=0.01/seed=0, with "
+        f"RuntimeError: no model (tracebacks: {out}/failures.log" in result.stderr
+    )
+    assert "Traceback" in (out / "failures.log").read_text()
+
+
+def test_a_port_out_of_range_is_told(sweep):
+    result = invoke("tensorboard", sweep, "--port", 65536)
+    assert result.exit_code == 2
+    assert "--port must be from 0 to 65535; received 65536" in result.stderr
+
+
+@pytest.mark.slow
+def test_no_banner_of_tensorflow_stands_before_an_error(tmp_path):
+    (tmp_path / "my_task.py").write_text("import keras\nWORKLOAD = keras.no_such_name")
+    command = [sys.executable, "-m", "tuning", "run", "my_task:WORKLOAD", "--out", "s"]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert "my_task.py, line 2" in ended.stderr
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
@@ -317,8 +357,6 @@ def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):
 
 
 def test_what_a_failed_start_wrote_is_not_lost(capfd):
-    import os
-
     def start():
         with terminal.quiet_tensorflow():
             os.write(2, b"native words\n")

@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from tuning.grid import Grid, log_spaced_rates
@@ -57,6 +58,10 @@ def test_a_grid_survives_being_written_down():
         ({"seeds": (-1,)}, "at least 0"),
         ({"epochs": 0}, "at least 1"),
         ({"epochs": 1.5}, "at least 1"),
+        (
+            {"options": {"sgd": {"momentum": object()}}},
+            "option 'momentum' of optimizer",
+        ),
         ({"options": {"rmsprop": {}}}, "does not run"),
     ],
 )
@@ -82,3 +87,15 @@ def test_log_spaced_rates_include_both_ends():
 def test_a_range_that_is_none_is_refused(limits):
     with pytest.raises(ValueError, match="LOW < HIGH"):
         log_spaced_rates(*limits)
+
+
+def test_integers_of_numpy_are_integers():
+    grid = make_grid(epochs=np.int64(2), seeds=(np.int64(4),))
+    assert (type(grid.epochs), grid.epochs, grid.seeds) == (int, 2, (4,))
+
+
+def test_more_rates_than_three_digits_tell_apart_are_refused():
+    with pytest.raises(
+        ValueError, match=r"50 learning rates from 0\.1 to 0\.11.*fewer"
+    ):
+        log_spaced_rates(0.1, 0.11, 50)

@@ -95,6 +95,16 @@ def test_damage_to_the_project_is_mended(tmp_path, name):
     assert len(read_trials(tmp_path)) == 16
 
 
+def test_what_kerastuner_has_not_made_stays(tmp_path):
+    search(tmp_path)
+    mine = [tmp_path / "project/notes.txt", tmp_path / "project/trial_00/notes.txt"]
+    for path in mine:
+        path.write_text("mine")
+    search(tmp_path, grid=make_grid(seeds=(5,)))
+    assert [path.read_text() for path in mine] == ["mine"] * 2
+    assert len(read_trials(tmp_path)) == 8
+
+
 def test_a_record_that_cannot_be_kept_ends_the_search(tmp_path):
     def do_run(run):
         raise OSError("no space left")

@@ -1,5 +1,6 @@
 import json
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -43,6 +44,14 @@ def test_numbers_that_json_lacks_become_null():
     assert plain["final_val_loss"] is None
     assert plain["history"] == {"loss": [None]}
     assert plain["optimizer_config"]["rate"] == 0.5
+
+
+def test_a_configuration_may_hold_anything():
+    config = {"table": np.array([1.0, math.inf]), "lock": threading.Lock(), "z": 1j}
+    read = RunRecord.from_json(make_record(optimizer_config=config).to_json())
+    assert read.optimizer_config["table"] == [1.0, None]
+    assert "lock" in read.optimizer_config["lock"]
+    assert read.optimizer_config["z"] == "1j"
 
 
 def test_an_unknown_status_is_refused():

@@ -1,17 +1,21 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_workload
 from tiny_workload import WORKLOAD, make_workload
 
-from tuning import plan as plans
 from tuning import read_records, resume_sweep, run_sweep
+from tuning import sweep_directory as directories
+from tuning.fingerprint import fingerprint_data, fingerprint_model
 from tuning.records import RUNS_FILE
 
 # Training itself is tested elsewhere; model.fit starts fastest here.
@@ -43,8 +47,6 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def sweep(finished, tmp_path):
-    import shutil
-
     return Path(shutil.copytree(finished, tmp_path / "sweep"))
 
 
@@ -159,6 +161,178 @@ def test_another_workload_or_other_data_are_refused(sweep):
     assert contents(sweep) == before
 
 
+def other_model():
+    return tiny_workload.keras.Sequential(
+        [tiny_workload.keras.layers.Input((4,)), tiny_workload.keras.layers.Dense(3)]
+    )
+
+
+def other_data():
+    data = tiny_workload.load_data()
+    return data._replace(x_val=data.x_val + 1)
+
+
+def other_loss(y_true, y_pred):
+    return tiny_workload.loss(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"loss": other_loss}, "loss is loss there, other_loss here"),
+        ({"target_val_loss": 0.5}, "target_val_loss is None there, 0.5 here"),
+        ({"build_model": other_model}, "build_model makes another model"),
+        ({"load_data": other_data}, "the values of the data are others"),
+    ],
+    ids=["loss", "target", "model", "data"],
+)
+@pytest.mark.parametrize("is_finished", [True, False], ids=["finished", "unfinished"])
+def test_a_workload_of_the_same_name_is_told_apart(sweep, changes, named, is_finished):
+    drop_lines(sweep, 4 if is_finished else 2)
+    before = contents(sweep)
+    with pytest.raises(ValueError, match="holds another sweep") as error:
+        run_sweep(make_workload(**changes), sweep, **QUICK)
+    assert named in str(error.value)
+    assert contents(sweep) == before
+
+
+def test_another_reference_and_an_optimizer_of_ones_own_are_told_apart(sweep):
+    before = contents(sweep)
+    with pytest.raises(ValueError, match="reference is tiny_workload:WORKLOAD there"):
+        run_sweep("tiny_workload:make_workload", sweep, **QUICK)
+    own = {"sgd": tiny_workload.keras.optimizers.Adam}
+    with pytest.raises(ValueError, match=r"own optimizers is \[\] there, \['sgd'\]"):
+        run_sweep(WORKLOAD, sweep, **{**QUICK, "optimizers": own})
+    assert contents(sweep) == before
+
+
+def test_a_fingerprint_passes_over_what_keras_numbers():
+    def build():
+        layers = tiny_workload.keras.layers
+        inputs = layers.Input((4,))
+        inner = layers.Lambda(lambda x: 2 * x)(layers.Dense(4)(inputs))
+        outputs = layers.Dense(3)(layers.Dropout(0.1)(inner))
+        return tiny_workload.keras.Model(inputs, outputs)
+
+    first, again = fingerprint_model(build()), fingerprint_model(build())
+    assert first == again != fingerprint_model(other_model())
+    objects = tiny_workload.load_data()._replace(y_val=np.array(["a"] * 20, object))
+    assert fingerprint_data(objects) == fingerprint_data(objects)
+
+
+def test_failed_runs_are_tried_again(tmp_path, monkeypatch):
+    broken = {"is": True}
+
+    def build():
+        if broken["is"]:
+            raise RuntimeError("out of memory")
+        return tiny_workload.build_model()
+
+    workload = make_workload(build_model=build)
+    records = run_sweep(workload, tmp_path, **QUICK)
+    assert [record.status for record in records] == ["failed"] * 4
+    log = (tmp_path / "failures.log").read_text()
+    assert log.count("Traceback") == 1
+    assert "in build" in log
+    broken["is"] = False
+    seen = []
+    records = run_sweep(workload, tmp_path, progress=seen.append, **QUICK)
+    assert [record.status for record in records] == ["ok"] * 4
+    assert [p.finished for p in seen] == [0, 1, 2, 3, 4]
+
+
+def test_an_overwriting_that_is_killed_can_be_repeated(sweep, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("tuning.sweep.write_plan", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(WORKLOAD, sweep, on_existing="overwrite", **QUICK)
+    assert not (sweep / RUNS_FILE).exists()
+    assert (sweep / "sweep.json").exists()
+    assert len(run_sweep(WORKLOAD, sweep, on_existing="overwrite", **QUICK)) == 4
+
+
+def test_a_sweep_without_its_plan_can_be_overwritten(sweep):
+    (sweep / "sweep.json").unlink()
+    with pytest.raises(ValueError, match="not the directory of a sweep"):
+        run_sweep(WORKLOAD, sweep, **QUICK)
+    assert len(run_sweep(WORKLOAD, sweep, on_existing="overwrite", **QUICK)) == 4
+
+
+@pytest.mark.parametrize("text", ['{"mine": 1}', "[]", '{"format": 1}'])
+def test_a_sweep_json_of_somebody_else_is_not_overwritten(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    (tmp_path / "report.html").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="is not the plan of a sweep"):
+        run_sweep(WORKLOAD, tmp_path, on_existing="overwrite", **QUICK)
+    assert contents(tmp_path) == before
+
+
+def test_a_torn_plan_is_overwritten(sweep):
+    (sweep / "sweep.json").write_text('{"format": 1, "gr')
+    assert len(run_sweep(WORKLOAD, sweep, on_existing="overwrite", **QUICK)) == 4
+
+
+@pytest.mark.parametrize("place", ["write_run", "write_missing"])
+def test_a_full_disk_is_told_and_the_sweep_can_be_continued(
+    tmp_path, monkeypatch, place
+):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(f"tuning.tensorboard_log.{place}", full)
+        with pytest.raises(OSError, match=r"has stopped.*No space left.*continue it"):
+            run_sweep(WORKLOAD, tmp_path, **QUICK)
+    assert len(run_sweep(WORKLOAD, tmp_path, **QUICK)) == 4
+
+
+def test_tensorboard_logs_that_were_deleted_are_made_again(sweep):
+    before = (sweep / RUNS_FILE).read_bytes()
+    shutil.rmtree(sweep / "tensorboard")
+    assert len(run_sweep("tiny_workload:WORKLOAD", sweep, **QUICK)) == 4
+    assert len(list(sweep.glob("tensorboard/sgd/*/*/*/events.*"))) == 4
+    assert len(list(sweep.glob("tensorboard/events.*"))) == 1
+    assert (sweep / RUNS_FILE).read_bytes() == before
+
+
+def test_optimizers_of_a_program_cannot_be_continued_without_it(tmp_path):
+    own = {"mine": tiny_workload.keras.optimizers.SGD}
+    run_sweep("tiny_workload:WORKLOAD", tmp_path, **{**QUICK, "optimizers": own})
+    with pytest.raises(ValueError, match=r"runs optimizers of a Python program.*mine"):
+        resume_sweep(tmp_path)
+
+
+def test_numbers_of_numpy_may_count_seeds_and_epochs(tmp_path):
+    counts = {"seeds": np.int64(1), "epochs": np.int64(1)}
+    assert len(run_sweep(WORKLOAD, tmp_path, **{**QUICK, **counts})) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"optimizers": "adam"}, "optimizers must be a sequence; received 'adam'"),
+        ({"seeds": -1}, "seeds must be a count of at least 1.*received -1"),
+        ({"seeds": 0}, "seeds must be a count"),
+        ({"seeds": 2.0}, r"seeds must be a count.*received 2\.0"),
+        ({"seeds": True}, "seeds must be a count"),
+        ({"epochs": "3"}, "epochs must be an integer"),
+        ({"execution": "fast"}, "execution must be one of"),
+        ({"options": {"sgd": {"momentum": {1}}}}, "option 'momentum'"),
+    ],
+    ids=str,
+)
+def test_unusable_arguments_are_told_before_anything_is_made(
+    tmp_path, arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        run_sweep(WORKLOAD, tmp_path / "sweep", **{**QUICK, **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     before = contents(tmp_path)
@@ -225,15 +399,32 @@ def test_a_place_that_cannot_be_written_to_is_told_before_data_are_loaded(tmp_pa
             run_sweep(make_workload(load_data=load_data), out, **QUICK)
 
 
-@pytest.mark.skipif(plans.fcntl is None, reason="no lock without fcntl")
+@pytest.mark.skipif(directories.fcntl is None, reason="no lock without fcntl")
 def test_two_sweeps_do_not_share_a_directory(sweep):
     drop_lines(sweep, 2)
     with (
-        plans.claimed(sweep),
+        directories.claimed(sweep),
         pytest.raises(ValueError, match="another sweep is running"),
     ):
         run_sweep(WORKLOAD, sweep, **QUICK)
     assert len(run_sweep(WORKLOAD, sweep, **QUICK)) == 4
+
+
+@pytest.mark.skipif(directories.fcntl is None, reason="no lock without fcntl")
+def test_a_sweep_that_comes_second_removes_nothing(tmp_path, monkeypatch):
+    directory = tmp_path / "sweep"
+    with directories.claimed(directory):
+        exists = Path.exists
+        with monkeypatch.context() as context:
+            # The second one looked before the first had made the directory.
+            context.setattr(Path, "exists", lambda p: p != directory and exists(p))
+            with (
+                pytest.raises(ValueError, match="another sweep is running"),
+                directories.claimed(directory),
+            ):
+                pass
+        assert (directory / directories.LOCK_FILE).exists()
+    assert not directory.exists()
 
 
 def test_diverging_and_failing_runs_are_records_and_the_sweep_goes_on(tmp_path):

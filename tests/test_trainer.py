@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
+from tuning import Data
 from tuning.course import EVALUATION_BATCH, epoch_order
 from tuning.grid import Run
 from tuning.optimizers import BUILT_IN, build_optimizer
@@ -132,6 +133,14 @@ def test_one_trace_per_optimizer_and_batch_size():
     assert trainer.traces == {("sgd", 16): 1, ("sgd", 50): 1, ("sgd", 7): 1}
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_optimizers_share_their_trace_between_rates(name):
+    trainer = make_trainer(epochs=1)
+    for rate in (0.1, 0.01):
+        trainer.run(Run(name, 50, rate, 0))
+    assert trainer.traces == {(name, 50): 1}
+
+
 def test_a_record_tells_what_was_run():
     workload = make_workload(target_val_loss=1e9)
     record = make_trainer(workload).run(Run("adam", 16, 0.01, seed=3))
@@ -181,12 +190,17 @@ def test_a_diverged_run_is_a_result(execution):
     assert trainer.run(Run("sgd", 16, 1e-3, seed=0)).status == "ok"
 
 
-def test_a_failing_model_is_a_record_with_one_line():
+def test_a_failing_model_is_a_record_with_one_line(caplog):
     def build():
         raise RuntimeError("no model\ntoday")
 
-    record = make_trainer(make_workload(build_model=build)).run(Run("sgd", 16, 0.1, 0))
-    assert (record.status, record.message) == ("failed", "RuntimeError: no model today")
+    trainer = make_trainer(make_workload(build_model=build))
+    records = [trainer.run(Run("sgd", 16, rate, 0)) for rate in (0.1, 0.2)]
+    told = "RuntimeError: no model today"
+    assert [(r.status, r.message) for r in records] == [("failed", told)] * 2
+    assert list(trainer.tracebacks) == [told]
+    assert "in build" in trainer.tracebacks[told]
+    assert "model.fit" not in caplog.text  # not to blame, and not tried
 
 
 def test_a_failed_run_does_not_spoil_the_next():
@@ -249,6 +263,68 @@ def test_random_numbers_that_belong_to_nobody_are_left_to_fit(caplog):
     assert "keras.random.SeedGenerator" in caplog.text
 
 
+class TensorFlowNoise(keras.layers.Layer):
+    """Draws random numbers that TensorFlow counts behind everybody's back."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def call(self, inputs, training=False):
+        return inputs + self.draw(tf.shape(inputs)) if training else inputs
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        tf.random.normal,
+        tf.random.uniform,
+        # Inside the body of a function, which the graph keeps in its library.
+        lambda shape: tf.while_loop(
+            lambda noise: tf.reduce_sum(noise) < 0,
+            lambda noise: [tf.random.truncated_normal(tf.shape(noise))],
+            [tf.zeros(shape)],
+        )[0],
+    ],
+    ids=["normal", "uniform", "in a loop"],
+)
+def test_random_numbers_of_tensorflow_are_left_to_fit(draw, caplog):
+    def build():
+        return keras.Sequential(
+            [keras.layers.Input((4,)), TensorFlowNoise(draw), keras.layers.Dense(3)]
+        )
+
+    trainer = make_trainer(make_workload(build_model=build), epochs=1)
+    records = [trainer.run(Run("sgd", 16, 0.1, 0)) for _ in range(2)]
+    assert [r.execution for r in records] == ["model.fit"] * 2, records[0].message
+    assert records[0].history == records[1].history
+    assert "tf.random does" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["O", "U", "S"])
+@pytest.mark.parametrize("execution", ["auto", "model.fit"])
+def test_texts_are_trained_with_fit(kind, execution):
+    """Compiled, they would end the process; Keras takes them as tensors alone."""
+    texts = np.array(["good day", "bad night"] * 20).astype(kind)
+    y = np.array([0, 1] * 20, "int32")
+
+    def build():
+        words = keras.layers.TextVectorization(
+            vocabulary=["good", "bad", "day", "night"], output_sequence_length=2
+        )
+        layers = [keras.layers.Embedding(6, 4), keras.layers.Flatten()]
+        inputs = keras.layers.Input((), dtype="string")
+        return keras.Sequential([inputs, words, *layers, keras.layers.Dense(3)])
+
+    workload = make_workload(
+        build_model=build, load_data=lambda: Data(texts, y, texts[:6], y[:6])
+    )
+    run = Run("adam", 16, 0.1, 0)
+    record = make_trainer(workload, epochs=5, execution=execution).run(run)
+    assert (record.status, record.execution) == ("ok", "model.fit"), record.message
+    assert record.final_val_loss < 0.5 * record.initial_loss
+
+
 class OwnStep(keras.Model):
     """Reports a loss that no metric tracks."""
 
@@ -305,6 +381,44 @@ def test_schedules_and_options_that_follow_the_rate_are_not_shared():
             assert_same_history(
                 trainer.run(run), fit_with_keras(WORKLOAD, run, factory(rate))
             )
+
+
+class ShrinksWithTheRate(keras.optimizers.SGD):
+    """Keeps a number made of the rate, which its configuration does not tell."""
+
+    def __init__(self, learning_rate, **options):
+        super().__init__(learning_rate, **options)
+        self.shrink = 1 - learning_rate
+
+    def update_step(self, gradient, variable, learning_rate):
+        variable.assign(variable * self.shrink - learning_rate * gradient)
+
+
+class ShrinksByATable(ShrinksWithTheRate):
+    """Keeps it where no look at plain attributes finds it."""
+
+    def __init__(self, learning_rate, **options):
+        super().__init__(learning_rate, **options)
+        self.table, self.shrink = np.array([self.shrink]), None
+
+    def update_step(self, gradient, variable, learning_rate):
+        shrink = float(self.table[0])
+        variable.assign(variable * shrink - learning_rate * gradient)
+
+
+class TellsLess(ShrinksWithTheRate):
+    """Has a configuration of its own, without that number."""
+
+    def get_config(self):
+        return {**super().get_config(), "kind": "shrinks"}
+
+
+@pytest.mark.parametrize("kind", [ShrinksWithTheRate, ShrinksByATable, TellsLess])
+def test_what_an_optimizer_makes_of_its_rate_is_not_shared(kind):
+    trainer = make_trainer(own={"own": kind}, execution="compiled-epochs")
+    for rate in (0.3, 0.03):
+        run = Run("own", 16, rate, seed=1)
+        assert_same_history(trainer.run(run), fit_with_keras(WORKLOAD, run, kind(rate)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import tiny_workload
 
 from tuning.optimizers import BUILT_IN, build_optimizer, check_optimizers, parse_options
-from tuning.workload import load_checked_data, resolve_reference
+from tuning.workload import check_metrics, load_checked_data, resolve_reference
 from tuning.workloads import digits, find_workload
 
 
@@ -40,6 +40,64 @@ def test_a_batch_larger_than_the_data_is_refused():
 def test_unusable_data_are_refused(load_data, error, message):
     with pytest.raises(error, match=message):
         load_checked_data(tiny_workload.make_workload(load_data=load_data), [1])
+
+
+A = np.ones((3, 1))
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"a": A}, [A, A], (A, A)], ids=["dictionary", "list", "tuple"]
+)
+def test_several_inputs_are_refused(inputs):
+    workload = tiny_workload.make_workload(load_data=lambda: (inputs, A, A, A))
+    with pytest.raises(TypeError, match=r"x_train is a .*several inputs are not"):
+        load_checked_data(workload, [1])
+
+
+@pytest.mark.parametrize("error", [TypeError("no len()"), KeyError("x"), OSError("no")])
+def test_an_error_of_load_data_is_told_with_its_place(error):
+    def load_data():
+        raise error
+
+    with pytest.raises(ValueError, match="load_data of workload 'tiny' failed") as told:
+        load_checked_data(tiny_workload.make_workload(load_data=load_data), [1])
+    assert type(error).__name__ in str(told.value)
+    assert "test_workload.py, line " in str(told.value)
+    assert told.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("WORKLOAD = {}['x']", r"KeyError: 'x' \(.*broken_task\.py, line 1\)"),
+        ("import sys; sys.exit('usage')", "SystemExit: usage"),
+        ("def WORKLOAD(): return 1 / 0", r"ZeroDivisionError.*broken_task\.py, line 1"),
+        ("WORKLOAD = (", r"SyntaxError.*broken_task\.py"),
+    ],
+    ids=["error", "exit", "factory", "syntax"],
+)
+def test_a_workload_that_cannot_be_imported_is_told(
+    tmp_path, monkeypatch, body, message
+):
+    (tmp_path / "broken_task.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_task", raising=False)
+    with pytest.raises(ValueError, match=message):
+        find_workload("broken_task:WORKLOAD")
+
+
+def test_a_package_of_the_same_name_is_hinted_at():
+    with pytest.raises(ValueError, match="is this lab's own"):
+        find_workload("tuning.my_task:WORKLOAD")
+
+
+def test_a_metric_named_like_the_loss_is_refused():
+    import keras
+
+    check_metrics(tiny_workload.WORKLOAD)
+    metrics = lambda: [keras.metrics.Mean(name="loss")]  # noqa: E731
+    with pytest.raises(ValueError, match="a metric named 'loss'"):
+        check_metrics(tiny_workload.make_workload(metrics=metrics))
 
 
 @pytest.mark.parametrize("reference", ["digits", "a:b:c", ":b", "a:"])
@@ -111,6 +169,24 @@ def test_every_optimizer_of_a_grid_is_checked():
     check_optimizers(make_grid())
     with pytest.raises(ValueError, match="cannot be made"):
         check_optimizers(make_grid(options={"adam": {"no_such_option": 1}}))
+
+
+def test_a_factory_must_make_a_new_optimizer_each_time():
+    from test_grid import make_grid
+
+    only = build_optimizer("sgd", 0.1)
+    own = {"same": lambda learning_rate: only}
+    with pytest.raises(ValueError, match="must return a new optimizer each time"):
+        check_optimizers(make_grid(optimizers=("same",)), own)
+
+
+def test_a_factory_that_raises_anything_is_told():
+    from test_grid import make_grid
+
+    with pytest.raises(ValueError, match="cannot be made: RuntimeError: too fast"):
+        check_optimizers(
+            make_grid(optimizers=("stops",)), {"stops": tiny_workload.StopsEarly}
+        )
 
 
 def test_options_are_read_as_json_then_python_then_text():

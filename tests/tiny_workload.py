@@ -61,3 +61,14 @@ class StopsEarly(keras.optimizers.SGD):
 
 def broken_optimizer(learning_rate):
     raise TypeError(f"no optimizer for {learning_rate}")
+
+
+def failing_model():
+    raise RuntimeError("no model")
+
+
+def failing_workload():
+    raise RuntimeError("no task")
+
+
+BROKEN = make_workload(build_model=failing_model)

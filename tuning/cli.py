@@ -19,9 +19,10 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tuning import plan as plans
+from tuning import sweep_directory as directories
 from tuning.grid import log_spaced_rates
 from tuning.optimizers import BUILT_IN, check_names, parse_options
+from tuning.plan import read_plan
 from tuning.records import read_records
 from tuning.report import write_report
 from tuning.robustness import summarize
@@ -29,6 +30,7 @@ from tuning.terminal import ProgressDisplay, quiet_tensorflow, summary_table
 from tuning.workloads import BUILT_IN as WORKLOADS
 from tuning.workloads import find_workload
 
+NOTHING_TO_JUDGE = 1
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -112,8 +114,8 @@ def run(
                 "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
             }
             name = workload or "digits"
-            find_workload(name)
-            plans.check_directory(out)
+            directories.check_directory(out, overwrite=overwrite)
+            _check_workload(name)
             _sweep(
                 lambda sweep, show: sweep.run_sweep(
                     name, out, progress=show, **arguments
@@ -138,12 +140,15 @@ def report(
 def tensorboard(
     directory: Annotated[Path, typer.Argument(metavar="DIR")],
     port: Annotated[
-        int | None, typer.Option(help="[6006, or the next one that is free]")
+        int | None,
+        typer.Option(help="0 ... 65535 [6006, or the next one that is free]"),
     ] = None,
 ) -> None:
     """Show a sweep in TensorBoard on this machine until Ctrl-C."""
     with _user_errors():
-        logs = directory / plans.TENSORBOARD_DIRECTORY
+        if port is not None and not 0 <= port <= 65535:
+            raise ValueError(f"--port must be from 0 to 65535; received {port}.")
+        logs = directory / directories.TENSORBOARD_DIRECTORY
         if not logs.is_dir():
             raise ValueError(f"{directory} holds no TensorBoard logs of a sweep.")
         url = _launch_tensorboard(logs, port)
@@ -179,10 +184,30 @@ def _sweep(start: Callable[[Any, Any], Any]) -> None:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _check_workload(name: str) -> None:
+    """See that the workload is there before anything starts."""
+    if ":" in name:
+        # The user's module may import Keras; TensorFlow greets when it is imported.
+        with quiet_tensorflow():
+            import tensorflow  # noqa: F401
+    find_workload(name)
+
+
 def _finish(directory: Path) -> None:
-    """Report the finished sweep: a table, and where to read and look on."""
-    grid = plans.read_plan(directory).grid
-    summary = summarize(read_records(directory), grid=grid)
+    """Report the finished sweep: a table, failures, where to read and look on."""
+    records = read_records(directory)
+    failed = [record for record in records if record.status == "failed"]
+    if failed:
+        log = directory / directories.FAILURES_FILE
+        typer.echo(
+            f"{len(failed)} of {len(records)} runs failed; the first, "
+            f"{failed[0].run_id}, with {failed[0].message} (tracebacks: {log}; the "
+            "same command tries them again)",
+            err=True,
+        )
+    if len(failed) == len(records):
+        raise typer.Exit(NOTHING_TO_JUDGE)
+    summary = summarize(records, grid=read_plan(directory).grid)
     Console().print(summary_table(summary))
     typer.echo(f"report:       {write_report(directory)}")
     command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])

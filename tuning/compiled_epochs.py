@@ -28,6 +28,30 @@ from tuning.workload import Data
 
 NAME = "compiled-epochs"
 
+NUMERIC_KINDS = "biufc"
+"""Kinds of NumPy types that XLA computes with."""
+
+STATEFUL_RANDOM_OPS = frozenset(
+    {
+        "Multinomial",
+        "NonDeterministicInts",
+        "ParameterizedTruncatedNormal",
+        "RandomGamma",
+        "RandomGammaGrad",
+        "RandomPoisson",
+        "RandomPoissonV2",
+        "RandomShuffle",
+        "RandomStandardNormal",
+        "RandomUniform",
+        "RandomUniformInt",
+        "TruncatedNormal",
+    }
+)
+"""Operations behind ``tf.random.normal`` and its like: they count their calls where
+no variable shows it. Source:
+https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/ops/random_ops.cc
+"""
+
 
 class CompiledEpochs:
     """A model, an optimizer and their compiled epochs for one batch size.
@@ -41,12 +65,19 @@ class CompiledEpochs:
             in ``fit``.
 
     Raises:
-        ValueError: the computation depends on variables that no assignment here
-            could reset, so a second run would not start like the first.
+        ValueError: the data are no numbers, or the computation depends on variables
+            or random numbers that no assignment here could reset, so a second run
+            would not start like the first.
         Exception: whatever tracing or compiling the model raises.
     """
 
     def __init__(self, model: Any, data: Data, batch_size: int) -> None:
+        # TensorFlow ends the process when compiled code is given text.
+        for array in data:
+            if array.dtype.kind not in NUMERIC_KINDS:
+                raise ValueError(
+                    f"training data of type {array.dtype} cannot be compiled"
+                )
         self.model = model
         self.traces = 0
         self._train_data = [
@@ -121,7 +152,12 @@ class CompiledEpochs:
         """
         matrix, _, last = _batches(np.arange(self._examples), self._batch_size)
         train_arguments = (*self._train_data, matrix, np.int32(0), last)
-        self._check_variables(self._train.get_concrete_function(*train_arguments))
+        traced = self._train.get_concrete_function(*train_arguments)
+        self._check_variables(traced)
+        _check_random_numbers(traced)
+        _check_random_numbers(
+            self._evaluate.get_concrete_function(*self._val_data, *self._rows_val)
+        )
         self._train(*train_arguments)
         self._evaluation_logs()
 
@@ -178,6 +214,18 @@ class CompiledEpochs:
         if matrix.shape[0]:
             tf.while_loop(lambda step: step < loops, take_batch, (tf.constant(0),))
         return take_step((tf.gather(x, last), tf.gather(y, last)))
+
+
+def _check_random_numbers(traced: Any) -> None:
+    graph = traced.graph.as_graph_def()
+    bodies = (graph.node, *(function.node_def for function in graph.library.function))
+    drawn = {node.op for body in bodies for node in body} & STATEFUL_RANDOM_OPS
+    if drawn:
+        raise ValueError(
+            f"training draws random numbers by {sorted(drawn)}, which no seed resets "
+            "between runs (tf.random does; use keras.random with a "
+            "keras.random.SeedGenerator)"
+        )
 
 
 def _batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:

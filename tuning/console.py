@@ -9,14 +9,12 @@ NEEDED = (
     "jinja2",
     "keras_tuner",
     "matplotlib",
-    "pandas",
     "rich",
-    "scipy",
     "sklearn",
     "tensorboard",
     "typer",
 )
-"""Import names of what the extra ``tuning`` installs."""
+"""Import names of what the lab imports, all of it in the extra ``tuning``."""
 
 
 def main() -> None:

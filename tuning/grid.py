@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -96,12 +98,13 @@ class Grid:
         )
         if (
             isinstance(self.epochs, bool)
-            or not isinstance(self.epochs, int)
+            or not isinstance(self.epochs, numbers.Integral)
             or self.epochs < 1
         ):
             raise ValueError(
                 f"epochs must be an integer of at least 1; received {self.epochs!r}."
             )
+        object.__setattr__(self, "epochs", int(self.epochs))
         unknown = sorted(set(self.options) - set(self.optimizers))
         if unknown:
             raise ValueError(
@@ -109,6 +112,7 @@ class Grid:
                 f"its optimizers are {list(self.optimizers)}."
             )
         plain = {name: dict(options) for name, options in self.options.items()}
+        _check_options(plain)
         object.__setattr__(self, "options", plain)
         if len({run.run_id for run in self.runs()}) != len(self):
             raise ValueError(
@@ -168,7 +172,7 @@ def log_spaced_rates(low: float, high: float, count: int) -> tuple[float, ...]:
 
     Raises:
         ValueError: not ``0 < low < high`` with ``count >= 2`` (or ``low == high``
-            with ``count == 1``).
+            with ``count == 1``), or more rates than three digits tell apart.
     """
     is_single = count == 1 and low == high
     if not (math.isfinite(high) and low > 0) or not (
@@ -181,7 +185,13 @@ def log_spaced_rates(low: float, high: float, count: int) -> tuple[float, ...]:
     if is_single:
         return (float(low),)
     ratio = math.log(high / low) / (count - 1)
-    return tuple(float(f"{low * math.exp(ratio * i):.3g}") for i in range(count))
+    rates = tuple(float(f"{low * math.exp(ratio * i):.3g}") for i in range(count))
+    if len(set(rates)) < count:
+        raise ValueError(
+            f"{count} learning rates from {low:g} to {high:g} lie closer together than "
+            f"their three digits can tell ({len(set(rates))} are left); use fewer."
+        )
+    return rates
 
 
 def _as_tuple(values: Any, name: str, kind: type) -> tuple[Any, ...]:
@@ -217,3 +227,17 @@ def _convert(value: Any, kind: type) -> Any:
 def _check_values(values: tuple, name: str, wanted: str, is_usable: Any) -> None:
     if not all(is_usable(value) for value in values):
         raise ValueError(f"{name} must be {wanted}; received {list(values)}.")
+
+
+def _check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that the plan can be written down and compared with an earlier one."""
+    for optimizer, of_optimizer in options.items():
+        for option, value in of_optimizer.items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"option {option!r} of optimizer {optimizer!r} must be a number, a "
+                    "text, a boolean, None, or lists and dictionaries of these; "
+                    f"received {value!r}. Make it inside an optimizer factory instead."
+                ) from None

@@ -20,6 +20,9 @@ from tuning.workload import Data
 
 NAME = "model.fit"
 
+TEXT_KINDS = "OSU"
+"""Kinds of NumPy types that hold texts: objects, bytes, Unicode."""
+
 
 def fit(
     model: Any, data: Data, batch_size: int, seed: int, epochs: int, course: Course
@@ -28,19 +31,30 @@ def fit(
 
     Its times include Keras's tracing and compiling in the first epoch.
     """
-    logs = model.evaluate(
-        data.x_val, data.y_val, EVALUATION_BATCH, verbose=0, return_dict=True
-    )
+    x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
+    logs = model.evaluate(x_val, y_val, EVALUATION_BATCH, verbose=0, return_dict=True)
     course.begin(logs)
     model.fit(
         ShuffledBatches(data.x_train, data.y_train, batch_size, seed),
-        validation_data=(data.x_val, data.y_val),
+        validation_data=(x_val, y_val),
         validation_batch_size=EVALUATION_BATCH,
         epochs=epochs,
         shuffle=False,
         verbose=0,
         callbacks=[_Report(course)],
     )
+
+
+def as_model_input(array: np.ndarray) -> Any:
+    """The array, or a tensor of texts: Keras takes them in no other form.
+
+    Only TensorFlow has such tensors; on other backends Keras refuses texts itself.
+    """
+    if array.dtype.kind not in TEXT_KINDS or keras.backend.backend() != "tensorflow":
+        return array
+    import tensorflow as tf
+
+    return tf.constant(array)
 
 
 class ShuffledBatches(keras.utils.PyDataset):
@@ -50,7 +64,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         self, x: np.ndarray, y: np.ndarray, batch_size: int, seed: int
     ) -> None:
         super().__init__()
-        self._x, self._y = x, y
+        self._x, self._y = as_model_input(x), as_model_input(y)
         self._batch_size = batch_size
         self._seed = seed
         self._epoch = -1
@@ -60,11 +74,11 @@ class ShuffledBatches(keras.utils.PyDataset):
         """Steps per epoch, the last one perhaps smaller."""
         return math.ceil(len(self._x) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         """The batch of one step: inputs and targets."""
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
-        return self._x[rows], self._y[rows]
+        return _take(self._x, rows), _take(self._y, rows)
 
     def on_epoch_begin(self) -> None:
         """Turn to the epoch's order.
@@ -74,6 +88,14 @@ class ShuffledBatches(keras.utils.PyDataset):
         """
         self._epoch += 1
         self._order = epoch_order(len(self._x), self._seed, self._epoch)
+
+
+def _take(array: Any, rows: np.ndarray) -> Any:
+    if isinstance(array, np.ndarray):
+        return array[rows]
+    import tensorflow as tf
+
+    return tf.gather(array, rows)
 
 
 class _Report(keras.callbacks.Callback):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuning.grid import Grid
-from tuning.workload import resolve_reference
+from tuning.workload import resolve_reference, told_in_one_line
 
 OptimizerFactory = Callable[..., Any]
 """Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
@@ -100,13 +100,90 @@ def build_optimizer(
 def check_optimizers(
     grid: Grid, own: Mapping[str, OptimizerFactory] | None = None
 ) -> None:
-    """Make every optimizer of the grid once, before any time is spent on runs.
+    """Make every optimizer of the grid twice, before any time is spent on runs.
 
     Raises:
-        ValueError: one of them cannot be made; see :func:`build_optimizer`.
+        ValueError: one of them cannot be made (see :func:`build_optimizer`), or a
+            factory returns the same object again: it would carry its state from one
+            run into the next.
     """
     for name in grid.optimizers:
-        build_optimizer(name, grid.learning_rates[0], grid.options.get(name), own)
+        arguments = name, grid.learning_rates[0], grid.options.get(name), own
+        try:
+            is_same = build_optimizer(*arguments) is build_optimizer(*arguments)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"optimizer {name!r} cannot be made: {told_in_one_line(error)}"
+            ) from error
+        if is_same:
+            raise ValueError(
+                f"the factory of optimizer {name!r} must return a new optimizer each "
+                "time; it returned the same one twice."
+            )
+
+
+def state_bytes(optimizer: Any) -> int:
+    """Bytes that a built optimizer holds besides step count and learning rate."""
+    import keras
+    import numpy as np
+
+    known = getattr(optimizer, "state_bytes", None)
+    if known is not None:
+        return int(known)
+    scalars = {id(optimizer.iterations), id(optimizer.learning_rate)}
+    return sum(
+        np.asarray(keras.ops.convert_to_numpy(variable)).nbytes
+        for variable in optimizer.variables
+        if id(variable) not in scalars
+    )
+
+
+def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
+    """What optimizers that share a traced function have in common, and their rate.
+
+    The configuration and every plain attribute: what Python knows of an optimizer is
+    a constant in the trace. The rate is left out of the key only where it is a
+    variable that can be assigned and nothing else is made of it: a schedule, or a
+    class whose ``get_config`` does not tell what it keeps, has it in the key.
+
+    Args:
+        optimizer: newly made.
+        learning_rate: that it was made with.
+
+    Returns:
+        The key, and the rate to assign; ``None`` for a rate that is no variable.
+    """
+    import keras
+
+    config = dict(optimizer.get_config())
+    config.pop("name", None)  # Keras numbers the names of one class: adam, adam_1
+    rate: float | None = None
+    if isinstance(optimizer.learning_rate, keras.Variable):
+        rate = float(optimizer.learning_rate)
+        config.pop("learning_rate", None)
+    if rate is None or not _tells_its_config(optimizer):
+        config["planned_learning_rate"] = learning_rate
+    inner = getattr(optimizer, "inner_optimizer", None)
+    attributes = [
+        {
+            name: value
+            for name, value in vars(one).items()
+            if isinstance(value, (bool, int, float, str, type(None)))
+            and name not in {"name", "_name"}
+        }
+        for one in (optimizer, inner)
+        if one is not None
+    ]
+    fixed = [type(optimizer).__qualname__, config, attributes]
+    return json.dumps(fixed, default=str, sort_keys=True), rate
+
+
+def _tells_its_config(optimizer: Any) -> bool:
+    kind = type(optimizer)
+    is_known = kind.__module__.partition(".")[0] in ("keras", "keras_adam")
+    return is_known or "get_config" in vars(kind)
 
 
 def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:

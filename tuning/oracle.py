@@ -8,6 +8,7 @@ never a source, and damage to it costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -89,7 +90,8 @@ class SweepTuner(BaseTuner):
     Args:
         grid: the runs.
         records: those that took place already.
-        directory: the project is made anew in its sub-directory ``project_name``.
+        directory: the project is made anew in its sub-directory ``project_name``;
+            what KerasTuner has not made there stays.
         project_name: see ``directory``.
         do_run: trains a run, keeps its record and returns it.
     """
@@ -102,11 +104,12 @@ class SweepTuner(BaseTuner):
         project_name: str,
         do_run: Callable[[Run], RunRecord],
     ) -> None:
+        # KerasTuner's own overwrite=True would remove the whole directory.
+        _remove_project(directory / project_name)
         super().__init__(
             oracle=GridOracle(grid, records),
             directory=str(directory),
             project_name=project_name,
-            overwrite=True,
         )
         self._do_run = do_run
         self._failure: str | None = None
@@ -157,6 +160,16 @@ def objective_value(record: RunRecord) -> float:
     if wanted is None or not math.isfinite(wanted):
         return sys.float_info.max
     return wanted
+
+
+def _remove_project(project: Path) -> None:
+    """Remove the files that KerasTuner makes, and directories that they leave empty."""
+    trials = list(project.glob("trial_*/trial.json"))
+    for path in (*project.glob("tuner*.json"), project / "oracle.json", *trials):
+        path.unlink(missing_ok=True)
+    for path in trials:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 def _space(grid: Grid) -> keras_tuner.HyperParameters:

@@ -1,4 +1,4 @@
-"""The plan of a sweep and the directory that holds it.
+"""The plan of a sweep: what its runs are, and how it is told from another one.
 
 ``sweep.json`` is written before the first run and never changed afterwards. It says
 what every record in ``runs.jsonl`` belongs to, so a directory can be continued,
@@ -7,29 +7,20 @@ refused or cleared without guessing.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
+import logging
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuning.grid import Grid
-from tuning.records import RUNS_FILE
 
-try:
-    import fcntl
-except ImportError:  # Windows: sweeps run there, without a lock on the directory
-    fcntl = None
+logger = logging.getLogger(__name__)
 
 PLAN_FILE = "sweep.json"
 UNFINISHED_PLAN_FILE = "sweep.json.new"
-LOCK_FILE = "sweep.lock"
-TENSORBOARD_DIRECTORY = "tensorboard"
-KERAS_TUNER_DIRECTORY = "kerastuner"
-REPORT_FILES = ("summary.json", "report.html", "report.md", "runs.csv")
 FORMAT = 1
 """Raised when a later version can no longer read what an earlier one wrote."""
 
@@ -46,6 +37,9 @@ class Plan:
             for one that exists only in the Python program that started the sweep.
         description: the workload's own sentence.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
+        loss: what is minimised, as `tuning.fingerprint.describe_loss` puts it.
+        own_optimizers: those of the grid that the Python program brought along.
+        fingerprints: of ``data`` and ``model``; ``None`` for what could not be had.
         versions: of Python and the packages when the sweep was started.
         command: what started the sweep.
         created: when, ISO 8601 with time zone.
@@ -57,6 +51,9 @@ class Plan:
     reference: str | None = None
     description: str = ""
     target_val_loss: float | None = None
+    loss: str = ""
+    own_optimizers: Sequence[str] = ()
+    fingerprints: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     command: str = ""
     created: str = ""
@@ -90,11 +87,28 @@ class Plan:
         Descriptions, versions and dates may differ: the runs stay the same.
         """
         mine, theirs = _comparable(self), _comparable(other)
-        return [
+        found = [
             f"{name} is {mine[name]} there, {theirs[name]} here"
             for name in mine
             if mine[name] != theirs[name]
         ]
+        references = {self.reference, other.reference} - {None}
+        if len(references) > 1:
+            found.append(f"reference is {self.reference} there, {other.reference} here")
+        if self._is_other("data", other) and self.data == other.data:
+            found.append(
+                "the values of the data are others (load_data must return the same "
+                "each time)"
+            )
+        # Another Keras may describe the same model in other words.
+        is_same_keras = self.versions.get("keras") == other.versions.get("keras")
+        if is_same_keras and self._is_other("model", other):
+            found.append("build_model makes another model")
+        return found
+
+    def _is_other(self, what: str, other: Plan) -> bool:
+        marks = {self.fingerprints.get(what), other.fingerprints.get(what)}
+        return len(marks - {None}) > 1
 
 
 def read_plan(directory: Path) -> Plan:
@@ -130,91 +144,44 @@ def write_plan(directory: Path, plan: Plan) -> None:
     os.replace(fresh, directory / PLAN_FILE)
 
 
-def check_directory(directory: Path) -> None:
-    """See that a directory is absent, empty or a sweep's own.
+def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
+    """See that a sweep is continued as it was begun.
 
     Raises:
-        ValueError: it is a file, or it holds something that no sweep has made.
+        ValueError: ``now`` plans other runs than ``earlier``; the message names what
+            differs.
     """
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is a file; a sweep needs a directory.")
-    if not directory.is_dir() or (directory / PLAN_FILE).exists():
-        return
-    # An unfinished plan is what an interrupted start leaves behind.
-    ours = {LOCK_FILE, UNFINISHED_PLAN_FILE}
-    strangers = sorted({entry.name for entry in directory.iterdir()} - ours)
-    if strangers:
+    differences = earlier.differences(now)
+    if differences:
         raise ValueError(
-            f"{directory} is not empty and not the directory of a sweep (it holds "
-            f"{', '.join(strangers[:3])}{', ...' if strangers[3:] else ''}); use a "
-            "new directory."
+            f"{directory} holds another sweep: {'; '.join(differences)}. Use another "
+            "directory, or overwrite."
         )
 
 
-@contextlib.contextmanager
-def claimed(directory: Path) -> Iterator[None]:
-    """Make the directory if needed and keep other sweeps out of it meanwhile.
-
-    The lock is the kernel's: it is gone when its process is, however that ended. A
-    directory that was made here and got no plan is taken away again.
-
-    Raises:
-        ValueError: the directory cannot be written to, or another sweep uses it.
-    """
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / LOCK_FILE).open("w")
-    except OSError as error:
-        _remove_empty(made)
-        raise ValueError(
-            f"{directory} cannot be written to: {error.strerror}."
-        ) from None
-    try:
-        with lock:
-            if fcntl is not None:
-                _lock(lock, directory)
-            yield
-    finally:
-        if made and not (directory / PLAN_FILE).exists():
-            (directory / LOCK_FILE).unlink(missing_ok=True)
-            _remove_empty(made)
-
-
-def clear_sweep(directory: Path) -> None:
-    """Remove what a sweep has made in the directory, and nothing else."""
-    for name in (PLAN_FILE, RUNS_FILE, *REPORT_FILES):
-        (directory / name).unlink(missing_ok=True)
-    keras_tuner = directory / KERAS_TUNER_DIRECTORY
-    if keras_tuner.is_dir():
-        shutil.rmtree(keras_tuner)
-    tensorboard = directory / TENSORBOARD_DIRECTORY
-    events = "events.out.tfevents.*"
-    written = [
-        *tensorboard.glob(f"*/batch=*/lr=*/seed=*/{events}"),
-        *tensorboard.glob(events),
+def warn_of_other_versions(earlier: Plan, now: Plan) -> None:
+    """Log in one line which packages have changed since the sweep was started."""
+    changed = [
+        f"{name} {earlier.versions.get(name)} -> {version}"
+        for name, version in now.versions.items()
+        if earlier.versions.get(name) != version
     ]
-    for path in written:
-        path.unlink()
-        inside = path.relative_to(directory).parents
-        _remove_empty([directory / parent for parent in inside][:-1])
-
-
-def _lock(file: Any, directory: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore
-    except OSError:
-        raise ValueError(f"another sweep is running in {directory}.") from None
-
-
-def _remove_empty(directories: list[Path]) -> None:
-    """Remove directories, innermost first, as long as they are empty."""
-    with contextlib.suppress(OSError):
-        for directory in directories:
-            directory.rmdir()
+    if changed:
+        logger.warning(
+            "This sweep was started with other versions, which its records tell "
+            "apart: %s.",
+            ", ".join(changed),
+        )
 
 
 def _comparable(plan: Plan) -> dict[str, Any]:
     """What decides the runs, as JSON reads it back: tuples are lists there."""
-    fields = {"workload": plan.workload, **plan.grid.to_dict(), "data": plan.data}
+    fields = {
+        "workload": plan.workload,
+        **plan.grid.to_dict(),
+        "own optimizers": plan.own_optimizers,
+        "loss": plan.loss,
+        "target_val_loss": plan.target_val_loss,
+        "data": plan.data,
+    }
     return json.loads(json.dumps(fields, default=str))

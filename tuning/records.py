@@ -9,10 +9,12 @@ written as ``null`` and read back as ``None``.
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import logging
 import math
 import os
+import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,10 @@ RUNS_FILE = "runs.jsonl"
 STATUSES = ("ok", "diverged", "failed")
 """``ok``: trained to the end. ``diverged``: a loss became non-finite; a result like
 any other. ``failed``: the run raised an error, told in ``message``."""
+
+
+PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
+"""Distributions whose versions a record names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +98,12 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The record as one line of JSON, without a line break."""
+        # Not dataclasses.asdict: it copies, and a lock in a configuration refuses.
+        fields = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
         return json.dumps(
-            _without_non_finite(dataclasses.asdict(self)),
-            allow_nan=False,
-            default=_plain_number,
+            _without_non_finite(fields), allow_nan=False, default=_as_plain
         )
 
     @classmethod
@@ -161,6 +169,17 @@ def read_records(directory: Path) -> list[RunRecord]:
     return list(records.values())
 
 
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
 def least_finite(losses: Iterable[float | None]) -> float | None:
     """The least finite number among ``losses``, ``None`` if there is none."""
     finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
@@ -177,8 +196,8 @@ def _without_non_finite(value: Any) -> Any:
     return value
 
 
-def _plain_number(value: Any) -> Any:
-    """Optimizer configurations may hold NumPy scalars and callables."""
-    if hasattr(value, "item"):
-        return _without_non_finite(value.item())
+def _as_plain(value: Any) -> Any:
+    """Optimizer configurations may hold NumPy arrays, callables, anything."""
+    if hasattr(value, "tolist"):
+        return _without_non_finite(value.tolist())
     return str(value)

@@ -5,21 +5,36 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras_tuner
 
-from tuning import plan as plans
+from tuning import sweep_directory as directories
 from tuning import tensorboard_log
+from tuning.fingerprint import describe_loss, fingerprint_data, fingerprint_model
 from tuning.grid import Grid, Run
 from tuning.optimizers import BUILT_IN, OptimizerFactory, check_names, check_optimizers
 from tuning.oracle import SweepTuner
-from tuning.plan import Plan
-from tuning.records import RunRecord, append_record, read_records
-from tuning.trainer import Trainer, versions
-from tuning.workload import Data, Workload, load_checked_data
+from tuning.plan import (
+    PLAN_FILE,
+    Plan,
+    check_same,
+    read_plan,
+    warn_of_other_versions,
+    write_plan,
+)
+from tuning.records import (
+    RunRecord,
+    append_record,
+    installed_versions,
+    read_records,
+)
+from tuning.sweep_directory import claimed, log_failure, told_when_unwritable
+from tuning.trainer import Trainer, built_model, check_execution
+from tuning.workload import Data, Workload, check_metrics, load_checked_data
 from tuning.workloads import find_workload
 
 logger = logging.getLogger(__name__)
@@ -31,7 +46,8 @@ class Progress(NamedTuple):
     """How far a sweep is.
 
     Attributes:
-        finished: runs with a record, earlier ones included.
+        finished: runs with a record, earlier ones included; of those, runs that
+            failed do not count until they have been tried again.
         total: runs planned.
         record: of the run just finished; ``None`` at the start.
     """
@@ -76,8 +92,8 @@ def run_sweep(
     """Train a workload with every optimizer at every point of a grid.
 
     An interrupted sweep is continued by the same call: runs that have a record are
-    not repeated. Random number generators of Python, NumPy and Keras are seeded on
-    the way.
+    not repeated, unless it tells of a failure. Random number generators of Python,
+    NumPy and Keras are seeded on the way.
 
     Args:
         workload: what is trained; a built-in name, ``package.module:attribute`` or
@@ -102,7 +118,9 @@ def run_sweep(
     Raises:
         ValueError: something unusable was received, or ``out`` holds another sweep
             or no sweep at all. Nothing has been changed then.
-        OSError: a record could not be written; the sweep has stopped.
+        TypeError: ``load_data`` returned something else than four arrays.
+        OSError: something could not be written; the sweep has stopped, and the same
+            call continues it.
     """
     if on_existing not in ON_EXISTING:
         raise ValueError(
@@ -112,10 +130,10 @@ def run_sweep(
     found = find_workload(workload) if isinstance(workload, str) else workload
     own = optimizers if isinstance(optimizers, Mapping) else None
     grid = Grid(
-        optimizers=tuple(BUILT_IN) if optimizers is None else tuple(optimizers),
+        optimizers=_given(optimizers, BUILT_IN),
         learning_rates=_given(learning_rates, found.learning_rates),
         batch_sizes=_given(batch_sizes, found.batch_sizes),
-        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        seeds=_seeds(seeds),
         epochs=_given(epochs, found.epochs),
         options=options or {},
     )
@@ -142,9 +160,15 @@ def resume_sweep(
     Raises:
         ValueError: the directory holds no sweep, or one whose workload or optimizers
             exist only in the Python program that started it.
-        OSError: a record could not be written; the sweep has stopped.
+        TypeError: ``load_data`` returned something else than four arrays.
+        OSError: something could not be written; the sweep has stopped.
     """
-    plan = plans.read_plan(Path(out))
+    plan = read_plan(Path(out))
+    if plan.own_optimizers:
+        raise ValueError(
+            f"the sweep in {out} runs optimizers of a Python program, "
+            f"{list(plan.own_optimizers)}; start that program again to continue it."
+        )
     if plan.reference is None:
         raise ValueError(
             f"the sweep in {out} trains a workload of a Python program, "
@@ -165,36 +189,39 @@ def resume_sweep(
 
 def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
     directory = sweep.directory
+    check_execution(sweep.execution)
     check_names(sweep.grid.optimizers, sweep.own)
-    plans.check_directory(directory)
+    directories.check_directory(directory, overwrite=overwrite)
     earlier = None
-    if (directory / plans.PLAN_FILE).exists() and not overwrite:
-        earlier = plans.read_plan(directory)
-        _check_same(earlier, _plan(sweep, earlier.data), directory)
-    with plans.claimed(directory):
-        finished = _finished(sweep) if earlier else []
-        _tell(sweep, finished, None)
-        if len(finished) == len(sweep.grid):
-            return finished
+    if (directory / PLAN_FILE).exists() and not overwrite:
+        earlier = read_plan(directory)
+        # What is known before data are loaded: that may take minutes.
+        known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
+        check_same(earlier, _plan(sweep, **known), directory)
+    with claimed(directory):
         check_optimizers(sweep.grid, sweep.own)
+        check_metrics(sweep.workload)
         data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
-        plan = _plan(sweep, {"train": len(data.x_train), "validation": len(data.x_val)})
+        plan = _plan(sweep, **_tell_data(sweep, data))
         if earlier:
-            _check_same(earlier, plan, directory)
-            _warn_of_other_versions(earlier, plan)
-        else:
-            plans.clear_sweep(directory)
-            plans.write_plan(directory, plan)
-        _train_missing(sweep, data, finished)
-        return _finished(sweep)
+            check_same(earlier, plan, directory)
+            warn_of_other_versions(earlier, plan)
+        with told_when_unwritable(directory):
+            if not earlier:
+                directories.clear_sweep(directory)
+                write_plan(directory, plan)
+            _train_missing(sweep, data)
+    return _recorded(sweep)
 
 
-def _train_missing(sweep: _Sweep, data: Data, finished: list[RunRecord]) -> None:
-    tensorboard = sweep.directory / plans.TENSORBOARD_DIRECTORY
-    tensorboard_log.write_experiment(tensorboard, sweep.grid)
-    for record in finished:
-        if not tensorboard_log.is_written(tensorboard, record):
-            tensorboard_log.write_run(tensorboard, record)
+def _train_missing(sweep: _Sweep, data: Data) -> None:
+    recorded = _recorded(sweep)
+    finished = [record for record in recorded if record.status != "failed"]
+    _tell(sweep, finished, None)
+    tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
+    tensorboard_log.write_missing(tensorboard, sweep.grid, recorded)
+    if len(finished) == len(sweep.grid):
+        return
     trainer = Trainer(
         sweep.workload,
         data,
@@ -204,18 +231,22 @@ def _train_missing(sweep: _Sweep, data: Data, finished: list[RunRecord]) -> None
         execution=sweep.execution,
     )
     done = list(finished)
+    told: set[str] = set()
 
     def do_run(run: Run) -> RunRecord:
         record = trainer.run(run)
         # The record comes last: where it stands, everything else stands too.
         tensorboard_log.write_run(tensorboard, record)
         append_record(sweep.directory, record)
+        if record.status == "failed" and record.message not in told:
+            told.add(record.message)
+            log_failure(sweep.directory, record, trainer.tracebacks[record.message])
         done.append(record)
         _tell(sweep, done, record)
         return record
 
     tuner = SweepTuner(
-        sweep.grid, finished, sweep.directory, plans.KERAS_TUNER_DIRECTORY, do_run
+        sweep.grid, finished, sweep.directory, directories.KERAS_TUNER_DIRECTORY, do_run
     )
     try:
         tuner.search()
@@ -223,7 +254,7 @@ def _train_missing(sweep: _Sweep, data: Data, finished: list[RunRecord]) -> None
         raise (error.__cause__ or error) from None
 
 
-def _finished(sweep: _Sweep) -> list[RunRecord]:
+def _recorded(sweep: _Sweep) -> list[RunRecord]:
     """The records of planned runs, in the grid's order."""
     try:
         records = {record.run_id: record for record in read_records(sweep.directory)}
@@ -238,44 +269,55 @@ def _tell(sweep: _Sweep, done: Sequence[RunRecord], record: RunRecord | None) ->
         sweep.progress(Progress(len(done), len(sweep.grid), record))
 
 
-def _plan(sweep: _Sweep, data: Mapping[str, int]) -> Plan:
+def _tell_data(sweep: _Sweep, data: Data) -> dict[str, Any]:
+    """Size and fingerprints of what is trained, for the plan."""
+    try:
+        model = built_model(sweep.workload, data, sweep.grid.seeds[0])
+        of_model = fingerprint_model(model)
+    except Exception:
+        # Every run will tell; a model that is mended later belongs to this sweep.
+        logger.debug("No model could be built.", exc_info=True)
+        of_model = None
+    return {
+        "data": {"train": len(data.x_train), "validation": len(data.x_val)},
+        "fingerprints": {"data": fingerprint_data(data), "model": of_model},
+    }
+
+
+def _plan(
+    sweep: _Sweep,
+    data: Mapping[str, int],
+    fingerprints: Mapping[str, str | None],
+) -> Plan:
     return Plan(
         workload=sweep.workload.name,
         grid=sweep.grid,
         data=data,
-        # Factories exist only in the program that passed them.
-        reference=None if sweep.own else sweep.reference,
+        reference=sweep.reference,
         description=sweep.workload.description,
         target_val_loss=sweep.workload.target_val_loss,
-        versions=versions(),
+        loss=describe_loss(sweep.workload.loss),
+        own_optimizers=sorted(set(sweep.own or {}) & set(sweep.grid.optimizers)),
+        fingerprints=fingerprints,
+        versions=installed_versions(),
         command=sweep.command,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 
 
-def _check_same(earlier: Plan, now: Plan, directory: Path) -> None:
-    differences = earlier.differences(now)
-    if differences:
-        raise ValueError(
-            f"{directory} holds another sweep: {'; '.join(differences)}. Use another "
-            "directory, or overwrite."
-        )
-
-
-def _warn_of_other_versions(earlier: Plan, now: Plan) -> None:
-    changed = [
-        f"{name} {earlier.versions.get(name)} -> {version}"
-        for name, version in now.versions.items()
-        if earlier.versions.get(name) != version
-    ]
-    if changed:
-        logger.warning(
-            "This sweep was started with other versions, which its records tell "
-            "apart: %s.",
-            ", ".join(changed),
-        )
-
-
 def _given(value: Any, otherwise: Any) -> Any:
     chosen = otherwise if value is None else value
-    return tuple(chosen) if isinstance(chosen, Iterable) else chosen
+    is_sequence = isinstance(chosen, Iterable) and not isinstance(chosen, str)
+    return tuple(chosen) if is_sequence else chosen  # the grid refuses the rest
+
+
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    if isinstance(seeds, Iterable) and not isinstance(seeds, str):
+        return tuple(seeds)
+    is_integer = isinstance(seeds, numbers.Integral) and not isinstance(seeds, bool)
+    count = int(seeds) if is_integer else 0
+    if count < 1:
+        raise ValueError(
+            f"seeds must be a count of at least 1 or a sequence; received {seeds!r}."
+        )
+    return tuple(range(count))

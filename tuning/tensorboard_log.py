@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeGuard
 
@@ -86,6 +86,21 @@ def write_run(directory: Path, record: RunRecord) -> None:
             tf.summary.scalar(tag, value, step=step)
         end = summary.session_end_pb(status)
         tf.summary.experimental.write_raw_pb(end.SerializeToString(), step=0)
+
+
+def write_missing(directory: Path, grid: Grid, records: Iterable[RunRecord]) -> None:
+    """Write what is not there: the experiment, and every run without events.
+
+    Args:
+        directory: the sweep's ``tensorboard`` directory.
+        grid: gives the values of each axis.
+        records: of the runs that took place.
+    """
+    if not any(directory.glob(EVENT_FILES)):
+        write_experiment(directory, grid)
+    for record in records:
+        if not is_written(directory, record):
+            write_run(directory, record)
 
 
 def is_written(directory: Path, record: RunRecord) -> bool:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import collections
 import gc
-import importlib.metadata
-import json
 import logging
-import platform
-import re
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,16 +15,18 @@ import numpy as np
 from tuning import model_fit
 from tuning.course import Course
 from tuning.grid import Run
-from tuning.optimizers import OptimizerFactory, build_optimizer
-from tuning.records import RunRecord, least_finite
-from tuning.workload import Data, Workload
+from tuning.optimizers import (
+    OptimizerFactory,
+    build_optimizer,
+    state_bytes,
+    trace_key,
+)
+from tuning.records import RunRecord, installed_versions, least_finite
+from tuning.workload import Data, Workload, told_in_one_line
 
 logger = logging.getLogger(__name__)
 
 EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
-
-PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
-"""Distributions whose versions a record names."""
 
 
 class Trainer:
@@ -35,8 +34,8 @@ class Trainer:
 
     Runs with the same optimizer and batch size share a compiled train function, so
     they should follow each other, as `tuning.grid.Grid.runs` lists them. Two runs
-    share it only if their optimizers' ``get_config()`` differ in nothing but the
-    learning rate.
+    share it only if their optimizers differ in nothing but the learning rate (see
+    `tuning.optimizers.trace_key`).
 
     Args:
         workload: what is trained.
@@ -49,6 +48,7 @@ class Trainer:
 
     Attributes:
         traces: how often a train function was traced, by (optimizer, batch size).
+        tracebacks: of the first failed run with each message, by message.
 
     Raises:
         ValueError: ``execution`` is none of `EXECUTIONS`.
@@ -64,18 +64,16 @@ class Trainer:
         own: Mapping[str, OptimizerFactory] | None = None,
         execution: str = "auto",
     ) -> None:
-        if execution not in EXECUTIONS:
-            raise ValueError(
-                f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
-            )
+        check_execution(execution)
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.tracebacks: dict[str, str] = {}
         self._workload = workload
         self._data = Data(*(_in_float_type(array) for array in data))
         self._epochs = epochs
         self._options = options or {}
         self._own = own
         self._execution = execution
-        self._versions = versions()
+        self._versions = installed_versions()
         self._states: dict[int, list[np.ndarray]] = {}
         self._group: Any = None
         self._group_key: tuple | None = None
@@ -91,16 +89,18 @@ class Trainer:
         except Exception as error:
             # The user's model, loss and optimizer may raise anything; one bad run
             # must not cost the other two hundred.
-            logger.debug("Run %s failed.", run.run_id, exc_info=True)
+            message = told_in_one_line(error)
+            self.tracebacks.setdefault(message, traceback.format_exc())
             self._drop_group()
-            return self._record(run, course, facts, "failed", _in_one_line(error))
+            return self._record(run, course, facts, "failed", message)
         status = "diverged" if course.diverged else "ok"
         return self._record(run, course, facts, status, course.diverged)
 
     def _train(self, run: Run, course: Course, facts: dict[str, Any]) -> None:
         optimizer = self._build_optimizer(run)
         facts["optimizer_config"] = optimizer.get_config()
-        key, rate = _group_key(run, optimizer)
+        fixed, rate = trace_key(optimizer, run.learning_rate)
+        key = (run.optimizer, run.batch_size, fixed)
         if self._can_compile(key):
             group = self._compiled_group(key, run, optimizer)
             if group is not None:
@@ -136,13 +136,13 @@ class Trainer:
         if key == self._group_key:
             return self._group
         self._drop_group()
+        model = self._compiled_model(run.seed, optimizer)
         try:
-            model = self._compiled_model(run.seed, optimizer)
             group = CompiledEpochs(model, self._data, run.batch_size)
         except Exception as error:
             # Any model that XLA, TensorFlow or the tracing refuses still trains
             # with fit; if the fault is the model's, fit will raise it again.
-            self._refuse(key, _in_one_line(error))
+            self._refuse(key, told_in_one_line(error))
             return None
         self.traces[run.optimizer, run.batch_size] += group.traces
         self._group, self._group_key = group, key
@@ -175,20 +175,14 @@ class Trainer:
     def _initial_state(self, seed: int) -> list[np.ndarray]:
         """Values of ``model.variables`` as the seed initialises them."""
         if seed not in self._states:
-            model = self._built_model(seed)
+            model = built_model(self._workload, self._data, seed)
             self._states[seed] = [
                 np.array(keras.ops.convert_to_numpy(v)) for v in model.variables
             ]
         return self._states[seed]
 
-    def _built_model(self, seed: int) -> Any:
-        keras.utils.set_random_seed(seed)
-        model = self._workload.build_model()
-        model(self._data.x_train[:1])  # models without an Input are built by a call
-        return model
-
     def _compiled_model(self, seed: int, optimizer: Any) -> Any:
-        model = self._built_model(seed)
+        model = built_model(self._workload, self._data, seed)
         # None, not []: Keras wants an empty list of metrics to be built, too.
         metrics = list(self._workload.metrics()) or None
         model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
@@ -229,46 +223,25 @@ class Trainer:
         )
 
 
-def state_bytes(optimizer: Any) -> int:
-    """Bytes that a built optimizer holds besides step count and learning rate."""
-    known = getattr(optimizer, "state_bytes", None)
-    if known is not None:
-        return int(known)
-    scalars = {id(optimizer.iterations), id(optimizer.learning_rate)}
-    return sum(
-        np.asarray(keras.ops.convert_to_numpy(variable)).nbytes
-        for variable in optimizer.variables
-        if id(variable) not in scalars
-    )
+def built_model(workload: Workload, data: Data, seed: int) -> Any:
+    """A new model of the workload with all its variables, as the seed has them."""
+    keras.utils.set_random_seed(seed)
+    model = workload.build_model()
+    # Models without an Input are built by a call.
+    model(model_fit.as_model_input(data.x_train[:1]))
+    return model
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+def check_execution(execution: str) -> None:
+    """See that runs can be executed that way.
 
-
-def _group_key(run: Run, optimizer: Any) -> tuple[tuple, float | None]:
-    """What runs that share a train function have in common, and the rate to assign.
-
-    With a schedule, or any rate that is no variable, the rate is part of the trace:
-    such runs share it only with other seeds.
+    Raises:
+        ValueError: ``execution`` is none of `EXECUTIONS`.
     """
-    config = dict(optimizer.get_config())
-    config.pop("name", None)  # Keras numbers the names of one class: adam, adam_1
-    rate: float | None = None
-    if isinstance(optimizer.learning_rate, keras.Variable):
-        rate = float(optimizer.learning_rate)
-        config.pop("learning_rate", None)
-    else:
-        config["planned_learning_rate"] = run.learning_rate
-    fixed = json.dumps(config, default=str, sort_keys=True)
-    return (run.optimizer, run.batch_size, fixed), rate
+    if execution not in EXECUTIONS:
+        raise ValueError(
+            f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
+        )
 
 
 def _why_not_compiled() -> str:
@@ -305,12 +278,3 @@ def _last_finite_metrics(
         for name, values in history.items()
         if name.startswith("val_") and name != "val_loss"
     }
-
-
-def _in_one_line(error: Exception) -> str:
-    """Type and text of an error; Keras's go on for pages and are in colour."""
-    text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
-    if len(text) > 400:
-        # Most put the cause first, errors inside a tf.function last.
-        text = f"{text[:250]} ... {text[-150:]}"
-    return f"{type(error).__name__}: {text}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pkgutil
+import re
+import sysconfig
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -56,16 +59,16 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
 
     Raises:
         TypeError: ``load_data`` returned something else than four arrays.
-        ValueError: arrays disagree in length, are empty, or a batch is larger than
-            the training data.
+        ValueError: ``load_data`` raised an error, arrays disagree in length, are
+            empty, or a batch is larger than the training data.
     """
     try:
-        data = Data(*(np.asarray(array) for array in workload.load_data()))
-    except TypeError:
-        raise TypeError(
-            f"load_data of workload {workload.name!r} must return "
-            "(x_train, y_train, x_val, y_val)."
-        ) from None
+        loaded = workload.load_data()
+    except Exception as error:
+        raise ValueError(
+            f"load_data of workload {workload.name!r} failed: {told_with_place(error)}"
+        ) from error
+    data = _as_arrays(loaded, workload.name)
     sizes = [array.shape[0] if array.ndim else 0 for array in data]
     if sizes[0] != sizes[1] or sizes[2] != sizes[3] or 0 in sizes:
         named = ", ".join(f"{n}: {s}" for n, s in zip(Data._fields, sizes, strict=True))
@@ -86,7 +89,8 @@ def resolve_reference(reference: str, what: str) -> Any:
     """Import the object that ``package.module:attribute`` names.
 
     Raises:
-        ValueError: the reference has another form, or nothing is there.
+        ValueError: the reference has another form, nothing is there, or what is
+            there raises an error when it is imported.
     """
     if reference.count(":") != 1 or not all(reference.split(":")):
         raise ValueError(
@@ -95,5 +99,74 @@ def resolve_reference(reference: str, what: str) -> Any:
         )
     try:
         return pkgutil.resolve_name(reference)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{what} {reference!r} cannot be imported: {error}.") from None
+    except (Exception, SystemExit) as error:  # a script may end the process itself
+        hint = (
+            " (the package tuning is this lab's own; rename yours if you mean one)"
+            if re.match(r"tuning[.:]", reference)
+            else ""
+        )
+        raise ValueError(
+            f"{what} {reference!r} cannot be imported: {told_with_place(error)}{hint}"
+        ) from error
+
+
+def check_metrics(workload: Workload) -> None:
+    """See that no metric takes a name that the records need.
+
+    Raises:
+        ValueError: a metric is called ``loss``, or making the metrics failed.
+    """
+    try:
+        metrics = list(workload.metrics())
+    except Exception as error:
+        raise ValueError(
+            f"metrics of workload {workload.name!r} failed: {told_with_place(error)}"
+        ) from error
+    if any(getattr(metric, "name", metric) == "loss" for metric in metrics):
+        raise ValueError(
+            f"workload {workload.name!r} has a metric named 'loss', which is the name "
+            "of the loss itself; give it another name."
+        )
+
+
+def told_in_one_line(error: BaseException) -> str:
+    """Type and text of an error; Keras's go on for pages and are in colour."""
+    text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
+    if len(text) > 400:
+        # Most put the cause first, errors inside a tf.function last.
+        text = f"{text[:250]} ... {text[-150:]}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def told_with_place(error: BaseException) -> str:
+    """Type and text of an error, and the line of the user's code that raised it."""
+    libraries = tuple(
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")
+    )
+    places = [
+        f"{frame.filename}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)[1:]  # not our call
+        if not frame.filename.startswith(("<", *libraries))
+    ]
+    return told_in_one_line(error) + (f" ({places[-1]})" if places else "")
+
+
+def _as_arrays(loaded: Any, name: str) -> Data:
+    wanted = (
+        f"load_data of workload {name!r} must return (x_train, y_train, x_val, y_val)"
+    )
+    if not isinstance(loaded, (tuple, list)) or len(loaded) != len(Data._fields):
+        raise TypeError(f"{wanted}; it returned {type(loaded).__name__}.")
+    for field, part in zip(Data._fields, loaded, strict=True):
+        if isinstance(part, dict) or (
+            isinstance(part, (list, tuple))
+            and any(getattr(one, "ndim", 0) > 0 for one in part)
+        ):
+            raise TypeError(
+                f"{wanted}, each one array; {field} is a {type(part).__name__} of "
+                "arrays, and several inputs are not supported."
+            )
+    try:
+        return Data(*(np.asarray(part) for part in loaded))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{wanted}: {told_in_one_line(error)}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuning.workload import Workload, resolve_reference
+from tuning.workload import Workload, resolve_reference, told_with_place
 
 BUILT_IN: Mapping[str, str] = {
     "digits": "tuning.workloads.digits:WORKLOAD",
@@ -19,7 +19,8 @@ def find_workload(name: str) -> Workload:
     one.
 
     Raises:
-        ValueError: nothing of that name; the message lists the built-in names.
+        ValueError: nothing of that name (the message lists the built-in names), or
+            it cannot be imported or made.
     """
     if name not in BUILT_IN and ":" not in name:
         raise ValueError(
@@ -28,7 +29,12 @@ def find_workload(name: str) -> Workload:
         )
     found = resolve_reference(BUILT_IN.get(name, name), "workload")
     if not isinstance(found, Workload) and callable(found):
-        found = found()
+        try:
+            found = found()
+        except Exception as error:
+            raise ValueError(
+                f"workload {name!r} cannot be made: {told_with_place(error)}"
+            ) from error
     if not isinstance(found, Workload):
         raise ValueError(
             f"workload {name!r} must be a tuning.Workload or a function that "

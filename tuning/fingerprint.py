@@ -1,0 +1,79 @@
+"""Short names for what is trained, by which one sweep is told from another.
+
+A workload's name, the number of its examples and its reference stay when somebody
+edits the model or loads other data; these fingerprints do not. They ignore what
+changes from process to process: numbers that Keras appends to names, addresses,
+compiled code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import zlib
+from typing import Any
+
+import numpy as np
+
+from tuning.workload import Data
+
+_NEW_EVERY_TIME = ("shared_object_id", "code")
+"""Keys of Keras's configurations: an address, and the byte code of a lambda."""
+
+
+def fingerprint_data(data: Data) -> str:
+    """A checksum of values, types and shapes of all four arrays."""
+    checksum = 0
+    for array in data:
+        checksum = zlib.crc32(f"{array.dtype} {array.shape}".encode(), checksum)
+        if array.dtype.hasobject:
+            content = _without_address(repr(array.tolist())).encode()
+        else:
+            content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        checksum = zlib.crc32(content, checksum)
+    return f"{checksum:08x}"
+
+
+def fingerprint_model(model: Any) -> str:
+    """A checksum of a built model's variables and, where it has one, its config."""
+    variables = [
+        (_without_number(v.path), list(v.shape), str(v.dtype)) for v in model.variables
+    ]
+    try:
+        config = _stable(json.loads(model.to_json()))
+    except Exception:
+        config = None  # a subclass of Model need not have one
+    text = json.dumps([type(model).__name__, variables, config], sort_keys=True)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def describe_loss(loss: Any) -> str:
+    """What stands for a loss in a plan: its name, and its settings if it has any."""
+    if isinstance(loss, str):
+        return loss
+    name = getattr(loss, "__qualname__", None)
+    if name is not None:
+        return name
+    # A loss of the user's own may have settings and yet no configuration.
+    with contextlib.suppress(Exception):
+        config = json.dumps(loss.get_config(), default=str, sort_keys=True)
+        return f"{type(loss).__name__} {_without_address(config)}"
+    return _without_address(repr(loss))
+
+
+def _stable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _stable(v) for k, v in value.items() if k not in _NEW_EVERY_TIME}
+    if isinstance(value, list):
+        return [_stable(item) for item in value]
+    return _without_number(_without_address(value)) if isinstance(value, str) else value
+
+
+def _without_number(name: str) -> str:
+    """Keras numbers what has no name of its own: dense, dense_1, dense_2 ..."""
+    return re.sub(r"_\d+(?=/|$)", "", name)
+
+
+def _without_address(text: str) -> str:
+    return re.sub(r"0x[0-9a-fA-F]+", "0x", text)
