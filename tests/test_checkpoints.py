@@ -50,15 +50,6 @@ def train(model, batches=BATCHES, seed=5):
 
 
 def through_keras_file(model, optimizer, path):
-    model.save(path / "model.keras")
-    # The file names the class it was saved with: the state is loaded into another.
-    loaded = make_model(optimizer)
-    loaded.optimizer.build(loaded.trainable_variables)
-    loaded.load_weights(path / "model.keras")
-    return loaded
-
-
-def through_compiling_again(model, optimizer, path):
     """What the README advises to do with a model saved under another optimizer."""
     model.save(path / "model.keras")
     loaded = keras.models.load_model(path / "model.keras")
@@ -99,7 +90,6 @@ def through_checkpoint(model, optimizer, path):
 
 FORMATS = {
     "keras file": through_keras_file,
-    "compiling again": through_compiling_again,
     "weights file": through_weights_file,
     "checkpoint": through_checkpoint,
 }
