@@ -30,6 +30,9 @@ SUITES = {
         "saving/saving_lib_test.py",
         "trainers/trainer_test.py",
         "models/cloning_test.py",
+        "models/model_test.py",
+        "models/functional_test.py",
+        "callbacks/tensorboard_test.py",
     ),
     "jax": (
         "optimizers/adam_test.py",
