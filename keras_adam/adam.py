@@ -23,7 +23,7 @@ from keras_adam.arguments import (
     checked_learning_rate,
     checked_positive,
 )
-from keras_adam.compiled_apply import CompiledApply
+from keras_adam.compiled_apply import CompiledApply, Update
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import as_dense, check_match, in_dtype
 from keras_adam.placement import is_replicated
@@ -206,22 +206,32 @@ class Adam(AdamStep):
             self.learning_rate, "float64" if is_double else "float32"
         )
 
-        def update(gradients: Sequence[Any], learning_rate: Any) -> None:
+        def update_whole(gradients: Sequence[Any], learning_rate: Any) -> None:
             self._update(list(gradients), variables, learning_rate)
 
         if is_replicated(variables[0]):
             self._compiled_apply.refuse("XLA does not run inside tf.distribute")
-            apply_on_each_replica(update, gradients, learning_rate, variables[0])
+            apply_on_each_replica(update_whole, gradients, learning_rate, variables[0])
             return
         self._compiled_apply(
-            update,
+            self._update_in_parts(variables)
+            if self._is_update_separable()
+            else Update(prepare=list, compute=update_whole, finish=lambda _: None),
             [as_dense(gradient) for gradient in gradients],
             learning_rate,
-            variables=[*variables, *self.variables],
+            variables=lambda: [*variables, *self._backend_variables()],
             key=(
                 tuple(self._get_variable_index(variable) for variable in variables),
                 *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),
             ),
+        )
+
+    def _update_in_parts(self, variables: list[Any]) -> Update:
+        """Small weights are joined and taken apart outside of the XLA program."""
+        return Update(
+            prepare=lambda gradients: self._join(list(gradients), variables),
+            compute=lambda joined, rate: self._step_joined(joined, variables, rate),
+            finish=lambda packed: self._assign_packed(packed, variables),
         )
 
     @property

@@ -10,7 +10,19 @@ from keras import ops
 
 from keras_adam import checkpoint_layout, precision
 from keras_adam.decay_exclusions import DecayExclusions, path_of
+from keras_adam.packing import Pack, PackedVariable, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
+
+
+class _Packing:
+    """The packs, and which of them holds a weight.
+
+    An object of its own, so that TensorFlow does not save the packs beside the views.
+    """
+
+    def __init__(self, packs: Sequence[Pack] = ()) -> None:
+        self.packs = tuple(packs)
+        self.of_weight = {index: pack for pack in packs for index in pack.indices}
 
 
 class AdamState(keras.optimizers.Optimizer):
@@ -29,6 +41,7 @@ class AdamState(keras.optimizers.Optimizer):
         self._rounding_errors: list[keras.Variable | None] = []
         self._skipped_steps: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
+        self._packing = _Packing()
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the state, in the order in which Keras's Adam saves it.
@@ -49,13 +62,15 @@ class AdamState(keras.optimizers.Optimizer):
         self._locate_decay_exclusions(variables)
         with outside_of_graphs():
             super().build(variables)
-            self._momentums, self._velocities = self.add_optimizer_variables(
-                variables, ["momentum", "velocity"]
+            if self._packs_small_weights():
+                self._packing = _Packing(
+                    plan_packs(variables, lambda v: bool(self._use_weight_decay(v)))
+                )
+            self._momentums, self._velocities = self._add_moments(
+                variables, ("momentum", "velocity")
             )
             if self.amsgrad:
-                self._velocity_hats = self.add_optimizer_variables(
-                    variables, "velocity_hat"
-                )
+                (self._velocity_hats,) = self._add_moments(variables, ("velocity_hat",))
             self._rounding_errors = [
                 self._add_rounding_error(variable) for variable in variables
             ]
@@ -67,6 +82,53 @@ class AdamState(keras.optimizers.Optimizer):
                     name="skipped_steps",
                 )
             self._load_waiting_state()
+
+    def _packs_small_weights(self) -> bool:
+        return True
+
+    def _add_moments(
+        self, variables: Sequence[Any], names: Sequence[str]
+    ) -> list[list[keras.Variable | None]]:
+        """One list of variables per name, created in Keras's order."""
+        moments: list[list[keras.Variable | None]] = [[] for _ in names]
+        for index, variable in enumerate(variables):
+            pack = self._packing.of_weight.get(index)
+            for name, created in zip(names, moments, strict=True):
+                if self._overwrite_variable_with_gradient(variable):
+                    created.append(None)
+                elif pack is None:
+                    created.append(
+                        self.add_variable_from_reference(variable, name=name)
+                    )
+                else:
+                    created.append(self._add_view(pack, index, variable, name))
+        return moments
+
+    def _add_view(
+        self, pack: Pack, index: int, variable: Any, moment: str
+    ) -> keras.Variable:
+        name = f"{path_of(variable).replace('/', '_').replace(':', '_')}_{moment}"
+        with keras.name_scope(self.name, caller=self):
+            view = PackedVariable(pack, index, moment, variable.shape, name)
+        self._track_variable(view)
+        return view
+
+    def _trackable_children(
+        self, save_type: str = "checkpoint", **kwargs: Any
+    ) -> dict[str, Any]:
+        if save_type == "savedmodel" and self._packing.packs:
+            # A SavedModel holds variables of the backend, which views are not. It
+            # serves inference; checkpoints and Keras's files hold the state.
+            return {}
+        return super()._trackable_children(save_type, **kwargs)
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Assign a variable of the optimizer or a weight."""
+        if isinstance(variable, PackedVariable):
+            # Keras assigns the backend's variable, which a view does not have.
+            variable.assign(value)
+        else:
+            super().assign(variable, value)
 
     def add_variable_from_reference(
         self,
@@ -192,6 +254,11 @@ class AdamState(keras.optimizers.Optimizer):
         if self._skipped_steps is None:
             return 0
         return int(ops.convert_to_numpy(self._skipped_steps.value))
+
+    def _backend_variables(self) -> list[Any]:
+        """What the state is really kept in: packs in place of their views."""
+        alone = [v for v in self.variables if not isinstance(v, PackedVariable)]
+        return [*alone, *(v for pack in self._packing.packs for v in pack.moments())]
 
     def _count_skipped_step(self) -> None:
         if self._skipped_steps is not None:

@@ -17,6 +17,7 @@ from keras_adam import precision, step_control, update_rule
 from keras_adam.adam_state import AdamState
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
+from keras_adam.packing import Pack
 from keras_adam.placement import read
 from keras_adam.update_rule import Moments
 
@@ -26,6 +27,20 @@ class _Rate(NamedTuple):
 
     plain: Any
     corrected: Any
+
+
+class _Joined(NamedTuple):
+    """The gradients of a step, those of small weights put together.
+
+    Attributes:
+        gradients: one flat tensor per pack.
+        parameters: likewise, of the weights.
+        alone: gradients of weights that are in no pack.
+    """
+
+    gradients: list[Any]
+    parameters: list[Any]
+    alone: list[Any]
 
 
 class AdamStep(AdamState):
@@ -100,18 +115,162 @@ class AdamStep(AdamState):
     def _step(
         self, gradients: list[Any], variables: list[Any], learning_rate: Any
     ) -> None:
-        gradients = self._clip(gradients)
-        if type(self).update_step is not AdamStep.update_step:
-            # Keras's way to another rule: a subclass that overrides it.
-            for gradient, variable in zip(gradients, variables, strict=True):
+        if self._has_own_rule():
+            for gradient, variable in zip(
+                self._clip(gradients), variables, strict=True
+            ):
                 self.update_step(gradient, variable, learning_rate)
         else:
-            rates = self._rates(learning_rate, variables)
-            for gradient, variable in zip(gradients, variables, strict=True):
-                self._step_weight(gradient, variable, rates)
+            joined = self._join(gradients, variables)
+            packed = self._step_joined(joined, variables, learning_rate)
+            self._assign_packed(packed, variables)
         if self.use_ema:
             self._update_averages()
             self._overwrite_on_schedule()
+
+    def _has_own_rule(self) -> bool:
+        """Keras's way to another rule: a subclass that overrides `update_step`."""
+        return type(self).update_step is not AdamStep.update_step
+
+    def _packs_small_weights(self) -> bool:
+        # Another rule reads the moments of each weight by itself.
+        return not self._has_own_rule()
+
+    def _is_update_separable(self) -> bool:
+        """Whether joining and assigning small weights can stand outside of the step.
+
+        Not where the step is taken under a condition, or where something reads the
+        weights after it.
+        """
+        return bool(self._packing.packs) and not (
+            self.skip_nonfinite
+            or self.gradient_accumulation_steps
+            or self.use_ema
+            or self.clipnorm
+        )
+
+    def _join(self, gradients: list[Any], variables: list[Any]) -> _Joined:
+        """Put together what is stepped as one.
+
+        Args:
+            gradients: one per weight, clipped already if that is done per weight.
+            variables: the weights.
+        """
+        if self.clipnorm:
+            gradients = self._clip(gradients)
+        of_weight = {
+            self._get_variable_index(variable): (gradient, variable)
+            for gradient, variable in zip(gradients, variables, strict=True)
+        }
+        joined = _Joined([], [], [])
+        for pack in self._packing.packs:
+            members = {i: of_weight.pop(i) for i in pack.indices if i in of_weight}
+            if members:
+                joined.gradients.append(
+                    pack.join(
+                        {
+                            i: ops.cast(as_dense(gradient), pack.dtype)
+                            for i, (gradient, _) in members.items()
+                        }
+                    )
+                )
+                joined.parameters.append(
+                    pack.join(
+                        {i: read(variable) for i, (_, variable) in members.items()}
+                    )
+                )
+        joined.alone.extend(gradient for gradient, _ in of_weight.values())
+        return joined
+
+    def _step_joined(
+        self, joined: _Joined, variables: list[Any], learning_rate: Any
+    ) -> list[Any]:
+        """Step all weights; those on their own are assigned, the packs returned.
+
+        Args:
+            joined: what `_join` returned for these weights.
+            variables: the weights.
+            learning_rate: scalar.
+
+        Returns:
+            The new parameters of each pack that has a weight among ``variables``.
+        """
+        gradients = [*joined.gradients, *joined.alone]
+        if not self.clipnorm:
+            gradients = self._clip(gradients)
+        rates = self._rates(learning_rate, variables)
+        present = {
+            self._get_variable_index(variable): variable for variable in variables
+        }
+        packed = []
+        for pack, parameter in zip(
+            self._packs_of(present), joined.parameters, strict=True
+        ):
+            packed.append(
+                self._step_pack(pack, present, gradients.pop(0), parameter, rates)
+            )
+        alone = [v for i, v in present.items() if i not in self._packing.of_weight]
+        for gradient, variable in zip(gradients, alone, strict=True):
+            self._step_weight(gradient, variable, rates)
+        return packed
+
+    def _assign_packed(self, packed: Sequence[Any], variables: list[Any]) -> None:
+        """Assign to each small weight its part of its pack's parameters."""
+        present = {
+            self._get_variable_index(variable): variable for variable in variables
+        }
+        for pack, flat in zip(self._packs_of(present), packed, strict=True):
+            for index, parameter in pack.split(flat).items():
+                if index in present:
+                    self.assign(present[index], parameter)
+
+    def _packs_of(self, present: dict[int, Any]) -> list[Pack]:
+        return [
+            pack
+            for pack in self._packing.packs
+            if any(index in present for index in pack.indices)
+        ]
+
+    def _step_pack(
+        self,
+        pack: Pack,
+        present: dict[int, Any],
+        gradient: Any,
+        parameter: Any,
+        rates: dict[str, _Rate],
+    ) -> Any:
+        names = ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
+        before = Moments(*(read(pack.moment(name)) for name in names))
+        # All members decay or none does: that is how packs are made.
+        decays = self._decays(next(present[i] for i in pack.indices if i in present))
+        parameter, after = self._moved(
+            parameter, gradient, before, rates[pack.dtype], decays
+        )
+        mask = pack.mask(present)
+        for name, old, new in zip(names, before, after, strict=False):
+            # A weight without a gradient keeps its moments.
+            kept = new if mask is None else ops.where(mask, new, old)
+            self.assign(pack.moment(name), kept)
+        return parameter
+
+    def _decays(self, variable: Any) -> bool:
+        return self.weight_decay is not None and self._use_weight_decay(variable)
+
+    def _moved(
+        self, parameter: Any, gradient: Any, moments: Moments, rate: _Rate, decays: bool
+    ) -> tuple[Any, Moments]:
+        """A parameter and its moments after one step; all of one shape."""
+        if decays:
+            parameter = update_rule.decay_weights(
+                parameter, rate.plain, self.weight_decay
+            )
+        moments = update_rule.update_moments(
+            gradient, moments, self.beta_1, self.beta_2
+        )
+        parameter = update_rule.step_along_moments(
+            parameter, moments, rate.corrected, self.epsilon
+        )
+        return parameter, moments
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Step one weight: decay, both moments, the weight itself.
@@ -141,21 +300,13 @@ class AdamStep(AdamState):
         self, gradient: Any, variable: Any, rates: dict[str, _Rate]
     ) -> None:
         dtype = precision.compute_dtype(variable)
-        rate = rates[dtype]
         index = self._get_variable_index(variable)
-        parameter = self._read_parameter(variable, index, dtype)
-        if self.weight_decay is not None and self._use_weight_decay(variable):
-            parameter = update_rule.decay_weights(
-                parameter, rate.plain, self.weight_decay
-            )
-        moments = update_rule.update_moments(
+        parameter, moments = self._moved(
+            self._read_parameter(variable, index, dtype),
             ops.cast(as_dense(gradient), dtype),
             self._read_moments(index),
-            self.beta_1,
-            self.beta_2,
-        )
-        parameter = update_rule.step_along_moments(
-            parameter, moments, rate.corrected, self.epsilon
+            rates[dtype],
+            self._decays(variable),
         )
         self._write_moments(index, moments)
         self._write_parameter(variable, index, parameter)

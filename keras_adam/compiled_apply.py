@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -18,7 +18,36 @@ from keras_adam.placement import native_variable
 
 logger = logging.getLogger(__name__)
 
-Update = Callable[[Sequence[Any], Any], None]
+
+class Update(NamedTuple):
+    """An update in three parts, of which the middle one is worth compiling.
+
+    Reading and assigning hundreds of small variables is what a compiled program is
+    slow at and slow to compile; the graph around it does that better.
+
+    Attributes:
+        prepare: gradients to what ``compute`` takes.
+        compute: called as ``compute(prepared, learning_rate)``; may assign variables
+            itself; returns tensors.
+        finish: assigns what ``compute`` returned.
+    """
+
+    prepare: Callable[[Sequence[Any]], Any]
+    compute: Callable[[Any, Any], Any]
+    finish: Callable[[Any], None]
+
+    def __call__(self, gradients: Sequence[Any], learning_rate: Any) -> None:
+        """All three parts, one after the other."""
+        self.finish(self.compute(self.prepare(gradients), learning_rate))
+
+
+class _Program(NamedTuple):
+    """A compiled update; ``in_graph`` is for a graph that is being traced."""
+
+    device: str
+    in_graph: Update
+    eager: Callable
+
 
 MOST_PROGRAMS = 16
 """Programs kept per optimizer. Each set of weights that has gradients needs one; a
@@ -35,7 +64,7 @@ class CompiledApply:
 
     def __init__(self, jit_compile: bool | str) -> None:
         self._jit_compile = jit_compile
-        self._functions: dict[Hashable, Callable] = {}
+        self._programs: dict[Hashable, _Program] = {}
         self._told: set[str] = set()
         self.trace_count = 0
         """How often an update was traced and compiled, for tests of retracing."""
@@ -45,16 +74,17 @@ class CompiledApply:
         update: Update,
         gradients: Sequence[Any],
         learning_rate: Any,
-        variables: Sequence[Any],
+        variables: Callable[[], Sequence[Any]],
         key: Hashable,
     ) -> None:
-        """Run ``update(gradients, learning_rate)``.
+        """Run the update.
 
         Args:
             update: assigns variables, returns nothing.
             gradients: dense tensors.
             learning_rate: scalar tensor.
-            variables: what ``update`` reads and assigns, to see where they live.
+            variables: returns what the update reads and assigns, to see where that
+                lives.
             key: tells apart updates of different variables or with other constants;
                 the same key must always come with the same ``update``.
 
@@ -65,44 +95,43 @@ class CompiledApply:
             # JAX compiles the update with the caller's train step; torch never does.
             update(gradients, learning_rate)
             return
+        if key not in self._programs and not self._compile(update, variables(), key):
+            update(gradients, learning_rate)
+            return
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        program = self._programs[key]
+        run = program.eager if tf.executing_eagerly() else program.in_graph
+        # XLA reaches variables of the device it runs on, and of no other.
+        with tf.device(program.device):
+            run(gradients, learning_rate)
+
+    def _compile(self, update: Update, variables: Sequence[Any], key: Hashable) -> bool:
+        """Make the program of a key, if there can be one."""
+        import tensorflow as tf  # Absent where another backend is at work.
+
         devices = {native_variable(v).device for v in variables}
         if len(devices) > 1:
             places = sorted(devices)
             self.refuse(f"its variables live on {len(devices)} devices: {places}")
-        elif key not in self._functions and len(self._functions) >= MOST_PROGRAMS:
+            return False
+        if len(self._programs) >= MOST_PROGRAMS:
             self.refuse(
                 f"{MOST_PROGRAMS} programs have been compiled for as many sets of "
                 "weights with a gradient"
             )
-        else:
-            self._run_compiled(update, gradients, learning_rate, devices.pop(), key)
-            return
-        update(gradients, learning_rate)
+            return False
 
-    def _run_compiled(
-        self,
-        update: Update,
-        gradients: Sequence[Any],
-        learning_rate: Any,
-        device: str,
-        key: Hashable,
-    ) -> None:
-        import tensorflow as tf  # Absent where another backend is at work.
-
-        if key not in self._functions:
-            self._functions[key] = self._compile(update)
-        # XLA reaches variables of the device it runs on, and of no other.
-        with tf.device(device):
-            self._functions[key](gradients, learning_rate)
-
-    def _compile(self, update: Update) -> Callable:
-        import tensorflow as tf  # Absent where another backend is at work.
-
-        def counted(gradients: Sequence[Any], learning_rate: Any) -> None:
+        def counted(prepared: Any, learning_rate: Any) -> Any:
             self.trace_count += 1  # Python runs only while tracing.
-            update(gradients, learning_rate)
+            return update.compute(prepared, learning_rate)
 
-        return tf.function(counted, jit_compile=True, autograph=False)
+        compute = tf.function(counted, jit_compile=True, autograph=False)
+        in_graph = update._replace(compute=compute)
+        self._programs[key] = _Program(
+            devices.pop(), in_graph, tf.function(in_graph.__call__, autograph=False)
+        )
+        return True
 
     def refuse(self, reason: str) -> None:
         """Take note that an update runs uncompiled, and why.

@@ -33,7 +33,7 @@ def test_the_overridden_hook_is_what_apply_calls():
     ]
 
 
-def test_only_that_hook_is_overridden():
+def test_nothing_but_that_and_tensorflows_view_of_children_is_overridden():
     own = {
         name
         for cls in keras_adam.Adam.__mro__[: keras_adam.Adam.__mro__.index(BASE)]
@@ -41,8 +41,10 @@ def test_only_that_hook_is_overridden():
         if name.startswith("_") and not name.startswith("__")
     }
     inherited = {name for name in own if hasattr(BASE, name)}
+    on_tensorflow = keras.backend.backend() == "tensorflow"
     assert inherited - {"_tf_api_names", "_api_export_path"} == {
-        "_backend_apply_gradients"
+        "_backend_apply_gradients",
+        *(("_trackable_children",) if on_tensorflow else ()),
     }
 
 
@@ -53,10 +55,27 @@ def test_only_that_hook_is_overridden():
         ("_var_key", ["self", "variable"]),
         ("_use_weight_decay", ["self", "variable"]),
         ("_overwrite_variable_with_gradient", ["self", "variable"]),
+        ("_track_variable", ["self", "variable"]),
     ],
 )
 def test_what_is_called_takes_what_it_took(name, parameters):
     assert list(inspect.signature(getattr(BASE, name)).parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_initialize_with_initializer",
+        "_direct_assign",
+        *(
+            ("_serialize_to_tensors", "_restore_from_tensors")
+            if keras.backend.backend() == "tensorflow"
+            else ()
+        ),
+    ],
+)
+def test_what_a_view_of_a_pack_overrides_exists(name):
+    assert callable(getattr(keras.Variable, name))
 
 
 def test_the_attributes_that_are_read_exist():

@@ -1,0 +1,224 @@
+"""Many small weights' moments, kept as a few flat variables.
+
+TensorFlow spends about 10 µs on every resource variable of a step, whatever its size:
+a network of 400 small weights pays for 1,200 variables where the arithmetic takes a
+few microseconds. So small weights share *packs*: one flat variable per moment for up
+to `MOST_MEMBERS` weights, stepped as one long weight. What the optimizer shows as its
+variables are views, one per weight, under the names and shapes of Keras's own
+variables; files keep Keras's form because they are written from the views.
+
+Only the TensorFlow backend packs: JAX and torch have no such cost.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_adam import precision
+from keras_adam.placement import colocated_with, is_replicated, native_variable
+
+Tensor = Any
+Shape = tuple[int, ...]
+
+SMALL = 65_536
+"""Entries from which a weight is on its own: copying it would cost more than the
+variable does."""
+
+MOST_MEMBERS = 64
+"""Weights per pack. XLA's compile time grows faster than the number of operands of
+one concatenation: 16 to 64 step equally fast and 64 make the fewest variables."""
+
+
+ENOUGH_FOR_OWN_PACK = 8
+"""Weights of one shape behind the first axis that are worth a pack of that form."""
+
+
+class Pack:
+    """Weights whose moments are stored end to end, along the first axis.
+
+    Args:
+        indices: of the weights, in the optimizer's order.
+        variables: the weights.
+        row: shape of the pack without its first axis. The weights' own where they
+            have one in common, which spares reshaping each of them; else ``()``.
+    """
+
+    def __init__(
+        self, indices: Sequence[int], variables: Sequence[Any], row: Shape
+    ) -> None:
+        self.indices = tuple(indices)
+        self.dtype = precision.compute_dtype(variables[0])
+        self._row = row
+        self._shapes = [tuple(variable.shape) for variable in variables]
+        self._lengths = [math.prod(s) // math.prod(row) for s in self._shapes]
+        self._reference = variables[0]
+        self._moments: dict[str, keras.Variable] = {}
+
+    def moment(self, name: str) -> keras.Variable:
+        """The variable that keeps one moment of all members; zero at first."""
+        if name not in self._moments:
+            with colocated_with(self._reference):
+                self._moments[name] = keras.Variable(
+                    "zeros",
+                    shape=(sum(self._lengths), *self._row),
+                    dtype=self.dtype,
+                    trainable=False,
+                    autocast=False,
+                    name=f"packed_{name}",
+                )
+        return self._moments[name]
+
+    def moments(self) -> list[keras.Variable]:
+        """The variables of all moments asked for so far."""
+        return list(self._moments.values())
+
+    def bounds(self, index: int) -> tuple[int, int]:
+        """Where a weight begins and ends on the first axis."""
+        position = self.indices.index(index)
+        begin = sum(self._lengths[:position])
+        return begin, begin + self._lengths[position]
+
+    def join(self, tensors: Mapping[int, Tensor]) -> Tensor:
+        """One tensor of all members; zeros for those that are not given.
+
+        Args:
+            tensors: by the weight's index, of the weight's shape.
+        """
+        parts = []
+        for index, length in zip(self.indices, self._lengths, strict=True):
+            shape = (length, *self._row)
+            if index in tensors:
+                parts.append(_reshaped(tensors[index], shape))
+            else:
+                parts.append(ops.zeros(shape, dtype=self.dtype))
+        return ops.concatenate(parts)
+
+    def split(self, joined: Tensor) -> dict[int, Tensor]:
+        """Take apart what `join` put together."""
+        ends = np.cumsum(self._lengths)[:-1].tolist()
+        return {
+            index: _reshaped(part, shape)
+            for index, part, shape in zip(
+                self.indices, ops.split(joined, ends), self._shapes, strict=True
+            )
+        }
+
+    def mask(self, present: Mapping[int, Any]) -> np.ndarray | None:
+        """Which rows belong to the members given; ``None`` if all do.
+
+        Shapes:
+            that of the pack, with ones after the first axis.
+        """
+        there = [index in present for index in self.indices]
+        if all(there):
+            return None
+        return np.repeat(there, self._lengths).reshape(-1, *(1 for _ in self._row))
+
+
+def _reshaped(tensor: Tensor, shape: Shape) -> Tensor:
+    # Keras makes a node of a reshape to the same shape, too.
+    return tensor if tensor.shape == shape else ops.reshape(tensor, shape)
+
+
+class PackedVariable(keras.Variable):
+    """One weight's share of a pack, in the form of a variable of its own.
+
+    Reads and assigns the entries of the pack; creates nothing.
+
+    Args:
+        pack: that holds the entries.
+        index: of the weight.
+        moment: the name of what is kept.
+        shape: of the weight.
+        name: as Keras names it.
+    """
+
+    def __init__(
+        self, pack: Pack, index: int, moment: str, shape: Sequence[int], name: str
+    ) -> None:
+        self._begin, self._end = pack.bounds(index)
+        self._joined = pack.moment(moment)
+        super().__init__(
+            "zeros",
+            shape=tuple(shape),
+            dtype=pack.dtype,
+            trainable=False,
+            autocast=False,
+            name=name,
+        )
+
+    def _initialize_with_initializer(self, initializer: Any) -> None:
+        pass  # The pack starts at zero.
+
+    @property
+    def _value(self) -> Tensor:
+        part = native_variable(self._joined)[self._begin : self._end]
+        return ops.reshape(part, self._shape)
+
+    @_value.setter
+    def _value(self, value: Any) -> None:
+        pass  # Keras's constructor announces a value that is to follow.
+
+    def _direct_assign(self, value: Tensor) -> None:
+        rows = native_variable(self._joined)[self._begin : self._end]
+        rows.assign(ops.reshape(ops.cast(value, self._dtype), rows.shape))
+
+    @property
+    def _shared_name(self) -> str:
+        return self.path  # Only written beside the values in a checkpoint.
+
+    def _serialize_to_tensors(self) -> dict[str, Tensor]:
+        return {"VARIABLE_VALUE": self.value}
+
+    def _restore_from_tensors(self, restored_tensors: Mapping[str, Tensor]) -> None:
+        self.assign(restored_tensors["VARIABLE_VALUE"])
+
+
+def plan_packs(
+    variables: Sequence[Any], kind_of: Callable[[Any], Hashable]
+) -> list[Pack]:
+    """Decide which weights share a pack.
+
+    Args:
+        variables: all weights of the optimizer.
+        kind_of: weights of different kinds never share one.
+
+    Returns:
+        Packs of two members and more; what is in none is kept on its own.
+    """
+    if keras.backend.backend() != "tensorflow" or any(map(is_replicated, variables)):
+        return []
+    small = [i for i, variable in enumerate(variables) if _can_be_packed(variable)]
+    rows = collections.Counter(tuple(variables[i].shape[1:]) for i in small)
+    groups: dict[tuple[Shape, Hashable], list[int]] = {}
+    for index in small:
+        variable = variables[index]
+        row = tuple(variable.shape[1:])
+        if rows[row] < ENOUGH_FOR_OWN_PACK:
+            row = ()
+        place = native_variable(variable).device
+        kind = (precision.compute_dtype(variable), place, kind_of(variable))
+        groups.setdefault((row, kind), []).append(index)
+    packs = []
+    for (row, _), indices in groups.items():
+        for first in range(0, len(indices), MOST_MEMBERS):
+            members = indices[first : first + MOST_MEMBERS]
+            if len(members) > 1:
+                packs.append(Pack(members, [variables[i] for i in members], row))
+    return packs
+
+
+def _can_be_packed(variable: Any) -> bool:
+    size = math.prod(variable.shape)
+    return (
+        0 < size < SMALL
+        and not precision.loses_small_steps(variable)
+        and not getattr(variable, "overwrite_with_gradient", False)
+    )
