@@ -26,10 +26,12 @@ PACKAGES = (
 )
 
 
-def write_results(name: str, rows: Sequence[Mapping[str, Any]], **facts: Any) -> Path:
-    """Write ``results/NAME.json``; returns its path."""
+def write_results(
+    name: str, rows: Sequence[Mapping[str, Any]], part: str = "", **facts: Any
+) -> Path:
+    """Write ``results/NAME.json`` or ``results/NAME_PART.json``; returns its path."""
     DIRECTORY.mkdir(exist_ok=True)
-    path = DIRECTORY / f"{name}.json"
+    path = DIRECTORY / f"{'_'.join(filter(None, (name, part)))}.json"
     document = {
         "benchmark": name,
         "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),

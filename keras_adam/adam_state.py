@@ -10,19 +10,8 @@ from keras import ops
 
 from keras_adam import checkpoint_layout, precision
 from keras_adam.decay_exclusions import DecayExclusions, path_of
-from keras_adam.packing import Pack, PackedVariable, plan_packs
+from keras_adam.packing import Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
-
-
-class _Packing:
-    """The packs, and which of them holds a weight.
-
-    An object of its own, so that TensorFlow does not save the packs beside the views.
-    """
-
-    def __init__(self, packs: Sequence[Pack] = ()) -> None:
-        self.packs = tuple(packs)
-        self.of_weight = {index: pack for pack in packs for index in pack.indices}
 
 
 class AdamState(keras.optimizers.Optimizer):
@@ -41,7 +30,7 @@ class AdamState(keras.optimizers.Optimizer):
         self._rounding_errors: list[keras.Variable | None] = []
         self._skipped_steps: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
-        self._packing = _Packing()
+        self._packing = Packing()
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the state, in the order in which Keras's Adam saves it.
@@ -63,7 +52,7 @@ class AdamState(keras.optimizers.Optimizer):
         with outside_of_graphs():
             super().build(variables)
             if self._packs_small_weights():
-                self._packing = _Packing(
+                self._packing = Packing(
                     plan_packs(variables, lambda v: bool(self._use_weight_decay(v)))
                 )
             self._momentums, self._velocities = self._add_moments(

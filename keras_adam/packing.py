@@ -127,6 +127,21 @@ def _reshaped(tensor: Tensor, shape: Shape) -> Tensor:
     return tensor if tensor.shape == shape else ops.reshape(tensor, shape)
 
 
+class Packing:
+    """The packs of an optimizer, and which of them holds a weight.
+
+    An object of its own, so that TensorFlow does not save the packs beside the views.
+
+    Attributes:
+        packs: all of them.
+        of_weight: pack by the weight's index; weights that are on their own lack.
+    """
+
+    def __init__(self, packs: Sequence[Pack] = ()) -> None:
+        self.packs = tuple(packs)
+        self.of_weight = {index: pack for pack in packs for index in pack.indices}
+
+
 class PackedVariable(keras.Variable):
     """One weight's share of a pack, in the form of a variable of its own.
 
