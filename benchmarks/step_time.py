@@ -22,13 +22,13 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from processes import run_worker
 from results import print_table, write_results
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -264,18 +264,6 @@ def triad_gb_per_second() -> float:
     return 16 * 2**25 / statistics.median(times) / 1e9
 
 
-def _in_own_process(*arguments: str) -> dict[str, float]:
-    result = subprocess.run(
-        [sys.executable, __file__, "--worker", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise RuntimeError(f"{arguments}: {result.stderr[-2000:]}")
-    return json.loads(result.stdout.splitlines()[-1])
-
-
 def compare(
     case: str, contenders: list[str], rounds: int, seconds: float
 ) -> list[dict[str, Any]]:
@@ -283,9 +271,9 @@ def compare(
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
     triads = []
     for _ in range(rounds):
-        triads.append(_in_own_process("triad")["gb_per_second"])
+        triads.append(run_worker(__file__, ["triad"])["gb_per_second"])
         for name in contenders:
-            runs[name].append(_in_own_process(case, name, str(seconds)))
+            runs[name].append(run_worker(__file__, [case, name, str(seconds)]))
     parameters = sum(int(np.prod(shape)) for shape in CASES[case])
     rows = []
     for name, results in runs.items():

@@ -1,0 +1,31 @@
+"""One process per measurement: no contender inherits another's memory or threads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def run_worker(script: str, arguments: list[str]) -> dict[str, float]:
+    """Run ``script --worker ARGUMENTS``; its last line of output is the result.
+
+    Args:
+        script: path of the benchmark.
+        arguments: what it is to measure.
+
+    Returns:
+        What the worker printed as JSON.
+
+    Raises:
+        RuntimeError: the worker failed; says how its error output ended.
+    """
+    result = subprocess.run(
+        [sys.executable, script, "--worker", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise RuntimeError(f"{arguments}: {result.stderr[-2000:]}")
+    return json.loads(result.stdout.splitlines()[-1])
