@@ -219,7 +219,7 @@ class Adam(AdamStep):
             else Update(prepare=list, compute=update_whole, finish=lambda _: None),
             [as_dense(gradient) for gradient in gradients],
             learning_rate,
-            variables=lambda: [*variables, *self._backend_variables()],
+            variables=lambda: [*variables, *self.stored_variables],
             key=(
                 tuple(self._get_variable_index(variable) for variable in variables),
                 *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),

@@ -244,8 +244,15 @@ class AdamState(keras.optimizers.Optimizer):
             return 0
         return int(ops.convert_to_numpy(self._skipped_steps.value))
 
-    def _backend_variables(self) -> list[Any]:
-        """What the state is really kept in: packs in place of their views."""
+    @property
+    def stored_variables(self) -> list[keras.Variable]:
+        """What the state is really kept in: packs in place of their views.
+
+        `variables` has one entry per weight and moment, as Keras has; what it shows
+        of small weights is part of a variable that they share. Whoever needs the
+        variables of the backend (to reset them fast, to look for them in a graph)
+        finds them here; the order is of no meaning.
+        """
         alone = [v for v in self.variables if not isinstance(v, PackedVariable)]
         return [*alone, *(v for pack in self._packing.packs for v in pack.moments())]
 

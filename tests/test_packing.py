@@ -80,6 +80,16 @@ def test_variables_are_those_of_keras(amsgrad):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-7)
 
 
+def test_stored_variables_are_packs_and_what_is_on_its_own():
+    optimizer, _ = built((2, 3), (3,), (300, 300))
+    assert len(optimizer.variables) == 2 + 6
+    stored = optimizer.stored_variables
+    assert len(stored) == 2 + 2 + 2
+    assert sum(np.prod(v.shape) for v in stored) == sum(
+        np.prod(v.shape) for v in optimizer.variables
+    )
+
+
 def test_a_view_assigns_its_own_entries():
     optimizer, _ = built(*SHAPES)
     for number, view in enumerate(optimizer._momentums):

@@ -92,7 +92,7 @@ class CompiledEpochs:
         model.optimizer.build(model.trainable_variables)
         self._optimizer_state = [
             (variable, np.array(keras.ops.convert_to_numpy(variable)))
-            for variable in model.optimizer.variables
+            for variable in _stored_variables(model.optimizer)
         ]
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
@@ -167,7 +167,7 @@ class CompiledEpochs:
             variable.value.ref()
             for variable in (
                 *self._model_variables,
-                *model.optimizer.variables,
+                *_stored_variables(model.optimizer),
                 *model.metrics_variables,
             )
         }
@@ -214,6 +214,11 @@ class CompiledEpochs:
         if matrix.shape[0]:
             tf.while_loop(lambda step: step < loops, take_batch, (tf.constant(0),))
         return take_step((tf.gather(x, last), tf.gather(y, last)))
+
+
+def _stored_variables(optimizer: Any) -> list[Any]:
+    # Entries of `keras_adam.Adam.variables` may be views of variables they share.
+    return getattr(optimizer, "stored_variables", optimizer.variables)
 
 
 def _check_random_numbers(traced: Any) -> None:
