@@ -14,7 +14,6 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam import precision
-from keras_adam.adam_step import AdamStep
 from keras_adam.arguments import (
     check_bound,
     check_count,
@@ -25,9 +24,11 @@ from keras_adam.arguments import (
 )
 from keras_adam.compiled_apply import CompiledApply, Update
 from keras_adam.decay_exclusions import DecayExclusions, path_of
-from keras_adam.gradients import as_dense, check_match, in_dtype
+from keras_adam.gradients import as_dense, check_match, divisible, in_dtype
 from keras_adam.placement import is_replicated
 from keras_adam.replicated_apply import apply_on_each_replica
+from keras_adam.sparse_rows import as_argument, is_by_rows
+from keras_adam.sparse_step import SparseStep
 
 _CONSTANTS_OF_A_TRACE = (
     "beta_1",
@@ -45,7 +46,7 @@ _CONSTANTS_OF_A_TRACE = (
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
-class Adam(AdamStep):
+class Adam(SparseStep):
     """Adam that plugs into ``model.compile`` and runs its update as one XLA program.
 
     With every option at its default it trains exactly as ``keras.optimizers.Adam``
@@ -78,6 +79,20 @@ class Adam(AdamStep):
             is possible and says once in the log where it is not; ``True`` raises
             there; ``False`` never compiles. TensorFlow backend; JAX compiles the
             update with its train step, torch does not compile.
+        sparse_updates: what an embedding's gradient (``tf.IndexedSlices``) does; ids
+            that are repeated are summed in both cases. ``"dense"`` steps every row, as
+            ``keras.optimizers.Adam`` does: a row without an id in the batch goes on by
+            its momentum, and its moments decay. ``"lazy"`` steps the rows of the batch
+            and no others, at a cost that does not depend on the size of the table. It
+            is another algorithm: moments of untouched rows do not decay and the rows
+            do not move by momentum, so a rare row's next step has its last step's
+            momentum in full; the bias correction counts the optimizer's steps and not
+            the row's. Weight decay shrinks touched rows only; clipping sees the norm
+            of the summed rows, which is the dense norm; ``use_ema`` averages every
+            row at every step, at the cost of a pass over the table. Not with
+            ``gradient_accumulation_steps``, nor in a subclass that overrides
+            ``update_step``. Dense gradients are stepped as ever. On JAX and torch
+            every gradient is dense, which is said in the log.
         skip_nonfinite: leave weights, state and step count untouched where any
             gradient entry is NaN or infinite, and count it in ``skipped_steps``.
             Keras applies constraints after such a step as well, and writes what it
@@ -86,7 +101,7 @@ class Adam(AdamStep):
 
     Raises:
         TypeError: a rate of another type.
-        ValueError: an option outside its range.
+        ValueError: an option outside its range, or ``"lazy"`` where it cannot be.
 
     **Source**: D. P. Kingma and J. Ba, arXiv:1412.6980; weight decay: I. Loshchilov
     and F. Hutter, arXiv:1711.05101.
@@ -111,10 +126,12 @@ class Adam(AdamStep):
         name: str | None = None,
         *,
         jit_compile: bool | str = "auto",
+        sparse_updates: str = "dense",
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
         check_is_one_of("jit_compile", jit_compile, ("auto", True, False))
+        check_is_one_of("sparse_updates", sparse_updates, ("dense", "lazy"))
         for option, value in (
             ("skip_nonfinite", skip_nonfinite),
             ("amsgrad", amsgrad),
@@ -151,7 +168,9 @@ class Adam(AdamStep):
         self.epsilon = checked_positive("epsilon", epsilon)
         self.amsgrad = amsgrad
         self.jit_compile = jit_compile
+        self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
+        self._check_sparse_updates()
         self._compiled_apply = CompiledApply(jit_compile)
 
     def apply(
@@ -183,7 +202,8 @@ class Adam(AdamStep):
             check_match(grads, trainable_variables)
         if self.loss_scale_factor is not None:
             # Keras divides by the scale, which sparse gradients do not support.
-            grads = [as_dense(gradient) for gradient in grads]
+            support = as_dense if self.sparse_updates == "dense" else divisible
+            grads = [support(gradient) for gradient in grads]
         super().apply(grads, trainable_variables)
 
     def _backend_apply_gradients(
@@ -206,12 +226,22 @@ class Adam(AdamStep):
             self.learning_rate, "float64" if is_double else "float32"
         )
 
+        by_rows = self._are_rows_stepped(gradients)
+        update_all = self._update_by_rows if by_rows else self._update
+
         def update_whole(gradients: Sequence[Any], learning_rate: Any) -> None:
-            self._update(list(gradients), variables, learning_rate)
+            update_all(list(gradients), variables, learning_rate)
 
         if is_replicated(variables[0]):
             self._compiled_apply.refuse("XLA does not run inside tf.distribute")
             apply_on_each_replica(update_whole, gradients, learning_rate, variables[0])
+            return
+        key = (
+            tuple(self._get_variable_index(variable) for variable in variables),
+            *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),
+        )
+        if by_rows:
+            self._apply_by_rows(gradients, variables, learning_rate, key)
             return
         self._compiled_apply(
             self._update_in_parts(variables)
@@ -220,11 +250,33 @@ class Adam(AdamStep):
             [as_dense(gradient) for gradient in gradients],
             learning_rate,
             variables=lambda: [*variables, *self.stored_variables],
-            key=(
-                tuple(self._get_variable_index(variable) for variable in variables),
-                *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),
-            ),
+            key=key,
         )
+
+    def _apply_by_rows(
+        self,
+        gradients: Sequence[Any],
+        variables: Sequence[Any],
+        learning_rate: Any,
+        key: tuple[Any, ...],
+    ) -> None:
+        key = (*key, tuple(map(is_by_rows, gradients)))
+
+        def compiled(stage: Update, given: Any, rate: Any, name: str) -> Any:
+            return self._compiled_apply(
+                stage,
+                given,
+                rate,
+                variables=lambda: [*variables, *self.stored_variables],
+                key=(name, *key),
+            )
+
+        def step(gradients: Sequence[Any], learning_rate: Any) -> None:
+            self._update_by_rows(gradients, variables, learning_rate, run=compiled)
+
+        if self.jit_compile is not False:
+            step = self._as_one_graph(key, step)
+        step([as_argument(gradient) for gradient in gradients], learning_rate)
 
     def _update_in_parts(self, variables: list[Any]) -> Update:
         """Small weights are joined and taken apart outside of the XLA program."""
@@ -299,6 +351,7 @@ class Adam(AdamStep):
             epsilon=self.epsilon,
             amsgrad=self.amsgrad,
             jit_compile=self.jit_compile,
+            sparse_updates=self.sparse_updates,
             skip_nonfinite=self.skip_nonfinite,
         )
         if self._decay_exclusions:

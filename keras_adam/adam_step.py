@@ -19,6 +19,8 @@ from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
 from keras_adam.placement import read
+from keras_adam.sparse_rows import assign_rows, read_rows
+from keras_adam.step_control import Controls
 from keras_adam.update_rule import Moments
 
 
@@ -51,22 +53,29 @@ class AdamStep(AdamState):
     epsilon: float
 
     def _update(
-        self, gradients: list[Any], variables: list[Any], learning_rate: Any
+        self,
+        gradients: list[Any],
+        variables: list[Any],
+        learning_rate: Any,
+        controls: Controls | None = None,
     ) -> None:
-        """One step on one device; every argument is that device's own."""
+        """One step on one device; every argument is that device's own.
+
+        ``controls`` are given where these gradients are not all of the step's.
+        """
         gradients = [
             ops.cast(as_dense(gradient), precision.compute_dtype(variable))
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
 
         def proceed() -> None:
-            self._accumulate_or_step(gradients, variables, learning_rate)
+            self._accumulate_or_step(gradients, variables, learning_rate, controls)
 
         if not self.skip_nonfinite:
             proceed()
             return
         assign_if(
-            step_control.are_all_finite(gradients),
+            controls.is_finite if controls else step_control.are_all_finite(gradients),
             proceed,
             self._skip_step,
             self._all_variables(),
@@ -78,11 +87,15 @@ class AdamStep(AdamState):
         self._iterations.assign_sub(1)
 
     def _accumulate_or_step(
-        self, gradients: list[Any], variables: list[Any], learning_rate: Any
+        self,
+        gradients: list[Any],
+        variables: list[Any],
+        learning_rate: Any,
+        controls: Controls | None,
     ) -> None:
         micro_batches = self.gradient_accumulation_steps
         if not micro_batches:
-            self._step(gradients, variables, learning_rate)
+            self._step(gradients, variables, learning_rate, controls)
             return
         sums = [
             self._accumulated_gradients[self._get_variable_index(variable)]
@@ -113,7 +126,11 @@ class AdamStep(AdamState):
         )
 
     def _step(
-        self, gradients: list[Any], variables: list[Any], learning_rate: Any
+        self,
+        gradients: list[Any],
+        variables: list[Any],
+        learning_rate: Any,
+        controls: Controls | None = None,
     ) -> None:
         if self._has_own_rule():
             for gradient, variable in zip(
@@ -122,7 +139,7 @@ class AdamStep(AdamState):
                 self.update_step(gradient, variable, learning_rate)
         else:
             joined = self._join(gradients, variables)
-            packed = self._step_joined(joined, variables, learning_rate)
+            packed = self._step_joined(joined, variables, learning_rate, controls)
             self._assign_packed(packed, variables)
         if self.use_ema:
             self._update_averages()
@@ -183,7 +200,11 @@ class AdamStep(AdamState):
         return joined
 
     def _step_joined(
-        self, joined: _Joined, variables: list[Any], learning_rate: Any
+        self,
+        joined: _Joined,
+        variables: list[Any],
+        learning_rate: Any,
+        controls: Controls | None = None,
     ) -> list[Any]:
         """Step all weights; those on their own are assigned, the packs returned.
 
@@ -191,13 +212,14 @@ class AdamStep(AdamState):
             joined: what `_join` returned for these weights.
             variables: the weights.
             learning_rate: scalar.
+            controls: given where these gradients are not all of the step's.
 
         Returns:
             The new parameters of each pack that has a weight among ``variables``.
         """
         gradients = [*joined.gradients, *joined.alone]
         if not self.clipnorm:
-            gradients = self._clip(gradients)
+            gradients = self._clip(gradients, controls)
         rates = self._rates(learning_rate, variables)
         present = {
             self._get_variable_index(variable): variable for variable in variables
@@ -297,54 +319,76 @@ class AdamStep(AdamState):
         return rates
 
     def _step_weight(
-        self, gradient: Any, variable: Any, rates: dict[str, _Rate]
+        self,
+        gradient: Any,
+        variable: Any,
+        rates: dict[str, _Rate],
+        ids: Any | None = None,
     ) -> None:
+        """Step a weight, or only the rows ``ids`` of it if they are given."""
         dtype = precision.compute_dtype(variable)
         index = self._get_variable_index(variable)
         parameter, moments = self._moved(
-            self._read_parameter(variable, index, dtype),
+            self._read_parameter(variable, index, dtype, ids),
             ops.cast(as_dense(gradient), dtype),
-            self._read_moments(index),
+            self._read_moments(index, ids),
             rates[dtype],
             self._decays(variable),
         )
-        self._write_moments(index, moments)
-        self._write_parameter(variable, index, parameter)
+        self._write_moments(index, moments, ids)
+        self._write_parameter(variable, index, parameter, ids)
 
-    def _read_moments(self, index: int) -> Moments:
+    def _read_moments(self, index: int, ids: Any | None = None) -> Moments:
         return Moments(
-            read(self._momentums[index]),
-            read(self._velocities[index]),
-            read(self._velocity_hats[index]) if self.amsgrad else None,
+            read_rows(self._momentums[index], ids),
+            read_rows(self._velocities[index], ids),
+            read_rows(self._velocity_hats[index], ids) if self.amsgrad else None,
         )
 
-    def _write_moments(self, index: int, moments: Moments) -> None:
-        self.assign(self._momentums[index], moments.first)
-        self.assign(self._velocities[index], moments.second)
+    def _write_moments(
+        self, index: int, moments: Moments, ids: Any | None = None
+    ) -> None:
+        self._assign(self._momentums[index], moments.first, ids)
+        self._assign(self._velocities[index], moments.second, ids)
         if self.amsgrad:
-            self.assign(self._velocity_hats[index], moments.largest_second)
+            self._assign(self._velocity_hats[index], moments.largest_second, ids)
 
-    def _read_parameter(self, variable: Any, index: int, dtype: str) -> Any:
+    def _read_parameter(
+        self, variable: Any, index: int, dtype: str, ids: Any | None = None
+    ) -> Any:
         remainder = self._rounding_errors[index]
         if remainder is None:
-            return ops.cast(read(variable), dtype)
-        return precision.join(read(variable), read(remainder), dtype)
+            return ops.cast(read_rows(variable, ids), dtype)
+        return precision.join(
+            read_rows(variable, ids), read_rows(remainder, ids), dtype
+        )
 
-    def _write_parameter(self, variable: Any, index: int, parameter: Any) -> None:
+    def _write_parameter(
+        self, variable: Any, index: int, parameter: Any, ids: Any | None = None
+    ) -> None:
         remainder = self._rounding_errors[index]
         if remainder is None:
-            self.assign(variable, parameter)
+            self._assign(variable, parameter, ids)
             return
         rounded, lost = precision.split(
             parameter, keras.backend.standardize_dtype(variable.dtype)
         )
-        self.assign(variable, rounded)
-        self.assign(remainder, lost)
+        self._assign(variable, rounded, ids)
+        self._assign(remainder, lost, ids)
 
-    def _clip(self, grads: list[Any]) -> list[Any]:
+    def _assign(self, variable: Any, value: Any, ids: Any | None) -> None:
+        """Assign a variable, or only the rows ``ids`` of it if they are given."""
+        if ids is None:
+            self.assign(variable, value)
+        else:
+            assign_rows(variable, ids, ops.cast(value, variable.dtype))
+
+    def _clip(self, grads: list[Any], controls: Controls | None = None) -> list[Any]:
         """Keras's clipping, without spreading non-finite entries."""
         if self.clipnorm:
             return [step_control.clip_to_norm([g], self.clipnorm)[0] for g in grads]
+        if self.global_clipnorm and controls:
+            return [g * ops.cast(controls.factor, g.dtype) for g in grads]
         if self.global_clipnorm:
             return step_control.clip_to_norm(grads, self.global_clipnorm)
         if self.clipvalue:

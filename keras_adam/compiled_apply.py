@@ -29,16 +29,16 @@ class Update(NamedTuple):
         prepare: gradients to what ``compute`` takes.
         compute: called as ``compute(prepared, learning_rate)``; may assign variables
             itself; returns tensors.
-        finish: assigns what ``compute`` returned.
+        finish: assigns what ``compute`` returned, or returns it.
     """
 
-    prepare: Callable[[Sequence[Any]], Any]
+    prepare: Callable[[Any], Any]
     compute: Callable[[Any, Any], Any]
-    finish: Callable[[Any], None]
+    finish: Callable[[Any], Any]
 
-    def __call__(self, gradients: Sequence[Any], learning_rate: Any) -> None:
+    def __call__(self, gradients: Any, learning_rate: Any) -> Any:
         """All three parts, one after the other."""
-        self.finish(self.compute(self.prepare(gradients), learning_rate))
+        return self.finish(self.compute(self.prepare(gradients), learning_rate))
 
 
 class _Program(NamedTuple):
@@ -72,16 +72,16 @@ class CompiledApply:
     def __call__(
         self,
         update: Update,
-        gradients: Sequence[Any],
+        gradients: Any,
         learning_rate: Any,
         variables: Callable[[], Sequence[Any]],
         key: Hashable,
-    ) -> None:
-        """Run the update.
+    ) -> Any:
+        """Run the update and return what its ``finish`` returns.
 
         Args:
-            update: assigns variables, returns nothing.
-            gradients: dense tensors.
+            update: assigns variables, or returns tensors.
+            gradients: dense tensors, in the structure that ``prepare`` takes.
             learning_rate: scalar tensor.
             variables: returns what the update reads and assigns, to see where that
                 lives.
@@ -93,18 +93,16 @@ class CompiledApply:
         """
         if self._jit_compile is False or keras.backend.backend() != "tensorflow":
             # JAX compiles the update with the caller's train step; torch never does.
-            update(gradients, learning_rate)
-            return
+            return update(gradients, learning_rate)
         if key not in self._programs and not self._compile(update, variables(), key):
-            update(gradients, learning_rate)
-            return
+            return update(gradients, learning_rate)
         import tensorflow as tf  # Absent where another backend is at work.
 
         program = self._programs[key]
         run = program.eager if tf.executing_eagerly() else program.in_graph
         # XLA reaches variables of the device it runs on, and of no other.
         with tf.device(program.device):
-            run(gradients, learning_rate)
+            return run(gradients, learning_rate)
 
     def _compile(self, update: Update, variables: Sequence[Any], key: Hashable) -> bool:
         """Make the program of a key, if there can be one."""

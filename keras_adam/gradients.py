@@ -40,9 +40,35 @@ def in_dtype(gradient: Any, dtype: str) -> Any:
         import tensorflow as tf  # Absent where another backend is at work.
 
         if isinstance(gradient, tf.IndexedSlices):
-            rows = tf.cast(gradient.values, dtype)
-            return tf.IndexedSlices(rows, gradient.indices, gradient.dense_shape)
+            # A strategy takes no tuples or arrays in the place of tensors.
+            shape = gradient.dense_shape
+            return tf.IndexedSlices(
+                tf.cast(gradient.values, dtype),
+                tf.convert_to_tensor(gradient.indices),
+                None if shape is None else tf.convert_to_tensor(shape),
+            )
     return ops.cast(gradient, dtype)
+
+
+class _DivisibleRows:
+    """An ``IndexedSlices`` that can be divided by a number, which gives another."""
+
+    def __init__(self, slices: Any) -> None:
+        self._slices = slices
+
+    def __truediv__(self, scale: Any) -> Any:
+        values, ids = self._slices.values / scale, self._slices.indices
+        return type(self._slices)(values, ids, self._slices.dense_shape)
+
+
+def divisible(gradient: Any) -> Any:
+    """The gradient as something that Keras can divide by its loss scale."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        if isinstance(gradient, tf.IndexedSlices):
+            return _DivisibleRows(gradient)
+    return gradient
 
 
 def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:

@@ -7,11 +7,23 @@ and stays where it is: clipping neither hides it nor spreads it to finite entrie
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras import ops
 
 Tensor = Any
+
+
+class Controls(NamedTuple):
+    """What all gradients of a step decide together, where only some are at hand.
+
+    Attributes:
+        is_finite: scalar bool; ``None`` if nobody asks.
+        factor: scalar by which every gradient is clipped; ``None`` if none is.
+    """
+
+    is_finite: Tensor | None
+    factor: Tensor | None
 
 
 def are_all_finite(tensors: Sequence[Tensor]) -> Tensor:
@@ -58,9 +70,16 @@ def clip_to_norm(tensors: Sequence[Tensor], largest_norm: float) -> list[Tensor]
     **Source**: R. Pascanu et al., "On the difficulty of training recurrent neural
     networks", arXiv:1211.5063, Algorithm 1.
     """
-    norm = norm_of_finite(tensors)
-    factor = largest_norm / ops.maximum(norm, largest_norm)
+    factor = clipping_factor(tensors, largest_norm)
     return [t * factor for t in tensors]
+
+
+def clipping_factor(tensors: Sequence[Tensor], largest_norm: float) -> Tensor:
+    """The factor of :func:`clip_to_norm`: a scalar, at most 1.
+
+    The norm of a tensor that is not at hand may stand in its place.
+    """
+    return largest_norm / ops.maximum(norm_of_finite(tensors), largest_norm)
 
 
 def _largest_magnitude(tensor: Tensor) -> Tensor:

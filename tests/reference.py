@@ -10,7 +10,9 @@ import numpy as np
 
 def _clip(gradients, clipnorm, clipvalue, global_clipnorm):
     if clipnorm:
-        return [g * min(1, clipnorm / np.linalg.norm(g)) for g in gradients]
+        return [
+            g * min(1, clipnorm / max(np.linalg.norm(g), 1e-300)) for g in gradients
+        ]
     if global_clipnorm:
         norm = np.sqrt(sum(np.sum(g * g) for g in gradients))
         return [g * min(1, global_clipnorm / norm) for g in gradients]
@@ -74,3 +76,62 @@ def train(
             if ema_overwrite_frequency and t % ema_overwrite_frequency == 0:
                 w = [a.copy() for a in average]
     return average if use_ema and average is not None else w
+
+
+def train_lazily(
+    weights,
+    steps,
+    learning_rate=1e-3,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    amsgrad=False,
+    weight_decay=None,
+    clipnorm=None,
+    clipvalue=None,
+    global_clipnorm=None,
+    use_ema=False,
+    ema_momentum=0.99,
+    loss_scale_factor=None,
+    skip_nonfinite=False,
+):
+    """Weights after all steps, row by row in Python.
+
+    A step has one entry per weight: a dense gradient, or ``(values, ids)``.
+    """
+    w = [np.array(x, np.float64) for x in weights]
+    m, v, largest = ([np.zeros_like(x) for x in w] for _ in range(3))
+    average, t = None, 0
+    for step in steps:
+        dense, touched = [], []
+        for given, weight in zip(step, w, strict=True):
+            if isinstance(given, tuple):
+                gradient = np.zeros_like(weight)
+                for row, i in zip(*given, strict=True):
+                    gradient[i] += row
+                touched.append(sorted(set(np.asarray(given[1]).tolist())))
+            else:
+                gradient = np.asarray(given, np.float64)
+                touched.append([...])
+            dense.append(gradient / (loss_scale_factor or 1))
+        if skip_nonfinite and not all(np.all(np.isfinite(g)) for g in dense):
+            continue
+        t += 1
+        dense = _clip(dense, clipnorm, clipvalue, global_clipnorm)
+        rate = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        for k, gradient in enumerate(dense):
+            for i in touched[k]:
+                g = gradient[i]
+                if weight_decay:
+                    w[k][i] *= 1 - learning_rate * weight_decay
+                m[k][i] = beta_1 * m[k][i] + (1 - beta_1) * g
+                v[k][i] = beta_2 * v[k][i] + (1 - beta_2) * g**2
+                largest[k][i] = np.maximum(largest[k][i], v[k][i])
+                second = largest[k][i] if amsgrad else v[k][i]
+                w[k][i] -= rate * m[k][i] / (np.sqrt(second) + epsilon)
+        if use_ema:
+            average = [
+                x.copy() if a is None else ema_momentum * a + (1 - ema_momentum) * x
+                for a, x in zip(average or [None] * len(w), w, strict=True)
+            ]
+    return average if average is not None else w

@@ -1,0 +1,196 @@
+"""One step in which some gradients touch only rows of their weights.
+
+Three stages: all gradients together decide whether the step is taken and how far it is
+clipped; the rows are stepped; then everything else, as in any step. Only the first and
+the last have a fixed shape, and only they are worth a program of XLA.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_adam import step_control
+from keras_adam.adam_step import AdamStep
+from keras_adam.compiled_apply import Update
+from keras_adam.conditional import assign_if
+from keras_adam.gradients import as_dense
+from keras_adam.sparse_rows import SummedRows, is_by_rows, sum_repeated
+from keras_adam.step_control import Controls
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Update, Any, Any, str], Any]
+"""How a stage is run: called with it, its gradients, the rate, and a name for it."""
+
+
+class _Touched(NamedTuple):
+    """A weight of which some rows have a gradient."""
+
+    variable: Any
+    gradient: SummedRows
+
+
+def run_directly(stage: Update, gradients: Any, learning_rate: Any, _: str) -> Any:
+    """Run a stage where it stands, uncompiled."""
+    return stage(gradients, learning_rate)
+
+
+class SparseStep(AdamStep):
+    """The step of `keras_adam.Adam`, which sets the options read here."""
+
+    sparse_updates: str
+
+    def __init__(self, **keras_options: Any) -> None:
+        super().__init__(**keras_options)
+        self._graphs_of_rows: dict[Hashable, Callable] = {}
+
+    def _check_sparse_updates(self) -> None:
+        """Refuse what lazy rows cannot be combined with.
+
+        Raises:
+            ValueError: accumulators, or another rule than Adam's.
+        """
+        if self.sparse_updates == "dense":
+            return
+        if self.gradient_accumulation_steps:
+            raise ValueError(
+                f"sparse_updates={self.sparse_updates!r} does not go with "
+                "gradient_accumulation_steps: accumulators hold every row, so every "
+                'row would be touched. Use sparse_updates="dense", or larger batches.'
+            )
+        if self._has_own_rule():
+            raise ValueError(
+                f"sparse_updates={self.sparse_updates!r} steps rows by Adam's own "
+                f"rule, but {type(self).__name__} overrides update_step. Use "
+                'sparse_updates="dense", which hands dense gradients to it.'
+            )
+        if keras.backend.backend() != "tensorflow":
+            logger.warning(
+                "sparse_updates=%r, but on the %s backend every gradient is dense: "
+                "every row is touched at every step.",
+                self.sparse_updates,
+                keras.backend.backend(),
+            )
+
+    def _are_rows_stepped(self, gradients: Sequence[Any]) -> bool:
+        return self.sparse_updates != "dense" and any(map(is_by_rows, gradients))
+
+    def _update_by_rows(
+        self,
+        gradients: Sequence[Any],
+        variables: Sequence[Any],
+        learning_rate: Any,
+        run: Run = run_directly,
+    ) -> None:
+        """One step on one device; some gradients are ``IndexedSlices``.
+
+        Args:
+            gradients: in the compute dtypes.
+            variables: the weights.
+            learning_rate: scalar.
+            run: the stages of fixed shapes.
+        """
+        pairs = list(zip(gradients, variables, strict=True))
+        others = [(as_dense(g), v) for g, v in pairs if not is_by_rows(g)]
+        dense = [gradient for gradient, _ in others]
+        touched = [
+            _Touched(v, sum_repeated(g.values, g.indices, tuple(v.shape)[1:]))
+            for g, v in pairs
+            if is_by_rows(g)
+        ]
+        controls = self._controls(dense, touched, learning_rate, run)
+        rates = self._rates(learning_rate, [one.variable for one in touched])
+
+        def step_rows() -> None:
+            for one in touched:
+                (sums,) = self._clip([one.gradient.sums], controls)
+                gradient = one.gradient._replace(sums=sums)
+                self._step_weight(
+                    gradient.per_id(), one.variable, rates, ids=gradient.ids
+                )
+
+        if self.skip_nonfinite:
+            assign_if(
+                controls.is_finite, step_rows, lambda: None, self._all_variables()
+            )
+        else:
+            step_rows()
+        if not (others or self.use_ema or self.skip_nonfinite):
+            return
+        rest = self._rest([variable for _, variable in others])
+        run(rest, (dense, controls), learning_rate, "rest")
+
+    def _rest(self, variables: list[Any]) -> Update:
+        """The update by dense gradients, in parts if it can be taken apart.
+
+        Called with those gradients and the controls.
+        """
+        if not self._is_update_separable():
+            return Update(
+                prepare=lambda given: given,
+                compute=lambda given, rate: self._update(
+                    given[0], variables, rate, given[1]
+                ),
+                finish=lambda nothing: nothing,
+            )
+        return Update(
+            prepare=lambda given: (self._join(given[0], variables), given[1]),
+            compute=lambda given, rate: self._step_joined(
+                given[0], variables, rate, given[1]
+            ),
+            finish=lambda packed: self._assign_packed(packed, variables),
+        )
+
+    def _controls(
+        self,
+        dense: list[Any],
+        touched: Sequence[_Touched],
+        learning_rate: Any,
+        run: Run,
+    ) -> Controls:
+        """What all gradients decide; a scalar each stands in for those by rows."""
+        clips_together = self.global_clipnorm and not self.clipnorm
+        if not (self.skip_nonfinite or clips_together):
+            return Controls(None, None)
+        all_sums = [one.gradient.sums for one in touched]
+        norms = [step_control.norm_of_finite([sums]) for sums in all_sums]
+        # NaN where a row is not finite.
+        flags = [
+            ops.where(step_control.are_all_finite([sums]), 0.0, float("nan"))
+            for sums in all_sums
+        ]
+
+        def decide(gradients: Any, _: Any) -> Controls:
+            dense, norms, flags = gradients
+            is_finite = factor = None
+            if self.skip_nonfinite:
+                is_finite = step_control.are_all_finite([*dense, *flags])
+            if clips_together:
+                factor = step_control.clipping_factor(
+                    [*dense, *norms], self.global_clipnorm
+                )
+            return Controls(is_finite, factor)
+
+        stage = Update(lambda given: given, decide, lambda controls: controls)
+        return run(stage, (dense, norms, flags), learning_rate, "controls")
+
+    def _as_one_graph(self, key: Hashable, step: Callable[..., None]) -> Callable:
+        """The step as a graph where it would run op by op.
+
+        Traced twice at most, however the number of ids varies: from the second
+        number on it is unknown to the graph.
+        """
+        import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+        if not tf.executing_eagerly():
+            return step
+        if key not in self._graphs_of_rows:
+            self._graphs_of_rows[key] = tf.function(
+                step, autograph=False, reduce_retracing=True
+            )
+        return self._graphs_of_rows[key]
