@@ -1,0 +1,143 @@
+"""One weight's step: decay it, update its moments, move it along them.
+
+Reads and assigns variables, and leaves every calculation to `update_rule` and
+`precision`. Under ``tf.distribute`` each device runs it on its own copy of the
+variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_adam import precision, update_rule
+from keras_adam.adam_state import AdamState
+from keras_adam.gradients import as_dense
+from keras_adam.sparse_rows import assign_rows, read_rows
+from keras_adam.update_rule import Moments
+
+
+class Rate(NamedTuple):
+    """A step's learning rate, as given and with the bias correction."""
+
+    plain: Any
+    corrected: Any
+
+
+class WeightStep(AdamState):
+    """The step of one weight, by options that `keras_adam.Adam` sets."""
+
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Step one weight: decay, both moments, the weight itself.
+
+        Args:
+            gradient: of the weight's shape, clipped already.
+            variable: the weight, a Keras or backend variable.
+            learning_rate: scalar.
+        """
+        self._step_weight(gradient, variable, self._rates(learning_rate, [variable]))
+
+    def _rates(self, learning_rate: Any, variables: Sequence[Any]) -> dict[str, Rate]:
+        """The rate of this step in each dtype that is computed in.
+
+        Once per step and not per weight: it is half of a small weight's graph.
+        """
+        rates = {}
+        for dtype in sorted({precision.compute_dtype(v) for v in variables}):
+            plain = ops.cast(learning_rate, dtype)
+            corrected = update_rule.bias_corrected_rate(
+                plain, ops.cast(self.iterations + 1, dtype), self.beta_1, self.beta_2
+            )
+            rates[dtype] = Rate(plain, corrected)
+        return rates
+
+    def _step_weight(
+        self,
+        gradient: Any,
+        variable: Any,
+        rates: dict[str, Rate],
+        ids: Any | None = None,
+    ) -> None:
+        """Step a weight, or only the rows ``ids`` of it if they are given."""
+        dtype = precision.compute_dtype(variable)
+        index = self._get_variable_index(variable)
+        parameter, moments = self._moved(
+            self._read_parameter(variable, index, dtype, ids),
+            ops.cast(as_dense(gradient), dtype),
+            self._read_moments(index, ids),
+            rates[dtype],
+            self._decays(variable),
+        )
+        self._write_moments(index, moments, ids)
+        self._write_parameter(variable, index, parameter, ids)
+
+    def _moved(
+        self, parameter: Any, gradient: Any, moments: Moments, rate: Rate, decays: bool
+    ) -> tuple[Any, Moments]:
+        """A parameter and its moments after one step; all of one shape."""
+        if decays:
+            parameter = update_rule.decay_weights(
+                parameter, rate.plain, self.weight_decay
+            )
+        moments = update_rule.update_moments(
+            gradient, moments, self.beta_1, self.beta_2
+        )
+        parameter = update_rule.step_along_moments(
+            parameter, moments, rate.corrected, self.epsilon
+        )
+        return parameter, moments
+
+    def _decays(self, variable: Any) -> bool:
+        return self.weight_decay is not None and self._use_weight_decay(variable)
+
+    def _read_moments(self, index: int, ids: Any | None = None) -> Moments:
+        return Moments(
+            read_rows(self._momentums[index], ids),
+            read_rows(self._velocities[index], ids),
+            read_rows(self._velocity_hats[index], ids) if self.amsgrad else None,
+        )
+
+    def _write_moments(
+        self, index: int, moments: Moments, ids: Any | None = None
+    ) -> None:
+        self._assign(self._momentums[index], moments.first, ids)
+        self._assign(self._velocities[index], moments.second, ids)
+        if self.amsgrad:
+            self._assign(self._velocity_hats[index], moments.largest_second, ids)
+
+    def _read_parameter(
+        self, variable: Any, index: int, dtype: str, ids: Any | None = None
+    ) -> Any:
+        remainder = self._rounding_errors[index]
+        if remainder is None:
+            return ops.cast(read_rows(variable, ids), dtype)
+        return precision.join(
+            read_rows(variable, ids), read_rows(remainder, ids), dtype
+        )
+
+    def _write_parameter(
+        self, variable: Any, index: int, parameter: Any, ids: Any | None = None
+    ) -> None:
+        remainder = self._rounding_errors[index]
+        if remainder is None:
+            self._assign(variable, parameter, ids)
+            return
+        rounded, lost = precision.split(
+            parameter, keras.backend.standardize_dtype(variable.dtype)
+        )
+        self._assign(variable, rounded, ids)
+        self._assign(remainder, lost, ids)
+
+    def _assign(self, variable: Any, value: Any, ids: Any | None) -> None:
+        """Assign a variable, or only the rows ``ids`` of it if they are given."""
+        if ids is None:
+            self.assign(variable, value)
+        else:
+            assign_rows(variable, ids, ops.cast(value, variable.dtype))
