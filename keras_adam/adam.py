@@ -89,8 +89,15 @@ class Adam(SparseStep):
             momentum in full; the bias correction counts the optimizer's steps and not
             the row's. Weight decay shrinks touched rows only; clipping sees the norm
             of the summed rows, which is the dense norm; ``use_ema`` averages every
-            row at every step, at the cost of a pass over the table. Not with
-            ``gradient_accumulation_steps``, nor in a subclass that overrides
+            row at every step, at the cost of a pass over the table. ``"catch_up"``
+            steps the same rows of large tables (of 65,536 entries and more; small
+            ones are dense), and has them make up first, in closed form, for the steps
+            that they missed: moments decay, and the row goes on by its momentum (and
+            weight decay) as in dense Adam, at the rate of now. What remains is that
+            the model saw the row where it stood before; at the end of ``fit``, or by
+            `finalize_variable_values`, all rows catch up. Rows that never had a
+            gradient stay as they are. It keeps four bytes per row. Neither goes with
+            ``gradient_accumulation_steps``, nor with a subclass that overrides
             ``update_step``. Dense gradients are stepped as ever. On JAX and torch
             every gradient is dense, which is said in the log.
         skip_nonfinite: leave weights, state and step count untouched where any
@@ -101,7 +108,7 @@ class Adam(SparseStep):
 
     Raises:
         TypeError: a rate of another type.
-        ValueError: an option outside its range, or ``"lazy"`` where it cannot be.
+        ValueError: an option outside its range, or by rows where that cannot be.
 
     **Source**: D. P. Kingma and J. Ba, arXiv:1412.6980; weight decay: I. Loshchilov
     and F. Hutter, arXiv:1711.05101.
@@ -131,7 +138,7 @@ class Adam(SparseStep):
         **kwargs: Any,
     ) -> None:
         check_is_one_of("jit_compile", jit_compile, ("auto", True, False))
-        check_is_one_of("sparse_updates", sparse_updates, ("dense", "lazy"))
+        check_is_one_of("sparse_updates", sparse_updates, ("dense", "lazy", "catch_up"))
         for option, value in (
             ("skip_nonfinite", skip_nonfinite),
             ("amsgrad", amsgrad),
@@ -226,6 +233,7 @@ class Adam(SparseStep):
             self.learning_rate, "float64" if is_double else "float32"
         )
 
+        gradients = self._dense_where_small(gradients, variables)
         by_rows = self._are_rows_stepped(gradients)
         update_all = self._update_by_rows if by_rows else self._update
 

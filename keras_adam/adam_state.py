@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from keras import ops
 
 from keras_adam import checkpoint_layout, precision
 from keras_adam.decay_exclusions import DecayExclusions, path_of
-from keras_adam.packing import Pack, PackedVariable, Packing, plan_packs
+from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
 
 
@@ -23,11 +24,13 @@ class AdamState(keras.optimizers.Optimizer):
 
     amsgrad: bool
     skip_nonfinite: bool
+    sparse_updates: str
 
     def __init__(self, **keras_options: Any) -> None:
         super().__init__(**keras_options)
         self._decay_exclusions = DecayExclusions()
         self._rounding_errors: list[keras.Variable | None] = []
+        self._last_steps: list[keras.Variable | None] = []
         self._skipped_steps: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
         self._packing = Packing()
@@ -62,6 +65,9 @@ class AdamState(keras.optimizers.Optimizer):
                 (self._velocity_hats,) = self._add_moments(variables, ("velocity_hat",))
             self._rounding_errors = [
                 self._add_rounding_error(variable) for variable in variables
+            ]
+            self._last_steps = [
+                self._add_last_steps(variable) for variable in variables
             ]
             if self.skip_nonfinite:
                 self._skipped_steps = self.add_variable(
@@ -144,18 +150,38 @@ class AdamState(keras.optimizers.Optimizer):
             return None
         return self._add_variable_beside(variable, "rounding_error", variable.dtype)
 
+    def _add_last_steps(self, variable: Any) -> keras.Variable | None:
+        """Per row the last step that was taken; 0 before the first one."""
+        is_table = len(variable.shape) > 1 and math.prod(variable.shape) >= SMALL
+        if not (is_table and self._catches_up()):
+            return None
+        if self._overwrite_variable_with_gradient(variable):
+            return None
+        shape = variable.shape[:1]
+        return self._add_variable_beside(variable, "last_step", "int32", shape=shape)
+
+    def _catches_up(self) -> bool:
+        # On the other backends every gradient is dense: no row is ever behind.
+        is_tensorflow = keras.backend.backend() == "tensorflow"
+        return self.sparse_updates == "catch_up" and is_tensorflow
+
     def _add_variable_beside(
-        self, reference: Any, suffix: str, dtype: Any, initializer: Any = "zeros"
+        self,
+        reference: Any,
+        suffix: str,
+        dtype: Any,
+        initializer: Any = "zeros",
+        shape: Sequence[int] | None = None,
     ) -> keras.Variable:
-        """A state variable of the reference's shape, on its device."""
+        """A state variable on the reference's device, of its shape if none is given."""
         name = f"{path_of(reference).replace('/', '_').replace(':', '_')}_{suffix}"
         with colocated_with(reference):
             return self.add_variable(
-                shape=reference.shape,
+                shape=reference.shape if shape is None else shape,
                 initializer=initializer,
                 dtype=dtype,
                 name=name,
-                layout=getattr(reference, "_layout", None),
+                layout=getattr(reference, "_layout", None) if shape is None else None,
             )
 
     def save_own_variables(self, store: Any) -> None:
@@ -212,6 +238,11 @@ class AdamState(keras.optimizers.Optimizer):
             second_moments=existing("_velocities"),
             largest_second_moments=existing("_velocity_hats"),
             remainders=existing("_rounding_errors"),
+            last_steps=[
+                (variable, self._velocities[index])
+                for index, variable in enumerate(self._last_steps)
+                if variable is not None
+            ],
             micro_batches=self.gradient_accumulation_steps or 1,
         )
 

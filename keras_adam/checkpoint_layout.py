@@ -7,7 +7,8 @@ refused before anything is overwritten.
 
 Order: step count, rate (if it is a number), averages, accumulators, both moments
 interleaved per weight, AMSGrad's largest second moments; then what only ours has: the
-remainders of low-precision weights. The count of skipped steps is not saved.
+remainders of low-precision weights, and the last step of each row of a table if a row
+is behind. The count of skipped steps is not saved.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Layout(NamedTuple):
         second_moments: one per weight.
         largest_second_moments: one per weight, with AMSGrad.
         remainders: of low-precision weights; Keras's Adam has none.
+        last_steps: per table that is stepped by rows, the last step of each row (0:
+            never) and the table's second moment.
         micro_batches: per update; 1 without accumulation.
     """
 
@@ -46,6 +49,7 @@ class Layout(NamedTuple):
     second_moments: list[Any]
     largest_second_moments: list[Any]
     remainders: list[Any]
+    last_steps: list[tuple[Any, Any]]
     micro_batches: int
 
     def shared(self) -> list[Any]:
@@ -67,7 +71,11 @@ def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
         store: of Keras's saving format; keys are numbers as text.
         layout: the optimizer's variables.
     """
-    for number, variable in enumerate([*layout.shared(), *layout.remainders]):
+    variables = [*layout.shared(), *layout.remainders]
+    if _is_a_row_behind(layout):
+        # Only then: Keras's Adam would not load them, and after `fit` none is.
+        variables += [last_step for last_step, _ in layout.last_steps]
+    for number, variable in enumerate(variables):
         store[str(number)] = variable.numpy()
 
 
@@ -80,7 +88,8 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     """Assign a saved state, or refuse it and leave everything as it was.
 
     A file with nothing but step count and rate was saved before the first step; one
-    without remainders is Keras's. What a file does not have starts from zero.
+    without remainders is Keras's. What a file does not have starts from zero; rows
+    whose last step it does not have are not behind.
 
     Args:
         store: as `write_variables` or Keras's Adam wrote it.
@@ -93,8 +102,11 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     """
     arrays = copy_arrays(store)
     shared = layout.shared()
-    everything = [*shared, *layout.remainders]
-    lengths = {len(layout.scalars), len(shared), len(everything)}
+    last_steps = [last_step for last_step, _ in layout.last_steps]
+    without_last_steps = [*shared, *layout.remainders]
+    everything = [*without_last_steps, *last_steps]
+    lengths = {len(layout.scalars), len(shared), len(without_last_steps)}
+    lengths.add(len(everything))
     if len(arrays) not in lengths:
         raise ValueError(
             f"The saved optimizer state does not fit: it has {len(arrays)} variables, "
@@ -105,14 +117,30 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     _check_shapes(values, targets)
     if len(arrays) > len(layout.scalars):
         _check_values(values, layout)
-        if len(arrays) < len(everything):
+        if len(arrays) < len(without_last_steps):
             logger.info(
                 "The file holds no remainders of low-precision weights, as those of "
                 "keras.optimizers.Adam do not; they start from zero."
             )
+        if len(arrays) < len(everything):
+            steps = values[id(layout.scalars[0])]
+            for last_step, second in layout.last_steps:
+                values[id(last_step)] = _step_of_all_rows(values[id(second)], steps)
     for variable in everything if with_scalars else everything[len(layout.scalars) :]:
         saved = values.get(id(variable))
         variable.assign(np.zeros(variable.shape) if saved is None else saved)
+
+
+def _is_a_row_behind(layout: Layout) -> bool:
+    step = layout.scalars[0].numpy()
+    saved = (last_step.numpy() for last_step, _ in layout.last_steps)
+    return any(np.any((array != 0) & (array != step)) for array in saved)
+
+
+def _step_of_all_rows(second_moment: np.ndarray, step: Any) -> np.ndarray:
+    """The step count for each row that ever had a gradient, 0 for the others."""
+    axes = tuple(range(1, second_moment.ndim))
+    return np.where(np.any(second_moment != 0, axis=axes), step, 0)
 
 
 def assign_scalars(arrays: Arrays, scalars: list[Any]) -> None:
@@ -164,8 +192,8 @@ def _check_values(values: dict[int, np.ndarray], layout: Layout) -> None:
 
 _ADVICE = (
     "It was saved for another model or with other options: amsgrad, use_ema, "
-    "gradient_accumulation_steps, and whether the learning rate is a number decide "
-    "what is saved. Create the optimizer with the options of the saved one; or, to "
-    "start its state from zero, load with compile=False, or call compile() with a new "
-    "optimizer after loading (also after load_weights(skip_mismatch=True))."
+    "gradient_accumulation_steps, sparse_updates, and whether the learning rate is a "
+    "number decide what is saved. Create the optimizer with the options of the saved "
+    "one; or, to start its state from zero, load with compile=False, or call compile() "
+    "with a new optimizer after loading (also after load_weights(skip_mismatch=True))."
 )

@@ -8,21 +8,26 @@ the last have a fixed shape, and only they are worth a program of XLA.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_adam import step_control
+from keras_adam import precision, step_control
 from keras_adam.adam_step import AdamStep
 from keras_adam.compiled_apply import Update
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
-from keras_adam.sparse_rows import SummedRows, is_by_rows, sum_repeated
+from keras_adam.placement import is_replicated
+from keras_adam.sparse_rows import SummedRows, is_by_rows, read_rows, sum_repeated
 from keras_adam.step_control import Controls
 
 logger = logging.getLogger(__name__)
+
+_ENTRIES_AT_ONCE = 2**22
+"""Catching up a whole table needs several times the memory of what is done at once."""
 
 Run = Callable[[Update, Any, Any, str], Any]
 """How a stage is run: called with it, its gradients, the rate, and a name for it."""
@@ -53,10 +58,17 @@ class SparseStep(AdamStep):
         """Refuse what lazy rows cannot be combined with.
 
         Raises:
-            ValueError: accumulators, or another rule than Adam's.
+            ValueError: accumulators, another rule than Adam's, or betas with which
+                momentum does not fade.
         """
         if self.sparse_updates == "dense":
             return
+        if self.sparse_updates == "catch_up" and self.beta_1**2 >= self.beta_2:
+            raise ValueError(
+                f"With beta_1={self.beta_1} and beta_2={self.beta_2} the steps of a "
+                "row without gradients grow instead of fading: "
+                'sparse_updates="catch_up" needs beta_1 below the root of beta_2.'
+            )
         if self.gradient_accumulation_steps:
             raise ValueError(
                 f"sparse_updates={self.sparse_updates!r} does not go with "
@@ -79,6 +91,22 @@ class SparseStep(AdamStep):
 
     def _are_rows_stepped(self, gradients: Sequence[Any]) -> bool:
         return self.sparse_updates != "dense" and any(map(is_by_rows, gradients))
+
+    def _dense_where_small(
+        self, gradients: Sequence[Any], variables: Sequence[Any]
+    ) -> list[Any]:
+        """With catching up, only large tables are stepped by rows.
+
+        Stepping a small one as a whole costs less, and is what catching up is near to.
+        """
+        if not self._catches_up():
+            return list(gradients)
+        return [
+            as_dense(gradient)
+            if self._last_steps[self._get_variable_index(variable)] is None
+            else gradient
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
 
     def _update_by_rows(
         self,
@@ -194,3 +222,48 @@ class SparseStep(AdamStep):
                 step, autograph=False, reduce_retracing=True
             )
         return self._graphs_of_rows[key]
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Take all missed steps of rows, then do as without rows.
+
+        ``fit`` calls it after the last epoch; a loop of one's own should, before the
+        weights are used.
+
+        Args:
+            var_list: weights, all or some of those the optimizer was built with.
+
+        Raises:
+            ValueError: other weights.
+        """
+        if self._catches_up():
+            self._check_variables_are_known(var_list)
+            for variable in var_list:
+                if self._last_steps[self._get_variable_index(variable)] is not None:
+                    self._catch_up_table(variable)
+        super().finalize_variable_values(var_list)
+
+    def _catch_up_table(self, variable: Any) -> None:
+        if is_replicated(variable):
+            self._catch_up_rows(variable, None)
+            return
+        rows = variable.shape[0]
+        rows_at_once = max(1, rows * _ENTRIES_AT_ONCE // math.prod(variable.shape))
+        for first in range(0, rows, rows_at_once):
+            end = min(first + rows_at_once, rows)
+            self._catch_up_rows(variable, ops.arange(first, end, dtype="int32"))
+
+    def _catch_up_rows(self, variable: Any, ids: Any | None) -> None:
+        index = self._get_variable_index(variable)
+        dtype = precision.compute_dtype(variable)
+        parameter, moments = self._caught_up(
+            self._read_parameter(variable, index, dtype, ids),
+            self._read_moments(index, ids),
+            variable,
+            ops.cast(self.learning_rate, dtype),
+            ids,
+        )
+        self._write_moments(index, moments, ids)
+        self._write_parameter(variable, index, parameter, ids)
+        last_step = read_rows(self._last_steps[index], ids)
+        step = ops.where(last_step == 0, 0, self._step_count(last_step))
+        self._assign(self._last_steps[index], step, ids)

@@ -68,15 +68,22 @@ class WeightStep(AdamState):
         """Step a weight, or only the rows ``ids`` of it if they are given."""
         dtype = precision.compute_dtype(variable)
         index = self._get_variable_index(variable)
+        parameter = self._read_parameter(variable, index, dtype, ids)
+        moments = self._read_moments(index, ids)
+        if ids is not None and self._last_steps[index] is not None:
+            parameter, moments = self._caught_up(
+                parameter, moments, variable, rates[dtype].plain, ids
+            )
         parameter, moments = self._moved(
-            self._read_parameter(variable, index, dtype, ids),
+            parameter,
             ops.cast(as_dense(gradient), dtype),
-            self._read_moments(index, ids),
+            moments,
             rates[dtype],
             self._decays(variable),
         )
         self._write_moments(index, moments, ids)
         self._write_parameter(variable, index, parameter, ids)
+        self._write_last_step(index, self.iterations + 1, ids)
 
     def _moved(
         self, parameter: Any, gradient: Any, moments: Moments, rate: Rate, decays: bool
@@ -96,6 +103,41 @@ class WeightStep(AdamState):
 
     def _decays(self, variable: Any) -> bool:
         return self.weight_decay is not None and self._use_weight_decay(variable)
+
+    def _caught_up(
+        self,
+        parameter: Any,
+        moments: Moments,
+        variable: Any,
+        learning_rate: Any,
+        ids: Any,
+    ) -> tuple[Any, Moments]:
+        """Rows and their moments as they would be if no step had been missed."""
+        last_step = read_rows(self._last_steps[self._get_variable_index(variable)], ids)
+        # A row that never had a gradient has no momentum; nothing is due.
+        missed = ops.where(last_step == 0, 0, self._step_count(last_step) - last_step)
+        per_row = (-1, *(1 for _ in variable.shape[1:]))
+        return update_rule.catch_up(
+            parameter,
+            moments,
+            ops.cast(ops.reshape(last_step, per_row), parameter.dtype),
+            ops.cast(ops.reshape(missed, per_row), parameter.dtype),
+            learning_rate,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+            float(self.weight_decay or 0) if self._decays(variable) else 0.0,
+        )
+
+    def _step_count(self, like: Any) -> Any:
+        return ops.cast(self.iterations, like.dtype)
+
+    def _write_last_step(self, index: int, step: Any, ids: Any | None) -> None:
+        """Note the step up to which rows are stepped; all rows without ``ids``."""
+        variable = self._last_steps[index]
+        if variable is not None:
+            length = variable.shape if ids is None else ops.shape(ids)
+            self._assign(variable, ops.full(length, step, "int32"), ids)
 
     def _read_moments(self, index: int, ids: Any | None = None) -> Moments:
         return Moments(

@@ -1,0 +1,286 @@
+"""Rows that catch up: near dense Adam where lazy rows are far from it."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_adam
+from keras_adam import update_rule
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("only TensorFlow's gradients come by rows", allow_module_level=True)
+
+import tensorflow as tf
+
+# The smallest table that is not packed with others: 65,536 entries.
+ROWS, WIDTH = 16_384, 4
+USED = 12
+RATE = 0.01
+
+OPTIONS = {
+    "defaults": {},
+    "weight decay": {"weight_decay": 0.1},
+    "amsgrad": {"amsgrad": True},
+    "global clipnorm": {"global_clipnorm": 0.5},
+    "skipping non-finite steps": {"skip_nonfinite": True},
+    "without momentum": {"beta_1": 0.0},
+}
+
+
+def gradients(steps=150, spoil=None):
+    """Three of twelve rows in each step, some ids repeated; a dense one beside them."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(USED, WIDTH))
+    for step in range(steps):
+        ids = rng.choice(USED, size=3)
+        values = means[ids] + rng.normal(size=(3, WIDTH))
+        if step == spoil:
+            values[0] = np.nan
+        yield (
+            tf.IndexedSlices(
+                tf.constant(values, "float32"),
+                tf.constant(ids, "int32"),
+                tf.constant([ROWS, WIDTH]),
+            ),
+            tf.constant(rng.normal(size=(WIDTH,)), "float32"),
+        )
+
+
+def made(kind, dtype="float32", **options):
+    table = keras.Variable(np.ones((ROWS, WIDTH)), dtype=dtype)
+    bias = keras.Variable(np.ones(WIDTH, "float32"))
+    optimizer = keras_adam.Adam(RATE, sparse_updates=kind, **options)
+    optimizer.build([table, bias])
+    return optimizer, [table, bias]
+
+
+def train(kind, mode="graph", dtype="float32", spoil=None, **options):
+    """The used rows and the bias, with everything due taken."""
+    optimizer, variables = made(kind, dtype, **options)
+
+    def step(*received):
+        optimizer.apply(received, variables)
+
+    if mode != "eager":
+        step = tf.function(step, jit_compile=mode == "XLA", reduce_retracing=True)
+    for received in gradients(spoil=spoil):
+        step(*received)
+    optimizer.finalize_variable_values(variables)
+    return [keras.ops.convert_to_numpy(v)[:USED].astype("float64") for v in variables]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_rows_end_near_those_of_dense_adam(options, mode):
+    spoil = 3 if options.get("skip_nonfinite") else None
+    dense = train("dense", spoil=spoil, **options)
+    caught_up = train("catch_up", mode, spoil=spoil, **options)
+    lazy = train("lazy", spoil=spoil, **options)
+
+    def distance(rows):
+        return np.sqrt(np.mean(np.square(rows[0] - dense[0])))
+
+    moved = np.sqrt(np.mean(np.square(dense[0] - 1)))
+    assert distance(caught_up) < 0.01 * moved
+    assert distance(caught_up) < 0.1 * distance(lazy)
+    np.testing.assert_allclose(caught_up[1], dense[1], rtol=1e-5)
+
+
+def test_low_precision_rows_catch_up():
+    dense, caught_up = (train(kind, dtype="bfloat16") for kind in ("dense", "catch_up"))
+    np.testing.assert_allclose(caught_up[0], dense[0], rtol=2.0**-7)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True], ids=["v decays", "amsgrad"])
+@pytest.mark.parametrize("beta_1", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("last_step", [1, 5, 1000])
+def test_the_closed_form_is_the_sum_of_the_missed_steps(last_step, beta_1, amsgrad):
+    beta_2, epsilon, rate = 0.999, 1e-7, 0.01
+    missed = np.array([0, 1, 2, 7, 60, 3000])
+    m = np.full((len(missed), 1), 0.3)
+    v = np.full((len(missed), 1), 0.04)
+    largest = 2 * v if amsgrad else None
+    w, moments = update_rule.catch_up(
+        keras.ops.convert_to_tensor(np.ones((len(missed), 1))),
+        update_rule.Moments(m, v, largest),
+        keras.ops.convert_to_tensor(np.full((len(missed), 1), float(last_step))),
+        keras.ops.convert_to_tensor(missed[:, None].astype("float64")),
+        keras.ops.convert_to_tensor(np.float64(rate)),
+        beta_1,
+        beta_2,
+        epsilon,
+        0.1,
+    )
+    for row, k in enumerate(missed):
+        expected, first, second = 1.0, 0.3, 0.04
+        for t in range(last_step + 1, last_step + k + 1):
+            expected *= 1 - rate * 0.1
+            first, second = beta_1 * first, beta_2 * second
+            root = np.sqrt(0.08 if amsgrad else second)
+            correction = np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+            expected -= rate * correction * first / (root + epsilon)
+        np.testing.assert_allclose(moments.first[row], first, rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(moments.second[row], second, rtol=1e-9)
+        # Of what the row moves, a tenth in the first steps, where the bias correction
+        # changes fast; of the weight's decay, what it would have been on the way.
+        slack = 0.12 if last_step == 1 else 0.03
+        assert abs(float(w[row, 0]) - expected) <= slack * abs(1 - expected) + 1e-12
+
+
+def test_a_row_that_missed_nothing_keeps_every_bit():
+    rng = np.random.default_rng(0)
+    w, m, v = (rng.uniform(size=(5, 2)).astype("float32") for _ in range(3))
+    after, moments = update_rule.catch_up(
+        tf.constant(w),
+        update_rule.Moments(tf.constant(m), tf.constant(v)),
+        tf.constant([[0.0], [1.0], [2.0], [50.0], [1e6]]),
+        tf.zeros((5, 1)),
+        tf.constant(0.1),
+        0.9,
+        0.999,
+        1e-7,
+        0.1,
+    )
+    np.testing.assert_array_equal(after, w)
+    np.testing.assert_array_equal(moments.first, m)
+    np.testing.assert_array_equal(moments.second, v)
+
+
+def test_rows_without_a_gradient_stay_as_they_are():
+    optimizer, variables = made("catch_up", weight_decay=0.1)
+    for received in gradients(5):
+        optimizer.apply(received, variables)
+    optimizer.finalize_variable_values(variables)
+    np.testing.assert_array_equal(variables[0].numpy()[USED:], 1)
+    assert not np.any(optimizer._last_steps[0].numpy()[USED:])
+
+
+def test_catching_up_twice_changes_nothing():
+    optimizer, variables = made("catch_up", weight_decay=0.1)
+    for received in gradients(20):
+        optimizer.apply(received, variables)
+    optimizer.finalize_variable_values(variables)
+    before = [v.numpy() for v in [*variables, *optimizer.variables]]
+    optimizer.finalize_variable_values(variables)
+    after = [v.numpy() for v in [*variables, *optimizer.variables]]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_dense_gradient_brings_every_row_up_to_date():
+    optimizer, variables = made("catch_up")
+    bias = tf.ones(WIDTH)
+    optimizer.apply([tf.ones((ROWS, WIDTH)), bias], variables)
+    rows = tf.IndexedSlices(tf.ones((1, WIDTH)), tf.constant([3]))
+    optimizer.apply([rows, bias], variables)
+    last_steps = optimizer._last_steps[0].numpy()
+    assert last_steps[3] == 2
+    assert set(np.delete(last_steps, 3)) == {1}
+
+
+def test_a_small_table_is_dense():
+    table = keras.Variable(np.ones((9, WIDTH), "float32"))
+    optimizer = keras_adam.Adam(RATE, sparse_updates="catch_up")
+    optimizer.build([table])
+    for ids in ([1], [2], [2]):
+        rows = tf.IndexedSlices(tf.ones((1, WIDTH)), tf.constant(ids), [9, WIDTH])
+        optimizer.apply([rows], [table])
+    assert optimizer._last_steps == [None]
+    # Row 1 went on by its momentum in two more steps.
+    assert np.all(table.numpy()[1] < 1 - 1.5 * RATE)
+
+
+def model_and_words(kind):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((5,)),
+            keras.layers.Embedding(ROWS, WIDTH),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.compile(keras_adam.Adam(RATE, sparse_updates=kind), "mse")
+    words = np.random.default_rng(0).integers(0, 40, size=(64, 5))
+    return model, words, np.ones((64, 2), "float32")
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["default", "XLA"])
+def test_fit_ends_with_every_row_up_to_date(jit_compile):
+    model, x, y = model_and_words("catch_up")
+    model.jit_compile = jit_compile
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    last_steps = model.optimizer._last_steps[0].numpy()
+    assert set(last_steps) == {0, 16}
+    assert last_steps.astype(bool).sum() <= 40
+
+
+def test_after_fit_keras_loads_the_file(tmp_path):
+    model, x, y = model_and_words("catch_up")
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    other, _, _ = model_and_words("dense")
+    other.compile(keras.optimizers.Adam(RATE), "mse")
+    other.optimizer.build(other.trainable_variables)
+    other.load_weights(path)
+    loaded, saved = other.optimizer.variables, model.optimizer.variables
+    assert len(saved) == len(loaded) + 1
+    # Keras's come first; what only ours has comes last.
+    for one, ours in zip(loaded, saved, strict=False):
+        np.testing.assert_array_equal(one.numpy(), ours.numpy())
+
+
+def test_kerass_file_has_no_row_behind(tmp_path):
+    other, x, y = model_and_words("dense")
+    other.compile(keras.optimizers.Adam(RATE), "mse")
+    other.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    path = tmp_path / "model.weights.h5"
+    other.save_weights(path)
+    model, _, _ = model_and_words("catch_up")
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(path)
+    last_steps = model.optimizer._last_steps[0].numpy()
+    assert set(last_steps) == {0, 16}
+    np.testing.assert_array_equal(last_steps != 0, np.isin(np.arange(ROWS), x))
+
+
+def test_training_resumes_to_the_bit_where_rows_were_behind(tmp_path):
+    received = list(gradients(40))
+    whole, whole_variables = made("catch_up")
+    for one in received:
+        whole.apply(one, whole_variables)
+
+    first, first_variables = made("catch_up")
+    for one in received[:20]:
+        first.apply(one, first_variables)
+    store = {}
+    first.save_own_variables(store)
+    second, second_variables = made("catch_up")
+    for variable, saved in zip(second_variables, first_variables, strict=True):
+        variable.assign(saved.value)
+    second.load_own_variables(store)
+    for one in received[20:]:
+        second.apply(one, second_variables)
+    for one, other in zip(
+        [*whole_variables, *whole.variables],
+        [*second_variables, *second.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_file_with_rows_behind_is_refused_by_other_options():
+    optimizer, variables = made("catch_up")
+    for received in gradients(5):
+        optimizer.apply(received, variables)
+    store = {}
+    optimizer.save_own_variables(store)
+    dense, _ = made("dense")
+    with pytest.raises(ValueError, match="sparse_updates"):
+        dense.load_own_variables(store)
+
+
+def test_betas_whose_steps_do_not_fade_are_refused():
+    with pytest.raises(ValueError, match=r"beta_1=0.95 and beta_2=0.9"):
+        keras_adam.Adam(beta_1=0.95, beta_2=0.9, sparse_updates="catch_up")
