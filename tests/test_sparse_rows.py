@@ -310,7 +310,7 @@ def test_ids_are_summed_over_replicas(two_replicas, weights, options):
     ("options", "told"),
     [
         ({"gradient_accumulation_steps": 2}, "accumulators hold every row"),
-        ({"sparse_updates": "sparse"}, r"one of \['dense', 'lazy'\]"),
+        ({"sparse_updates": "sparse"}, r"one of \['dense', 'lazy', 'catch_up'\]"),
     ],
     ids=str,
 )
