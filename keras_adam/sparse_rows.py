@@ -13,6 +13,7 @@ scattered in place in all three.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -146,3 +147,49 @@ def assign_rows(variable: Any, ids: Tensor, rows: Tensor) -> None:
     tf.raw_ops.ResourceScatterUpdate(
         resource=native_variable(variable).handle, indices=ids, updates=rows
     )
+
+
+def reads_after(gradient: SummedRows) -> contextlib.AbstractContextManager:
+    """Where rows are read only once their gradient is known.
+
+    A graph would read them as soon as their ids are known, while the model still
+    looks up rows in a tensor that shares the table's memory: a copy of the table.
+    """
+    import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+    return tf.control_dependencies([gradient.sums])
+
+
+def share_reads(variable: Any) -> None:
+    """Let reads of a whole table share its memory again.
+
+    Access by rows makes TensorFlow copy the table at every later read, and Keras's
+    ``Embedding`` reads it at every look-up. This takes it back; the next access by
+    rows copies the table only where somebody still holds what was read.
+    """
+    import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+    if not _is_traced_for_xla():  # XLA has no such operation and needs none.
+        tf.raw_ops.DisableCopyOnRead(resource=native_variable(variable).handle)
+
+
+def _is_traced_for_xla() -> bool:
+    """Whether what is executed now becomes part of an XLA program.
+
+    TensorFlow does not say, but of the functions below it then calls the last alone.
+    """
+    import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+    if tf.executing_eagerly():
+        return False
+    called = []
+
+    def call(name: str) -> Any:
+        called.append(name)
+        return tf.constant(0)
+
+    with tf.__internal__.FuncGraph("thrown_away").as_default():
+        tf.__internal__.execute_fn_for_device(
+            {"CPU": lambda: call("other")}, lambda: call("default")
+        )
+    return called == ["default"]

@@ -21,7 +21,14 @@ from keras_adam.compiled_apply import Update
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.placement import is_replicated
-from keras_adam.sparse_rows import SummedRows, is_by_rows, read_rows, sum_repeated
+from keras_adam.sparse_rows import (
+    SummedRows,
+    is_by_rows,
+    read_rows,
+    reads_after,
+    share_reads,
+    sum_repeated,
+)
 from keras_adam.step_control import Controls
 
 logger = logging.getLogger(__name__)
@@ -138,9 +145,10 @@ class SparseStep(AdamStep):
             for one in touched:
                 (sums,) = self._clip([one.gradient.sums], controls)
                 gradient = one.gradient._replace(sums=sums)
-                self._step_weight(
-                    gradient.per_id(), one.variable, rates, ids=gradient.ids
-                )
+                with reads_after(gradient):
+                    self._step_weight(
+                        gradient.per_id(), one.variable, rates, ids=gradient.ids
+                    )
 
         if self.skip_nonfinite:
             assign_if(
@@ -148,6 +156,8 @@ class SparseStep(AdamStep):
             )
         else:
             step_rows()
+        for one in touched:
+            share_reads(one.variable)
         if not (others or self.use_ema or self.skip_nonfinite):
             return
         rest = self._rest([variable for _, variable in others])
