@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+import reference
+import tolerances
 
 import keras_adam
 
@@ -77,3 +79,208 @@ def test_a_value_read_before_a_step_stays_what_it_was(mode):
     for value, entry in zip(held, expected, strict=True):
         np.testing.assert_allclose(value[3], entry, rtol=1e-5)
         np.testing.assert_array_equal(value[4], 1)
+
+
+SHAPES = ((20_000, 4), (9, 3), (9, 2))  # The first is too large to be packed.
+BATCH = 4
+
+
+@keras.saving.register_keras_serializable(package="keras_adam_tests")
+def product(targets, rows):
+    return keras.ops.sum(targets * rows, axis=(1, 2))
+
+
+def make_linear_model(optimizer, looked_up, shapes=SHAPES, frozen=(), **how):
+    """Rows side by side; the loss is their product with the targets.
+
+    Gradients do not depend on the weights, so that the reference can be given them.
+
+    Args:
+        optimizer: to compile with.
+        looked_up: for each input, the number of its table.
+        shapes: of the tables.
+        frozen: numbers of tables that are not trained.
+        how: of `compile`.
+    """
+    keras.utils.set_random_seed(4)
+    tables = [
+        keras.layers.Embedding(*shape, trainable=number not in frozen)
+        for number, shape in enumerate(shapes)
+    ]
+    inputs = [keras.Input((None,), dtype="int32") for _ in looked_up]
+    rows = [tables[t](ids) for t, ids in zip(looked_up, inputs, strict=True)]
+    model = keras.Model(inputs, keras.layers.Concatenate()(rows))
+    model.compile(optimizer, product, **how)
+    return model
+
+
+def data(looked_up, batches=5, length=3, shapes=SHAPES, seed=6):
+    rng = np.random.default_rng(seed)
+    count = BATCH * batches
+    # Few distinct ids, so that some are repeated; the last row among them.
+    ids = [
+        rng.choice([0, 2, 5, shapes[table][0] - 1], (count, length))
+        for table in looked_up
+    ]
+    width = sum(shapes[table][1] for table in looked_up)
+    return ids, rng.normal(size=(count, length, width)).astype("float32")
+
+
+def expected_tables(model, looked_up, ids, targets, trained, shapes=SHAPES):
+    """What the reference makes of the trained tables."""
+    widths = [shapes[table][1] for table in looked_up]
+    parts = np.split(targets / BATCH, np.cumsum(widths)[:-1], axis=-1)
+    steps = []
+    for first in range(0, len(targets), BATCH):
+        batch = slice(first, first + BATCH)
+        steps.append([])
+        for table in trained:
+            mine = [i for i, t in enumerate(looked_up) if t == table]
+            values = [parts[i][batch].reshape(-1, shapes[table][1]) for i in mine]
+            rows = [ids[i][batch].reshape(-1) for i in mine]
+            steps[-1].append((np.concatenate(values), np.concatenate(rows)))
+    weights = [weight.numpy() for weight in model.trainable_variables]
+    return reference.train_lazily(weights, steps, 0.01)
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+@pytest.mark.parametrize(
+    ("looked_up", "frozen"),
+    [((0, 1, 2), ()), ((1, 1, 2, 0, 0), ()), ((0, 1, 2, 1), (1,))],
+    ids=["a large and two small", "looked up twice", "one of them frozen"],
+)
+def test_tables_are_fitted_like_the_reference(looked_up, frozen, how):
+    model = make_linear_model(lazy(), looked_up, frozen=frozen, **how)
+    ids, targets = data(looked_up)
+    trained = [table for table in range(len(SHAPES)) if table not in frozen]
+    by_shape = {SHAPES[table]: table for table in trained}
+    # The model lists its layers in the order of their inputs.
+    trained = [by_shape[tuple(v.shape)] for v in model.trainable_variables]
+    expected = expected_tables(model, looked_up, ids, targets, trained)
+    held = [v.numpy() for v in model.non_trainable_variables]
+    model.fit(ids, targets, batch_size=BATCH, shuffle=False, verbose=0)
+    near = 10 * tolerances.ORACLE_TRAJECTORY
+    for variable, one in zip(model.trainable_variables, expected, strict=True):
+        np.testing.assert_allclose(variable.numpy(), one, rtol=near, atol=near)
+    for variable, one in zip(model.non_trainable_variables, held, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), one)
+
+
+def test_replicas_fit_like_one_device(two_replicas):
+    looked_up = (0, 1)
+    ids, targets = data(looked_up)
+
+    def fitted():
+        model = make_linear_model(lazy(), looked_up, jit_compile=False)
+        model.fit(ids, targets, batch_size=BATCH, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    alone = fitted()
+    with two_replicas.scope():
+        together = fitted()
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerances.REPLICAS)
+
+
+@pytest.mark.parametrize("how", [HOW["graph"], HOW["eagerly"]], ids=["graph", "eager"])
+def test_sequences_of_any_length_are_traced_twice_at_most(how):
+    looked_up = (0, 1)
+    model = make_linear_model(lazy(global_clipnorm=1.0), looked_up, **how)
+    traced = []
+
+    def counted(y, rows):
+        if not tf.executing_eagerly():
+            traced.append(rows.shape)
+        return product(y, rows)
+
+    model.compile(model.optimizer, counted, **how)
+    for length in (3, 3, 5, 2, 7, 4):
+        ids, targets = data(looked_up, batches=1, length=length)
+        model.train_on_batch(ids, targets)
+    # Keras itself traces the loss once more, before the first step.
+    assert len(traced) <= 3
+    graphs = model.optimizer._graphs_of_rows.values()
+    assert all(g.experimental_get_tracing_count() <= 2 for g in graphs)
+    assert len(graphs) == bool(how.get("run_eagerly"))
+    # Only "controls": there is no weight with a dense gradient.
+    assert model.optimizer._compiled_apply.trace_count == 1
+
+
+def train(model, looked_up, seed):
+    for part in range(6):
+        ids, targets = data(looked_up, batches=1, seed=seed + part)
+        model.train_on_batch(ids, targets)
+
+
+def state(model):
+    variables = [*model.trainable_variables, *model.optimizer.variables]
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def through_keras_file(model, optimizer, path):
+    model.save(path / "model.keras")
+    loaded = keras.models.load_model(path / "model.keras")
+    if optimizer is not None:
+        loaded.compile(optimizer, product)
+        optimizer.build(loaded.trainable_variables)
+        loaded.load_weights(path / "model.keras")
+    return loaded
+
+
+def through_weights_file(model, optimizer, path):
+    model.save_weights(path / "model.weights.h5")
+    loaded = make_linear_model(optimizer, (0, 1, 2))
+    optimizer.build(loaded.trainable_variables)
+    loaded.load_weights(path / "model.weights.h5")
+    return loaded
+
+
+def through_checkpoint(model, optimizer, path):
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    prefix = checkpoint.save(path / "checkpoint")
+    loaded = make_linear_model(optimizer, (0, 1, 2))
+    optimizer.build(loaded.trainable_variables)
+    restored = tf.train.Checkpoint(model=loaded, optimizer=optimizer)
+    restored.restore(prefix).expect_partial()
+    return loaded
+
+
+FORMATS = {
+    "keras file": through_keras_file,
+    "weights file": through_weights_file,
+    "checkpoint": through_checkpoint,
+}
+
+OTHERS = {
+    "ours, lazy": lazy,
+    "ours, dense": keras_adam.Adam,
+    "Keras's": keras.optimizers.Adam,
+}
+
+
+@pytest.mark.parametrize("through", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_state_goes_to_others_and_back_without_loss(other, through, tmp_path):
+    looked_up = (0, 1, 2)
+    # Eagerly: a step's graph must not get into what is saved.
+    model = make_linear_model(lazy(amsgrad=True), looked_up, run_eagerly=True)
+    train(model, looked_up, seed=10)
+    there = through(model, other(0.01, amsgrad=True), tmp_path)
+    back = through(there, lazy(0.01, amsgrad=True), tmp_path)
+    for one, another in zip(state(model), state(back), strict=True):
+        np.testing.assert_array_equal(one, another)
+    for resumed in (back, model):
+        resumed.compile(resumed.optimizer, product, jit_compile=False)
+        train(resumed, looked_up, seed=20)
+    for one, another in zip(state(model), state(back), strict=True):
+        np.testing.assert_array_equal(one, another)
+
+
+def test_a_file_remembers_that_rows_are_stepped(tmp_path):
+    looked_up = (0, 1, 2)
+    model = make_linear_model(lazy(), looked_up, jit_compile=False)
+    train(model, looked_up, seed=10)
+    loaded = through_keras_file(model, None, tmp_path)
+    assert loaded.optimizer.sparse_updates == "lazy"
+    for one, another in zip(state(model), state(loaded), strict=True):
+        np.testing.assert_array_equal(one, another)
