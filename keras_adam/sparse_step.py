@@ -17,7 +17,7 @@ from keras import ops
 
 from keras_adam import precision, step_control
 from keras_adam.adam_step import AdamStep
-from keras_adam.compiled_apply import Update
+from keras_adam.compiled_apply import MOST_PROGRAMS, Update
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.placement import is_replicated
@@ -60,6 +60,7 @@ class SparseStep(AdamStep):
     def __init__(self, **keras_options: Any) -> None:
         super().__init__(**keras_options)
         self._graphs_of_rows: dict[Hashable, Callable] = {}
+        self._is_told_of_graphs = False
 
     def _check_sparse_updates(self) -> None:
         """Refuse what lazy rows cannot be combined with.
@@ -221,17 +222,30 @@ class SparseStep(AdamStep):
         """The step as a graph where it would run op by op.
 
         Traced twice at most, however the number of ids varies: from the second
-        number on it is unknown to the graph.
+        number on it is unknown to the graph. There are `MOST_PROGRAMS` graphs at
+        most: an option that changes at every step would trace without end.
         """
         import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
         if not tf.executing_eagerly():
             return step
         if key not in self._graphs_of_rows:
+            if len(self._graphs_of_rows) >= MOST_PROGRAMS:
+                self._tell_of_no_more_graphs()
+                return step
             self._graphs_of_rows[key] = tf.function(
                 step, autograph=False, reduce_retracing=True
             )
         return self._graphs_of_rows[key]
+
+    def _tell_of_no_more_graphs(self) -> None:
+        if not self._is_told_of_graphs:
+            logger.warning(
+                "The step of rows runs op by op: %d graphs have been traced for as "
+                "many sets of weights with a gradient, or settings of options.",
+                MOST_PROGRAMS,
+            )
+            self._is_told_of_graphs = True
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Take all missed steps of rows, then do as without rows.

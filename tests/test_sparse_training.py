@@ -284,3 +284,16 @@ def test_a_file_remembers_that_rows_are_stepped(tmp_path):
     assert loaded.optimizer.sparse_updates == "lazy"
     for one, another in zip(state(model), state(loaded), strict=True):
         np.testing.assert_array_equal(one, another)
+
+
+def test_a_number_of_settings_makes_as_many_graphs_and_no_more(caplog):
+    table = keras.Variable(np.ones((9, 3), "float32"))
+    optimizer = lazy(0.1)
+    optimizer.build([table])
+    for setting in range(20):
+        optimizer.weight_decay = 1e-6 * (1 + setting)
+        optimizer.apply([tf.IndexedSlices(tf.ones((1, 3)), tf.constant([4]))], [table])
+    assert len(optimizer._graphs_of_rows) == 16
+    told = [r for r in caplog.records if "op by op" in r.getMessage()]
+    assert len(told) == 1
+    np.testing.assert_allclose(table[4], 1 - 20 * 0.1, rtol=1e-4)
