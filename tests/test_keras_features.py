@@ -1,5 +1,7 @@
 """Ours in the place of keras.optimizers.Adam, beside every feature that meets it."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -264,3 +266,29 @@ def test_keras_distribution_with_two_devices():
             keras.distribution.set_distribution(None)
     for one, other in zip(*weights, strict=True):
         np.testing.assert_allclose(one, other, atol=tolerances.REPLICAS)
+
+
+def test_lazy_rows_are_dense_where_gradients_are_and_that_is_said(caplog):
+    with caplog.at_level(logging.WARNING, logger="keras_adam"):
+        keras_adam.Adam(sparse_updates="dense")
+        assert not caplog.records
+        keras_adam.Adam(sparse_updates="lazy")
+    told = [record.getMessage() for record in caplog.records]
+    if ON_TENSORFLOW:
+        assert not told
+        return
+    assert len(told) == 1
+    assert (
+        f"on the {keras.backend.backend()} backend every gradient is dense" in (told[0])
+    )
+    tables = []
+    for kind in ("lazy", "dense"):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential(
+            [keras.layers.Embedding(9, 3), keras.layers.GlobalAveragePooling1D()]
+        )
+        model.compile(keras_adam.Adam(0.05, sparse_updates=kind), "mse")
+        ids = np.array([[0, 1], [2, 3], [4, 4], [5, 6]])
+        model.fit(ids, np.ones((4, 3)), batch_size=1, epochs=3, verbose=0)
+        tables.append(model.get_weights()[0])
+    np.testing.assert_array_equal(*tables)

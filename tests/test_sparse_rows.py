@@ -1,7 +1,5 @@
 """Lazy rows: the touched ones as the paper steps them, the others not at all."""
 
-import logging
-
 import keras
 import numpy as np
 import pytest
@@ -352,9 +350,3 @@ def test_saved_state_goes_to_and_from_keras(weights):
     again.load_own_variables(back)
     for one, other in zip(optimizer.variables, again.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
-
-
-def test_nothing_is_said_where_rows_are_rows(caplog):
-    with caplog.at_level(logging.WARNING, logger="keras_adam"):
-        lazy()
-    assert not caplog.records
