@@ -350,3 +350,37 @@ def test_saved_state_goes_to_and_from_keras(weights):
     again.load_own_variables(back)
     for one, other in zip(optimizer.variables, again.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def one_step(rows, ids, mode):
+    """Which rows of a table move."""
+    table = keras.Variable(np.ones((rows, 4), "float32"))
+    optimizer = lazy(0.1)
+    other = keras.Variable(np.ones((2, 2), "float32"))
+    optimizer.build([table, other])
+
+    def step(values, ids, gradient):
+        optimizer.apply([tf.IndexedSlices(values, ids), gradient], [table, other])
+
+    if mode != "eager":
+        step = tf.function(step, jit_compile=mode == "XLA")
+    step(tf.ones((ids.shape[0], 4)), ids, tf.ones((2, 2)))
+    return np.flatnonzero(np.any(table.numpy() != 1, axis=1)).tolist()
+
+
+@pytest.mark.parametrize("rows", [9, 20_000], ids=["packed", "alone"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint16", "int64", "uint64"])
+def test_ids_may_be_integers_of_any_type(dtype, rows):
+    assert one_step(rows, tf.constant([5, 2, 5], dtype), "eager") == [2, 5]
+
+
+@pytest.mark.parametrize("rows", [9, 20_000], ids=["packed", "alone"])
+@pytest.mark.parametrize("wrong", [-1, 20_000])
+def test_ids_that_are_no_rows_are_named_on_a_cpu_and_left_out_by_xla(wrong, rows):
+    ids = tf.constant([2, wrong])
+    for mode in ("eager", "graph"):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=rf"= {wrong} is not in \[0, {rows}\)"
+        ):
+            one_step(rows, ids, mode)
+    assert one_step(rows, ids, "XLA") == [2]
