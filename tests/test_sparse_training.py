@@ -20,8 +20,11 @@ HOW = {
 }
 
 
-def lazy(rate=0.01, **options):
-    return keras_adam.Adam(rate, sparse_updates="lazy", **options)
+BY_ROWS = ("lazy", "catch_up")
+
+
+def lazy(rate=0.01, kind="lazy", **options):
+    return keras_adam.Adam(rate, sparse_updates=kind, **options)
 
 
 def address(variable):
@@ -31,9 +34,10 @@ def address(variable):
     return first if first == second else None
 
 
+@pytest.mark.parametrize("kind", BY_ROWS)
 @pytest.mark.parametrize("how", HOW.values(), ids=HOW)
 @pytest.mark.parametrize("skip", [False, True], ids=["always", "unless not finite"])
-def test_no_step_copies_the_table(how, skip):
+def test_no_step_copies_the_table(how, skip, kind):
     model = keras.Sequential(
         [
             keras.layers.Input((2,), dtype="int32"),
@@ -42,7 +46,7 @@ def test_no_step_copies_the_table(how, skip):
             keras.layers.Dense(1),
         ]
     )
-    model.compile(lazy(skip_nonfinite=skip), "mse", **how)
+    model.compile(lazy(kind=kind, skip_nonfinite=skip), "mse", **how)
     (table, *_) = model.trainable_variables
     places = []
     for fitted in (True, False) * 2:
@@ -166,12 +170,13 @@ def test_tables_are_fitted_like_the_reference(looked_up, frozen, how):
         np.testing.assert_array_equal(variable.numpy(), one)
 
 
-def test_replicas_fit_like_one_device(two_replicas):
+@pytest.mark.parametrize("kind", BY_ROWS)
+def test_replicas_fit_like_one_device(two_replicas, kind):
     looked_up = (0, 1)
     ids, targets = data(looked_up)
 
     def fitted():
-        model = make_linear_model(lazy(), looked_up, jit_compile=False)
+        model = make_linear_model(lazy(kind=kind), looked_up, jit_compile=False)
         model.fit(ids, targets, batch_size=BATCH, shuffle=False, verbose=0)
         return model.get_weights()
 
