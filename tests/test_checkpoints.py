@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tolerances
+from saving import FORMATS, through_checkpoint
 
 import keras_adam
 
@@ -49,50 +50,12 @@ def train(model, batches=BATCHES, seed=5):
         model.train_on_batch(x, np.sin(x.sum(axis=1, keepdims=True)))
 
 
-def through_keras_file(model, optimizer, path):
-    """What the README advises to do with a model saved under another optimizer."""
-    model.save(path / "model.keras")
-    loaded = keras.models.load_model(path / "model.keras")
-    loaded.compile(optimizer, loss=loaded.loss)
-    if isinstance(optimizer, keras.optimizers.Adam):
-        # Keras's does not wait for being built, it skips the state.
-        optimizer.build(loaded.trainable_variables)
-    loaded.load_weights(path / "model.keras")
-    return loaded
-
-
-def through_weights_file(model, optimizer, path):
-    model.save_weights(path / "model.weights.h5")
-    loaded = make_model(optimizer)
-    loaded.optimizer.build(loaded.trainable_variables)
-    loaded.load_weights(path / "model.weights.h5")
-    return loaded
-
-
 def through_weights_file_before_building(model, optimizer, path):
     model.save_weights(path / "model.weights.h5")
     loaded = make_model(optimizer)
     loaded.load_weights(path / "model.weights.h5")
     return loaded
 
-
-def through_checkpoint(model, optimizer, path):
-    import tensorflow as tf
-
-    saved = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-    prefix = saved.save(path / "checkpoint")
-    loaded = make_model(optimizer)
-    loaded.optimizer.build(loaded.trainable_variables)
-    restored = tf.train.Checkpoint(model=loaded, optimizer=loaded.optimizer)
-    restored.restore(prefix).expect_partial()
-    return loaded
-
-
-FORMATS = {
-    "keras file": through_keras_file,
-    "weights file": through_weights_file,
-    "checkpoint": through_checkpoint,
-}
 
 DIRECTIONS = {
     "from Keras to ours": (keras.optimizers.Adam, keras_adam.Adam),
@@ -118,7 +81,7 @@ def test_training_goes_on_as_if_it_had_not_been_saved(
     options = {"learning_rate": 0.01, **options}
     model = make_model(before(**options))
     train(model)
-    loaded = through(model, after(**options), tmp_path)
+    loaded = through(model, after(**options), tmp_path, make_model)
     assert_same_weights(loaded, model)
     assert int(loaded.optimizer._iterations.numpy()) == BATCHES
     train(model, seed=6)
