@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 
-def run_worker(script: str, arguments: list[str]) -> dict[str, float]:
+def run_worker(
+    script: str, arguments: list[str], environment: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """Run ``script --worker ARGUMENTS``; its last line of output is the result.
 
     Args:
         script: path of the benchmark.
         arguments: what it is to measure.
+        environment: set in the worker besides what is set here.
 
     Returns:
         What the worker printed as JSON.
@@ -25,6 +30,7 @@ def run_worker(script: str, arguments: list[str]) -> dict[str, float]:
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, **(environment or {})},
     )
     if result.returncode:
         raise RuntimeError(f"{arguments}: {result.stderr[-2000:]}")

@@ -30,7 +30,12 @@ from typing import Any
 from processes import run_worker
 from results import print_table, write_results
 from step_cases import CASES, parameter_count
-from step_contenders import NEEDED_PACKAGE, contenders_of, step_of
+from step_contenders import (
+    NEEDED_ENVIRONMENT,
+    NEEDED_PACKAGE,
+    contenders_of,
+    step_of,
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -85,7 +90,11 @@ def compare(
     for _ in range(rounds):
         triads.append(run_worker(__file__, ["triad"])["gb_per_second"])
         for name in contenders:
-            runs[name].append(run_worker(__file__, [case, name, str(seconds)]))
+            runs[name].append(
+                run_worker(
+                    __file__, [case, name, str(seconds)], NEEDED_ENVIRONMENT.get(name)
+                )
+            )
     parameters = parameter_count(case)
     rows = []
     for name, results in runs.items():

@@ -79,6 +79,28 @@ def update_moments(
     return Moments(first, second, ops.maximum(moments.largest_second, second))
 
 
+def restated_moments(
+    gradient: Tensor, moments: Moments, beta_1: float, beta_2: float
+) -> Moments:
+    """The moments of :func:`update_moments`, in words that XLA does not recognise.
+
+    ``m ← β₁ m + (1 - β₁) g``, ``v ← β₂ v + (√(1 - β₂) g)²``. They differ by rounding.
+
+    Written twice in the same words, an expression is computed once, and what needs
+    it waits for another pass over memory. Where XLA fuses computations with several
+    outputs, a parameter that is stepped along these moments is computed in the same
+    pass as those that are kept.
+
+    Shapes:
+        ``gradient`` and every moment have the parameter's shape, which is kept.
+    """
+    first = moments.first * beta_1 + gradient * (1 - beta_1)
+    second = moments.second * beta_2 + ops.square(gradient * math.sqrt(1 - beta_2))
+    if moments.largest_second is None:
+        return Moments(first, second)
+    return Moments(first, second, ops.maximum(moments.largest_second, second))
+
+
 def step_along_moments(
     parameter: Tensor, moments: Moments, rate: Tensor, epsilon: float
 ) -> Tensor:

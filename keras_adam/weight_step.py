@@ -18,6 +18,7 @@ from keras_adam.adam_state import AdamState
 from keras_adam.gradients import as_dense
 from keras_adam.sparse_rows import assign_rows, read_rows
 from keras_adam.update_rule import Moments
+from keras_adam.xla_fusion import fuses_several_outputs
 
 
 class Rate(NamedTuple):
@@ -93,13 +94,18 @@ class WeightStep(AdamState):
             parameter = update_rule.decay_weights(
                 parameter, rate.plain, self.weight_decay
             )
-        moments = update_rule.update_moments(
+        updated = update_rule.update_moments(
             gradient, moments, self.beta_1, self.beta_2
         )
+        along = updated
+        if fuses_several_outputs():
+            along = update_rule.restated_moments(
+                gradient, moments, self.beta_1, self.beta_2
+            )
         parameter = update_rule.step_along_moments(
-            parameter, moments, rate.corrected, self.epsilon
+            parameter, along, rate.corrected, self.epsilon
         )
-        return parameter, moments
+        return parameter, updated
 
     def _decays(self, variable: Any) -> bool:
         return self.weight_decay is not None and self._use_weight_decay(variable)
