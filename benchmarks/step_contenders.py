@@ -43,7 +43,9 @@ def _as_arguments(gradients: list[Any]) -> tuple[list[Any], Callable]:
     return [flat, *large], restore
 
 
-def _keras_step(adam: str, mode: str, shapes: Shapes) -> Callable:
+def _keras_step(
+    adam: str, mode: str, shapes: Shapes, moment_storage: str = "float32"
+) -> Callable:
     import keras
     import tensorflow as tf
 
@@ -51,8 +53,10 @@ def _keras_step(adam: str, mode: str, shapes: Shapes) -> Callable:
 
     variables = [keras.Variable(np.zeros(s, "float32")) for s in shapes]
     gradients = _gradients(shapes)
-    make = keras_adam.Adam if adam == "ours" else keras.optimizers.Adam
-    optimizer = make(1e-3)
+    if adam == "ours":
+        optimizer = keras_adam.Adam(1e-3, moment_storage=moment_storage)
+    else:
+        optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(variables)
 
     arguments, restore = [tf.constant(g) for g in gradients], list
@@ -188,6 +192,8 @@ def _torch_rows_step(table: Table) -> Callable:
 CONTENDERS: dict[str, Callable[[Shapes], Callable]] = {
     "keras": lambda s: _keras_step("keras", "graph", s),
     "ours": lambda s: _keras_step("ours", "graph", s),
+    "ours, bfloat16": lambda s: _keras_step("ours", "graph", s, "bfloat16"),
+    "ours, 8bit": lambda s: _keras_step("ours", "graph", s, "8bit"),
     "ours, one pass": lambda s: _keras_step("ours", "graph", s),
     "keras, outer XLA": lambda s: _keras_step("keras", "XLA", s),
     "ours, outer XLA": lambda s: _keras_step("ours", "XLA", s),

@@ -25,6 +25,7 @@ from keras_adam.arguments import (
 from keras_adam.compiled_apply import CompiledApply, Update
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import as_dense, check_match, divisible, in_dtype
+from keras_adam.moment_storage import STORAGES
 from keras_adam.placement import is_replicated
 from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument, is_by_rows
@@ -79,6 +80,14 @@ class Adam(SparseStep):
             is possible and says once in the log where it is not; ``True`` raises
             there; ``False`` never compiles. TensorFlow backend; JAX compiles the
             update with its train step, torch does not compile.
+        moment_storage: how the moments of weights of 65,536 entries and more are kept
+            between steps (small ones are float32): ``"float32"``; ``"bfloat16"``, half
+            of the bytes; ``"8bit"``, a quarter. The arithmetic is float32 in each case.
+            Moments are rounded stochastically, by a hash that is the same on every
+            device and in a resumed run. Files hold what is stored; where the option of
+            the optimizer that loads them is another, they are converted. ``"8bit"``
+            does not go with ``amsgrad`` nor with ``sparse_updates`` by rows, and none
+            but ``"float32"`` with a subclass that overrides ``update_step``.
         sparse_updates: what an embedding's gradient (``tf.IndexedSlices``) does; ids
             that are repeated are summed in both cases. ``"dense"`` steps every row, as
             ``keras.optimizers.Adam`` does: a row without an id in the batch goes on by
@@ -108,7 +117,7 @@ class Adam(SparseStep):
 
     Raises:
         TypeError: a rate of another type.
-        ValueError: an option outside its range, or by rows where that cannot be.
+        ValueError: an option outside its range, or options that exclude each other.
 
     **Source**: D. P. Kingma and J. Ba, arXiv:1412.6980; weight decay: I. Loshchilov
     and F. Hutter, arXiv:1711.05101.
@@ -133,11 +142,13 @@ class Adam(SparseStep):
         name: str | None = None,
         *,
         jit_compile: bool | str = "auto",
+        moment_storage: str = "float32",
         sparse_updates: str = "dense",
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
         check_is_one_of("jit_compile", jit_compile, ("auto", True, False))
+        check_is_one_of("moment_storage", moment_storage, tuple(STORAGES))
         check_is_one_of("sparse_updates", sparse_updates, ("dense", "lazy", "catch_up"))
         for option, value in (
             ("skip_nonfinite", skip_nonfinite),
@@ -177,7 +188,9 @@ class Adam(SparseStep):
         self.jit_compile = jit_compile
         self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
+        self.moment_storage = moment_storage
         self._check_sparse_updates()
+        self._check_moment_storage()
         self._compiled_apply = CompiledApply(jit_compile)
 
     def apply(
@@ -359,6 +372,7 @@ class Adam(SparseStep):
             epsilon=self.epsilon,
             amsgrad=self.amsgrad,
             jit_compile=self.jit_compile,
+            moment_storage=self.moment_storage,
             sparse_updates=self.sparse_updates,
             skip_nonfinite=self.skip_nonfinite,
         )

@@ -10,7 +10,9 @@ import keras
 from keras import ops
 
 from keras_adam import checkpoint_layout, precision
+from keras_adam.checkpoint_layout import StoredMoment
 from keras_adam.decay_exclusions import DecayExclusions, path_of
+from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
 from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
 
@@ -25,10 +27,13 @@ class AdamState(keras.optimizers.Optimizer):
     amsgrad: bool
     skip_nonfinite: bool
     sparse_updates: str
+    moment_storage: str
 
     def __init__(self, **keras_options: Any) -> None:
         super().__init__(**keras_options)
         self._decay_exclusions = DecayExclusions()
+        self._momentum_scales: list[keras.Variable | None] = []
+        self._velocity_scales: list[keras.Variable | None] = []
         self._rounding_errors: list[keras.Variable | None] = []
         self._last_steps: list[keras.Variable | None] = []
         self._skipped_steps: keras.Variable | None = None
@@ -58,11 +63,12 @@ class AdamState(keras.optimizers.Optimizer):
                 self._packing = Packing(
                     plan_packs(variables, lambda v: bool(self._use_weight_decay(v)))
                 )
-            self._momentums, self._velocities = self._add_moments(
-                variables, ("momentum", "velocity")
-            )
+            first, second = self._add_moments(variables, ("momentum", "velocity"))
+            self._momentums, self._momentum_scales = first
+            self._velocities, self._velocity_scales = second
             if self.amsgrad:
-                (self._velocity_hats,) = self._add_moments(variables, ("velocity_hat",))
+                (largest,) = self._add_moments(variables, ("velocity_hat",))
+                self._velocity_hats, _ = largest
             self._rounding_errors = [
                 self._add_rounding_error(variable) for variable in variables
             ]
@@ -81,23 +87,56 @@ class AdamState(keras.optimizers.Optimizer):
     def _packs_small_weights(self) -> bool:
         return True
 
+    def _storage_of(self, variable: Any) -> MomentStorage:
+        """How the moments of a weight are kept.
+
+        Small weights keep the dtype they are computed in: their moments are a small
+        part of the memory, and lie in packs.
+        """
+        can_be = _can_be_encoded(variable)
+        return STORAGES[self.moment_storage if can_be else "float32"]
+
+    def _is_encoded(self, variable: Any) -> bool:
+        """Whether the moments of a weight lose digits between steps."""
+        return self._storage_of(variable) is not STORAGES["float32"]
+
     def _add_moments(
         self, variables: Sequence[Any], names: Sequence[str]
-    ) -> list[list[keras.Variable | None]]:
-        """One list of variables per name, created in Keras's order."""
-        moments: list[list[keras.Variable | None]] = [[] for _ in names]
+    ) -> list[tuple[list[keras.Variable | None], list[keras.Variable | None]]]:
+        """Codes and scales of each weight, a pair of lists per name.
+
+        Created in Keras's order; scales are ``None`` where there are none.
+        """
+        moments = [([], []) for _ in names]
         for index, variable in enumerate(variables):
-            pack = self._packing.of_weight.get(index)
-            for name, created in zip(names, moments, strict=True):
+            for name, (codes, scales) in zip(names, moments, strict=True):
                 if self._overwrite_variable_with_gradient(variable):
-                    created.append(None)
-                elif pack is None:
-                    created.append(
-                        self.add_variable_from_reference(variable, name=name)
-                    )
+                    code, scale = None, None
                 else:
-                    created.append(self._add_view(pack, index, variable, name))
+                    code, scale = self._add_moment(index, variable, name)
+                codes.append(code)
+                scales.append(scale)
         return moments
+
+    def _add_moment(
+        self, index: int, variable: Any, name: str
+    ) -> tuple[keras.Variable, keras.Variable | None]:
+        pack = self._packing.of_weight.get(index)
+        if pack is not None:
+            return self._add_view(pack, index, variable, name), None
+        if not self._is_encoded(variable):
+            return self.add_variable_from_reference(variable, name=name), None
+        storage = self._storage_of(variable)
+        codec: Codec = storage.first if name == "momentum" else storage.second
+        if not codec.has_scales:
+            return self._add_variable_beside(variable, name, codec.dtype), None
+        shape = storage.stored_shape(variable.shape)
+        return (
+            self._add_variable_beside(variable, name, codec.dtype, shape=shape),
+            self._add_variable_beside(
+                variable, f"{name}_scale", "float32", shape=(shape[0], 1)
+            ),
+        )
 
     def _add_view(
         self, pack: Pack, index: int, variable: Any, moment: str
@@ -230,13 +269,28 @@ class AdamState(keras.optimizers.Optimizer):
             found = getattr(self, name, None) or []
             return [variable for variable in found if variable is not None]
 
+        weights = self._trainable_variables if self.built else []
+
+        def moments(codes: str, scales: str | None = None) -> list[StoredMoment]:
+            none = [None] * len(weights)
+            all_codes = getattr(self, codes, None) or none
+            all_scales = none if scales is None else getattr(self, scales) or none
+            return [
+                StoredMoment(code, scale, tuple(weight.shape), _can_be_encoded(weight))
+                for weight, code, scale in zip(
+                    weights, all_codes, all_scales, strict=True
+                )
+                if code is not None
+            ]
+
         return checkpoint_layout.Layout(
             scalars=self._scalars(),
             averages=existing("_model_variables_moving_average"),
             accumulators=existing("_accumulated_gradients"),
-            first_moments=existing("_momentums"),
-            second_moments=existing("_velocities"),
-            largest_second_moments=existing("_velocity_hats"),
+            first_moments=moments("_momentums", "_momentum_scales"),
+            second_moments=moments("_velocities", "_velocity_scales"),
+            largest_second_moments=moments("_velocity_hats"),
+            moment_storage=self.moment_storage,
             remainders=existing("_rounding_errors"),
             last_steps=[
                 (variable, self._velocities[index])
@@ -300,3 +354,8 @@ class AdamState(keras.optimizers.Optimizer):
         self._exclude_from_weight_decay = {
             self._var_key(variables[position]) for position in located.positions or ()
         }
+
+
+def _can_be_encoded(variable: Any) -> bool:
+    is_float32 = precision.compute_dtype(variable) == "float32"
+    return is_float32 and math.prod(variable.shape) >= SMALL

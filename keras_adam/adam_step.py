@@ -119,6 +119,37 @@ class AdamStep(PackedStep):
         """Keras's way to another rule: a subclass that overrides `update_step`."""
         return type(self).update_step is not WeightStep.update_step
 
+    def _check_moment_storage(self) -> None:
+        """Refuse what stored codes cannot be combined with.
+
+        Raises:
+            ValueError: another rule than Adam's, which would read codes for values;
+                or, with blocks, single rows or a maximum over steps.
+        """
+        name = self.moment_storage
+        if name == "float32":
+            return
+        if self._has_own_rule():
+            raise ValueError(
+                f"moment_storage={name!r} keeps codes in the place of moments, and "
+                f"{type(self).__name__} overrides update_step, which would read them "
+                'for values. Use moment_storage="float32".'
+            )
+        if name != "8bit":
+            return
+        if self.sparse_updates != "dense":
+            raise ValueError(
+                'moment_storage="8bit" counts within blocks of 128 entries, of which '
+                f"sparse_updates={self.sparse_updates!r} would step a part. Use "
+                'moment_storage="bfloat16", or sparse_updates="dense".'
+            )
+        if self.amsgrad:
+            raise ValueError(
+                'moment_storage="8bit" does not go with amsgrad=True: rounding up '
+                "and down by chance, the largest value would only ever grow. Use "
+                'moment_storage="bfloat16" or "float32".'
+            )
+
     def _packs_small_weights(self) -> bool:
         # Another rule reads the moments of each weight by itself.
         return not self._has_own_rule()

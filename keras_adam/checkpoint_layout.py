@@ -9,6 +9,9 @@ Order: step count, rate (if it is a number), averages, accumulators, both moment
 interleaved per weight, AMSGrad's largest second moments; then what only ours has: the
 remainders of low-precision weights, and the last step of each row of a table if a row
 is behind. The count of skipped steps is not saved.
+
+Moments are saved as they are stored. Under another ``moment_storage`` than the
+optimizer's they are converted when they are loaded.
 """
 
 from __future__ import annotations
@@ -19,10 +22,33 @@ from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from keras import ops
+
+from keras_adam.moment_storage import STORAGES, Codec, largest_magnitudes
 
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
+
+
+class StoredMoment(NamedTuple):
+    """One moment of one weight.
+
+    Attributes:
+        codes: the variable that holds it.
+        scales: a second one, where the storage has scales.
+        shape: of the weight.
+        can_be_encoded: whether the optimizer's ``moment_storage`` concerns it.
+    """
+
+    codes: Any
+    scales: Any | None
+    shape: tuple[int, ...]
+    can_be_encoded: bool
+
+    def variables(self) -> list[Any]:
+        """What is saved, in order."""
+        return [self.codes] if self.scales is None else [self.codes, self.scales]
 
 
 class Layout(NamedTuple):
@@ -40,28 +66,39 @@ class Layout(NamedTuple):
         last_steps: per table that is stepped by rows, the last step of each row (0:
             never) and the table's second moment.
         micro_batches: per update; 1 without accumulation.
+        moment_storage: the name of how large weights' moments are kept.
     """
 
     scalars: list[Any]
     averages: list[Any]
     accumulators: list[Any]
-    first_moments: list[Any]
-    second_moments: list[Any]
-    largest_second_moments: list[Any]
+    first_moments: list[StoredMoment]
+    second_moments: list[StoredMoment]
+    largest_second_moments: list[StoredMoment]
     remainders: list[Any]
     last_steps: list[tuple[Any, Any]]
     micro_batches: int
+    moment_storage: str
+
+    def before_moments(self) -> list[Any]:
+        """What is saved before the first moment."""
+        return [*self.scalars, *self.averages, *self.accumulators]
+
+    def moments(self) -> list[tuple[StoredMoment, str]]:
+        """All moments in order, each with its kind: a field of `MomentStorage`."""
+        pairs = zip(self.first_moments, self.second_moments, strict=True)
+        return [
+            *((m, kind) for p in pairs for m, kind in zip(p, _KINDS, strict=True)),
+            *((largest, "second") for largest in self.largest_second_moments),
+        ]
 
     def shared(self) -> list[Any]:
         """What Keras's Adam has as well, in its order."""
-        moments = zip(self.first_moments, self.second_moments, strict=True)
-        return [
-            *self.scalars,
-            *self.averages,
-            *self.accumulators,
-            *itertools.chain.from_iterable(moments),
-            *self.largest_second_moments,
-        ]
+        of_moments = [moment.variables() for moment, _ in self.moments()]
+        return [*self.before_moments(), *itertools.chain.from_iterable(of_moments)]
+
+
+_KINDS = ("first", "second")
 
 
 def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
@@ -100,7 +137,7 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
         ValueError: another number of variables, other shapes, or values that are no
             state of such an optimizer.
     """
-    arrays = copy_arrays(store)
+    arrays = _in_own_storage(copy_arrays(store), layout)
     shared = layout.shared()
     last_steps = [last_step for last_step, _ in layout.last_steps]
     without_last_steps = [*shared, *layout.remainders]
@@ -129,6 +166,75 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     for variable in everything if with_scalars else everything[len(layout.scalars) :]:
         saved = values.get(id(variable))
         variable.assign(np.zeros(variable.shape) if saved is None else saved)
+
+
+def _in_own_storage(arrays: Arrays, layout: Layout) -> Arrays:
+    """The saved arrays with moments in this optimizer's storage.
+
+    Left as they are where they are so already, or where they cannot be told: what
+    does not fit will be refused.
+    """
+    moments = layout.moments()
+    if not any(moment.can_be_encoded for moment, _ in moments):
+        return arrays
+    number = len(layout.before_moments())
+    storage, own_storage = (
+        _saved_storage(arrays, moments, number),
+        layout.moment_storage,
+    )
+    if storage in (None, own_storage):
+        return arrays
+    saved = [arrays[str(i)] for i in range(len(arrays))]
+    own, remaining = saved[:number], saved[number:]
+    for moment, kind in moments:
+        if not moment.can_be_encoded:
+            own += remaining[:1]
+            remaining = remaining[1:]
+            continue
+        count = 2 if getattr(STORAGES[storage], kind).has_scales else 1
+        parts, remaining = remaining[:count], remaining[count:]
+        shape = STORAGES[storage].stored_shape(moment.shape)
+        if len(parts) < count or parts[0].shape != shape:
+            return arrays
+        own += _converted(parts, moment.shape, storage, own_storage, kind)
+    logger.info(
+        "The optimizer state was saved with moment_storage=%r and is converted to %r.",
+        storage,
+        own_storage,
+    )
+    return {str(i): array for i, array in enumerate([*own, *remaining])}
+
+
+def _converted(
+    parts: list[np.ndarray], shape: tuple[int, ...], saved: str, own: str, kind: str
+) -> list[np.ndarray]:
+    """Codes, and scales if there are some, of one storage as those of another."""
+    tensors = [ops.convert_to_tensor(part) for part in parts]
+    codec: Codec = getattr(STORAGES[saved], kind)
+    values = codec.decode(tensors[0], tensors[1] if codec.has_scales else None)
+    values = STORAGES[own].arrange(STORAGES[saved].restore(values, shape))
+    codec = getattr(STORAGES[own], kind)
+    scales = largest_magnitudes(values) if codec.has_scales else None
+    tensors = [
+        codec.encode(values, scales, None),
+        *([scales] if codec.has_scales else []),
+    ]
+    return [ops.convert_to_numpy(tensor) for tensor in tensors]
+
+
+def _saved_storage(
+    arrays: Arrays, moments: list[tuple[StoredMoment, str]], number: int
+) -> str | None:
+    """The storage whose dtype the first moment has that a storage concerns.
+
+    Those before it are one array each, the first of them with the given number.
+    """
+    before = itertools.takewhile(lambda pair: not pair[0].can_be_encoded, moments)
+    array = arrays.get(str(number + len(list(before))))
+    if array is None:
+        return None
+    names = {storage.first.dtype: name for name, storage in STORAGES.items()}
+    return names.get(str(array.dtype))
 
 
 def _is_a_row_behind(layout: Layout) -> bool:
@@ -172,7 +278,8 @@ def _check_values(values: dict[int, np.ndarray], layout: Layout) -> None:
     def saved(variables: list[Any]) -> list[np.ndarray]:
         return [np.asarray(values[id(v)], "float64") for v in variables]
 
-    second, largest = saved(layout.second_moments), saved(layout.largest_second_moments)
+    second = saved([moment.codes for moment in layout.second_moments])
+    largest = saved([moment.codes for moment in layout.largest_second_moments])
     averages, sums = saved(layout.averages), saved(layout.accumulators)
     problem = ""
     if any(np.any(array < 0) for array in [*second, *largest]):

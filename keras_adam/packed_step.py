@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_adam import step_control
+from keras_adam import step_control, update_rule
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
 from keras_adam.placement import read
 from keras_adam.step_control import Controls
 from keras_adam.update_rule import Moments
 from keras_adam.weight_step import Rate, WeightStep
+from keras_adam.xla_fusion import fuses_several_outputs
 
 
 class _Joined(NamedTuple):
@@ -134,9 +135,9 @@ class PackedStep(WeightStep):
         before = Moments(*(read(pack.moment(name)) for name in names))
         # All members decay or none does: that is how packs are made.
         decays = self._decays(next(present[i] for i in pack.indices if i in present))
-        parameter, after = self._moved(
-            parameter, gradient, before, rates[pack.dtype], decays
-        )
+        after = update_rule.update_moments(gradient, before, self.beta_1, self.beta_2)
+        along = self._restated(gradient, before) if fuses_several_outputs() else after
+        parameter = self._moved(parameter, along, rates[pack.dtype], decays)
         mask = pack.mask(present)
         for name, old, new in zip(names, before, after, strict=False):
             # A weight without a gradient keeps its moments.

@@ -12,6 +12,7 @@ outside the bias correction ("epsilon hat"), as in Keras and TensorFlow.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -31,6 +32,10 @@ class Moments(NamedTuple):
     first: Tensor
     second: Tensor
     largest_second: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Moments:
+        """Each moment that there is, changed alike."""
+        return Moments(*(None if part is None else change(part) for part in self))
 
 
 def bias_corrected_rate(
@@ -99,6 +104,26 @@ def restated_moments(
     if moments.largest_second is None:
         return Moments(first, second)
     return Moments(first, second, ops.maximum(moments.largest_second, second))
+
+
+def within_largest_ratio(moments: Moments, beta_1: float, beta_2: float) -> Moments:
+    """Moments whose ratio is one that gradients can bring about.
+
+    ``|m| ≤ √v · (1 - β₁) / √(1 - β₂) / √(1 - β₁² / β₂)``
+
+    Exact moments always are (Cauchy-Schwarz over the two sums of past gradients), so
+    this changes what storage has made of them and nothing else: a v that was rounded
+    down would let the step explode. Without effect for β₁² ≥ β₂, where there is no
+    bound.
+
+    Shapes:
+        every moment has the parameter's shape, which is kept.
+    """
+    if beta_1**2 >= beta_2:
+        return moments
+    largest = (1 - beta_1) / math.sqrt((1 - beta_2) * (1 - beta_1**2 / beta_2))
+    bound = ops.sqrt(moments.second) * largest
+    return moments._replace(first=ops.clip(moments.first, -bound, bound))
 
 
 def step_along_moments(

@@ -16,9 +16,15 @@ from keras import ops
 from keras_adam import precision, update_rule
 from keras_adam.adam_state import AdamState
 from keras_adam.gradients import as_dense
+from keras_adam.moment_storage import Codec, largest_magnitudes, within_float32
+from keras_adam.placement import read
+from keras_adam.rounding_noise import random_bits
 from keras_adam.sparse_rows import assign_rows, read_rows
 from keras_adam.update_rule import Moments
 from keras_adam.xla_fusion import fuses_several_outputs
+
+NO_SCALES = Moments(None, None)
+"""Of moments whose codes are values by themselves."""
 
 
 class Rate(NamedTuple):
@@ -75,37 +81,36 @@ class WeightStep(AdamState):
             parameter, moments = self._caught_up(
                 parameter, moments, variable, rates[dtype].plain, ids
             )
-        parameter, moments = self._moved(
-            parameter,
-            ops.cast(as_dense(gradient), dtype),
-            moments,
-            rates[dtype],
-            self._decays(variable),
+        storage = self._storage_of(variable)
+        gradient = storage.arrange(ops.cast(as_dense(gradient), dtype))
+        updated = update_rule.update_moments(
+            gradient, moments, self.beta_1, self.beta_2
         )
-        self._write_moments(index, moments, ids)
+        kept = self._write_moments(
+            index, updated, ids, self._next_scales(index, gradient)
+        )
+        along = kept
+        if self._is_encoded(variable):
+            along = update_rule.within_largest_ratio(along, self.beta_1, self.beta_2)
+            along = along.map(lambda part: storage.restore(part, variable.shape))
+        elif fuses_several_outputs():
+            along = self._restated(gradient, moments)
+        parameter = self._moved(parameter, along, rates[dtype], self._decays(variable))
         self._write_parameter(variable, index, parameter, ids)
         self._write_last_step(index, self.iterations + 1, ids)
 
-    def _moved(
-        self, parameter: Any, gradient: Any, moments: Moments, rate: Rate, decays: bool
-    ) -> tuple[Any, Moments]:
-        """A parameter and its moments after one step; all of one shape."""
+    def _restated(self, gradient: Any, moments: Moments) -> Moments:
+        return update_rule.restated_moments(gradient, moments, self.beta_1, self.beta_2)
+
+    def _moved(self, parameter: Any, along: Moments, rate: Rate, decays: bool) -> Any:
+        """A parameter after its decay and its step; all of one shape."""
         if decays:
             parameter = update_rule.decay_weights(
                 parameter, rate.plain, self.weight_decay
             )
-        updated = update_rule.update_moments(
-            gradient, moments, self.beta_1, self.beta_2
-        )
-        along = updated
-        if fuses_several_outputs():
-            along = update_rule.restated_moments(
-                gradient, moments, self.beta_1, self.beta_2
-            )
-        parameter = update_rule.step_along_moments(
+        return update_rule.step_along_moments(
             parameter, along, rate.corrected, self.epsilon
         )
-        return parameter, updated
 
     def _decays(self, variable: Any) -> bool:
         return self.weight_decay is not None and self._use_weight_decay(variable)
@@ -146,19 +151,64 @@ class WeightStep(AdamState):
             self._assign(variable, ops.full(length, step, "int32"), ids)
 
     def _read_moments(self, index: int, ids: Any | None = None) -> Moments:
+        first, second = self._storage_of(self._trainable_variables[index])
+        scales = self._read_scales(index)
         return Moments(
-            read_rows(self._momentums[index], ids),
-            read_rows(self._velocities[index], ids),
-            read_rows(self._velocity_hats[index], ids) if self.amsgrad else None,
+            first.decode(read_rows(self._momentums[index], ids), scales.first),
+            second.decode(read_rows(self._velocities[index], ids), scales.second),
+            second.decode(read_rows(self._velocity_hats[index], ids), None)
+            if self.amsgrad
+            else None,
         )
 
     def _write_moments(
-        self, index: int, moments: Moments, ids: Any | None = None
-    ) -> None:
-        self._assign(self._momentums[index], moments.first, ids)
-        self._assign(self._velocities[index], moments.second, ids)
-        if self.amsgrad:
-            self._assign(self._velocity_hats[index], moments.largest_second, ids)
+        self,
+        index: int,
+        moments: Moments,
+        ids: Any | None = None,
+        scales: Moments = NO_SCALES,
+    ) -> Moments:
+        """Store moments; returns what will be read of them."""
+        variable = self._trainable_variables[index]
+        first, second = self._storage_of(variable)
+        bits = None
+        if self._is_encoded(variable):
+            shape = self._storage_of(variable).stored_shape(variable.shape)
+            bits = random_bits(self.iterations + 1, index, shape, ids)
+
+        def keep(variables: Any, codec: Codec, values: Any, scales: Any) -> Any:
+            codes = codec.encode(values, scales, bits)
+            self._assign(variables[index], codes, ids)
+            return codec.decode(codes, scales)
+
+        kept = Moments(
+            keep(self._momentums, first, moments.first, scales.first),
+            keep(self._velocities, second, moments.second, scales.second),
+            keep(self._velocity_hats, second, moments.largest_second, None)
+            if self.amsgrad
+            else None,
+        )
+        if scales.first is not None:
+            self.assign(self._momentum_scales[index], scales.first)
+            self.assign(self._velocity_scales[index], scales.second)
+        return kept
+
+    def _read_scales(self, index: int) -> Moments:
+        if self._momentum_scales[index] is None:
+            return NO_SCALES
+        return Moments(
+            read(self._momentum_scales[index]), read(self._velocity_scales[index])
+        )
+
+    def _next_scales(self, index: int, gradient: Any) -> Moments:
+        """Bounds on the moments after a step: those of the largest entries."""
+        scales = self._read_scales(index)
+        if scales.first is None:
+            return scales
+        scales = update_rule.update_moments(
+            largest_magnitudes(gradient), scales, self.beta_1, self.beta_2
+        )
+        return scales._replace(second=within_float32(scales.second))
 
     def _read_parameter(
         self, variable: Any, index: int, dtype: str, ids: Any | None = None

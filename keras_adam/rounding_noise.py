@@ -1,0 +1,90 @@
+"""Random bits for stochastic rounding: a hash of where and when, and no state.
+
+Every replica, every backend and every resumed run draws the same bits, and drawing
+costs a few integer operations where a random generator would cost more than the step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def random_bits(
+    step: Tensor, stream: int, shape: Sequence[int], ids: Tensor | None = None
+) -> Tensor:
+    """32 bits per entry of a tensor, or of some of its rows.
+
+    An entry's bits are those of its place in the tensor, whichever rows it is given
+    with.
+
+    Args:
+        step: scalar integer.
+        stream: tells apart the tensors that are rounded at one step.
+        shape: of the tensor.
+        ids: of rows; ``None`` for all of the tensor.
+
+    Returns:
+        int32, uniform over all of its values.
+
+    Shapes:
+        ``shape``; with ``ids`` of ``[n]``, ``[n, *shape[1:]]``.
+    """
+    # Odd multipliers without small factors: sums that meet are no neighbours.
+    start = ops.cast(step, "int32") * _signed(0x9E3779B1)
+    start = start + _signed(stream * 0x85EBCA77)
+    row = math.prod(shape[1:]) if ids is not None else _row_length(shape)
+    if ids is None:
+        ids = ops.arange(math.prod(shape) // max(row, 1), dtype="int32")
+    # The step is added to the rows' places and not to all entries': a compiler would
+    # keep a constant of the tensor's size.
+    first = ops.cast(ids, "int32") * _signed(row) + start
+    within = ops.arange(row, dtype="int32")
+    bits = _hash(ops.expand_dims(first, 1) + ops.expand_dims(within, 0))
+    return ops.reshape(bits, (-1, *shape[1:]) if len(shape) else ())
+
+
+def _row_length(shape: Sequence[int]) -> int:
+    """How many entries to count by a vector; the tensor's size is a multiple."""
+    size = math.prod(shape)
+    usual = 128
+    return usual if size and size % usual == 0 else math.prod(shape[1:])
+
+
+def upper_bits(bits: Tensor, count: int) -> Tensor:
+    """The upper bits of an int32, as a number in [0, 2**count)."""
+    return _shifted(bits, 32 - count)
+
+
+def lower_bits(bits: Tensor, count: int) -> Tensor:
+    """The lower bits of an int32, as a number in [0, 2**count)."""
+    return ops.bitwise_and(bits, _signed(2**count - 1))
+
+
+def _hash(x: Tensor) -> Tensor:
+    """Mix the bits of an int32 so that each depends on all.
+
+    **Source**: the constants are those of C. Wellons's "lowbias32"
+    (https://nullprogram.com/blog/2018/07/31/, public domain).
+    """
+    x = ops.bitwise_xor(x, _shifted(x, 16)) * _signed(0x7FEB352D)
+    x = ops.bitwise_xor(x, _shifted(x, 15)) * _signed(0x846CA68B)
+    return ops.bitwise_xor(x, _shifted(x, 16))
+
+
+def _shifted(x: Tensor, count: int) -> Tensor:
+    """Bits shifted to the right, zeros coming in; int32 itself brings in the sign."""
+    shifted = ops.bitwise_right_shift(x, _signed(count))
+    return ops.bitwise_and(shifted, _signed(2 ** (32 - count) - 1))
+
+
+def _signed(pattern: int) -> Tensor:
+    """A 32-bit pattern as the int32 that has it: products wrap around alike."""
+    pattern %= 2**32
+    value = pattern - 2**32 if pattern >= 2**31 else pattern
+    return ops.convert_to_tensor(value, dtype="int32")
