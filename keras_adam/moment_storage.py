@@ -258,23 +258,24 @@ class MomentStorage(NamedTuple):
         """The shape in which moments of a weight are stored, stepped and encoded."""
         if not self.first.has_scales:
             return tuple(shape)
-        return -(-math.prod(shape) // BLOCK), BLOCK
+        return max(1, -(-math.prod(shape) // BLOCK)), BLOCK
 
     def arrange(self, tensor: Tensor) -> Tensor:
         """A tensor of a weight's shape in the stored shape, filled up with zeros."""
         if not self.first.has_scales:
             return tensor
-        size = math.prod(tensor.shape)
-        if size % BLOCK:
-            tensor = ops.pad(ops.reshape(tensor, (size,)), ((0, -size % BLOCK),))
-        return ops.reshape(tensor, (-1, BLOCK))
+        blocks, size = self.stored_shape(tensor.shape)[0], math.prod(tensor.shape)
+        if size < blocks * BLOCK:
+            flat = ops.reshape(tensor, (size,))
+            tensor = ops.pad(flat, ((0, blocks * BLOCK - size),))
+        return ops.reshape(tensor, (blocks, BLOCK))
 
     def restore(self, arranged: Tensor, shape: Sequence[int]) -> Tensor:
         """What was arranged, in the weight's shape."""
         if not self.first.has_scales:
             return arranged
         size = math.prod(shape)
-        if size % BLOCK:
+        if size < math.prod(arranged.shape):
             arranged = ops.reshape(arranged, (-1,))[:size]
         return ops.reshape(arranged, tuple(shape))
 
