@@ -15,6 +15,7 @@ from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
 from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
+from keras_adam.weight_state import WeightState
 
 
 class AdamState(keras.optimizers.Optimizer):
@@ -99,6 +100,20 @@ class AdamState(keras.optimizers.Optimizer):
     def _is_encoded(self, variable: Any) -> bool:
         """Whether the moments of a weight lose digits between steps."""
         return self._storage_of(variable) is not STORAGES["float32"]
+
+    def _state_of(self, variable: Any) -> WeightState:
+        """All variables of a weight, or of the device's copy of it that is given."""
+        index = self._get_variable_index(variable)
+        return WeightState(
+            variable,
+            self._momentums[index],
+            self._velocities[index],
+            self._velocity_hats[index] if self.amsgrad else None,
+            self._momentum_scales[index],
+            self._velocity_scales[index],
+            self._rounding_errors[index],
+            self._last_steps[index],
+        )
 
     def _add_moments(
         self, variables: Sequence[Any], names: Sequence[str]

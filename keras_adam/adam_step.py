@@ -155,12 +155,15 @@ class AdamStep(PackedStep):
         return not self._has_own_rule()
 
     def _is_update_separable(self) -> bool:
-        """Whether joining and assigning small weights can stand outside of the step.
+        """Whether parts of the step can stand outside of the compiled program.
 
         Not where the step is taken under a condition, or where something reads the
         weights after it.
         """
-        return bool(self._packing.packs) and not (
+        has_parts = self._packing.packs or any(
+            map(self._is_encoded, self._trainable_variables)
+        )
+        return bool(has_parts) and not (
             self.skip_nonfinite
             or self.gradient_accumulation_steps
             or self.use_ema
@@ -173,9 +176,7 @@ class AdamStep(PackedStep):
             average = self._model_variables_moving_average[index]
             if average is None:
                 continue
-            parameter = self._read_parameter(
-                variable, index, precision.compute_dtype(variable)
-            )
+            parameter = self._read_parameter(self._state_of(variable))
             updated = update_rule.update_average(
                 read(average), parameter, self.ema_momentum, is_first
             )
@@ -198,7 +199,7 @@ class AdamStep(PackedStep):
             index = self._get_variable_index(variable)
             average = self._model_variables_moving_average[index]
             if average is not None:
-                self._write_parameter(variable, index, read(average))
+                self._write_parameter(self._state_of(variable), read(average))
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """With ``use_ema``, put the average in the place of the weights.

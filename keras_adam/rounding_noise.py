@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def random_bits(
-    step: Tensor, stream: int, shape: Sequence[int], ids: Tensor | None = None
+    step: Tensor, stream: Tensor | int, shape: Sequence[int], ids: Tensor | None = None
 ) -> Tensor:
     """32 bits per entry of a tensor, or of some of its rows.
 
@@ -25,7 +25,7 @@ def random_bits(
 
     Args:
         step: scalar integer.
-        stream: tells apart the tensors that are rounded at one step.
+        stream: scalar integer; tells apart the tensors that are rounded at a step.
         shape: of the tensor.
         ids: of rows; ``None`` for all of the tensor.
 
@@ -37,7 +37,7 @@ def random_bits(
     """
     # Odd multipliers without small factors: sums that meet are no neighbours.
     start = ops.cast(step, "int32") * _signed(0x9E3779B1)
-    start = start + _signed(stream * 0x85EBCA77)
+    start = start + ops.cast(stream, "int32") * _signed(0x85EBCA77)
     row = math.prod(shape[1:]) if ids is not None else _row_length(shape)
     if ids is None:
         ids = ops.arange(math.prod(shape) // max(row, 1), dtype="int32")

@@ -51,17 +51,18 @@ class TableCatchUp(AdamStep):
         share_reads(variable)
 
     def _catch_up_rows(self, variable: Any, ids: Any | None) -> None:
-        index = self._get_variable_index(variable)
-        dtype = precision.compute_dtype(variable)
+        state = self._state_of(variable)
         parameter, moments = self._caught_up(
-            self._read_parameter(variable, index, dtype, ids),
-            self._read_moments(index, ids),
-            variable,
-            ops.cast(self.learning_rate, dtype),
+            self._read_parameter(state, ids),
+            self._read_moments(state, ids),
+            state,
+            ops.cast(self.learning_rate, precision.compute_dtype(variable)),
+            self._decays(variable),
             ids,
         )
-        self._write_moments(index, moments, ids)
-        self._write_parameter(variable, index, parameter, ids)
-        last_step = read_rows(self._last_steps[index], ids)
+        stream = self._get_variable_index(variable)
+        self._write_moments(state, moments, stream, ids)
+        self._write_parameter(state, parameter, ids)
+        last_step = read_rows(state.last_step, ids)
         step = ops.where(last_step == 0, 0, self._step_count(last_step))
-        self._assign(self._last_steps[index], step, ids)
+        self._assign(state.last_step, step, ids)

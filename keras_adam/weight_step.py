@@ -21,6 +21,7 @@ from keras_adam.placement import read
 from keras_adam.rounding_noise import random_bits
 from keras_adam.sparse_rows import assign_rows, read_rows
 from keras_adam.update_rule import Moments
+from keras_adam.weight_state import WeightState
 from keras_adam.xla_fusion import fuses_several_outputs
 
 NO_SCALES = Moments(None, None)
@@ -73,31 +74,56 @@ class WeightStep(AdamState):
         ids: Any | None = None,
     ) -> None:
         """Step a weight, or only the rows ``ids`` of it if they are given."""
-        dtype = precision.compute_dtype(variable)
-        index = self._get_variable_index(variable)
-        parameter = self._read_parameter(variable, index, dtype, ids)
-        moments = self._read_moments(index, ids)
-        if ids is not None and self._last_steps[index] is not None:
+        self._step_state(
+            gradient,
+            self._state_of(variable),
+            rates[precision.compute_dtype(variable)],
+            self._get_variable_index(variable),
+            self._decays(variable),
+            ids,
+        )
+
+    def _step_state(
+        self,
+        gradient: Any,
+        state: WeightState,
+        rate: Rate,
+        stream: Any,
+        decays: bool,
+        ids: Any | None = None,
+    ) -> None:
+        """Step a weight that is known by its variables alone.
+
+        Args:
+            gradient: of the weight's shape, or one row per id.
+            state: the weight's variables, Keras's or the backend's.
+            rate: in the compute dtype.
+            stream: of random bits, a number of the weight's own.
+            decays: whether weight decay concerns it.
+            ids: of rows; ``None`` for all.
+        """
+        dtype = precision.compute_dtype(state.parameter)
+        shape = tuple(state.parameter.shape)
+        storage = self._storage_of(state.parameter)
+        parameter = self._read_parameter(state, ids)
+        moments = self._read_moments(state, ids)
+        if ids is not None and state.last_step is not None:
             parameter, moments = self._caught_up(
-                parameter, moments, variable, rates[dtype].plain, ids
+                parameter, moments, state, rate.plain, decays, ids
             )
-        storage = self._storage_of(variable)
         gradient = storage.arrange(ops.cast(as_dense(gradient), dtype))
         updated = update_rule.update_moments(
             gradient, moments, self.beta_1, self.beta_2
         )
-        kept = self._write_moments(
-            index, updated, ids, self._next_scales(index, gradient)
-        )
-        along = kept
-        if self._is_encoded(variable):
-            along = update_rule.within_largest_ratio(along, self.beta_1, self.beta_2)
-            along = along.map(lambda part: storage.restore(part, variable.shape))
+        scales = self._next_scales(state, gradient)
+        along = kept = self._write_moments(state, updated, stream, ids, scales)
+        if self._is_encoded(state.parameter):
+            along = update_rule.within_largest_ratio(kept, self.beta_1, self.beta_2)
+            along = along.map(lambda part: storage.restore(part, shape))
         elif fuses_several_outputs():
             along = self._restated(gradient, moments)
-        parameter = self._moved(parameter, along, rates[dtype], self._decays(variable))
-        self._write_parameter(variable, index, parameter, ids)
-        self._write_last_step(index, self.iterations + 1, ids)
+        self._write_parameter(state, self._moved(parameter, along, rate, decays), ids)
+        self._write_last_step(state, self.iterations + 1, ids)
 
     def _restated(self, gradient: Any, moments: Moments) -> Moments:
         return update_rule.restated_moments(gradient, moments, self.beta_1, self.beta_2)
@@ -119,15 +145,16 @@ class WeightStep(AdamState):
         self,
         parameter: Any,
         moments: Moments,
-        variable: Any,
+        state: WeightState,
         learning_rate: Any,
+        decays: bool,
         ids: Any,
     ) -> tuple[Any, Moments]:
         """Rows and their moments as they would be if no step had been missed."""
-        last_step = read_rows(self._last_steps[self._get_variable_index(variable)], ids)
+        last_step = read_rows(state.last_step, ids)
         # A row that never had a gradient has no momentum; nothing is due.
         missed = ops.where(last_step == 0, 0, self._step_count(last_step) - last_step)
-        per_row = (-1, *(1 for _ in variable.shape[1:]))
+        per_row = (-1, *(1 for _ in state.parameter.shape[1:]))
         return update_rule.catch_up(
             parameter,
             moments,
@@ -137,72 +164,70 @@ class WeightStep(AdamState):
             self.beta_1,
             self.beta_2,
             self.epsilon,
-            float(self.weight_decay or 0) if self._decays(variable) else 0.0,
+            float(self.weight_decay or 0) if decays else 0.0,
         )
 
     def _step_count(self, like: Any) -> Any:
         return ops.cast(self.iterations, like.dtype)
 
-    def _write_last_step(self, index: int, step: Any, ids: Any | None) -> None:
+    def _write_last_step(self, state: WeightState, step: Any, ids: Any | None) -> None:
         """Note the step up to which rows are stepped; all rows without ``ids``."""
-        variable = self._last_steps[index]
-        if variable is not None:
-            length = variable.shape if ids is None else ops.shape(ids)
-            self._assign(variable, ops.full(length, step, "int32"), ids)
+        if state.last_step is not None:
+            length = state.last_step.shape if ids is None else ops.shape(ids)
+            self._assign(state.last_step, ops.full(length, step, "int32"), ids)
 
-    def _read_moments(self, index: int, ids: Any | None = None) -> Moments:
-        first, second = self._storage_of(self._trainable_variables[index])
-        scales = self._read_scales(index)
+    def _read_moments(self, state: WeightState, ids: Any | None = None) -> Moments:
+        """In float32, in the shape in which they are stored."""
+        first, second = self._storage_of(state.parameter)
+        scales = self._read_scales(state)
         return Moments(
-            first.decode(read_rows(self._momentums[index], ids), scales.first),
-            second.decode(read_rows(self._velocities[index], ids), scales.second),
-            second.decode(read_rows(self._velocity_hats[index], ids), None)
-            if self.amsgrad
-            else None,
+            first.decode(read_rows(state.momentum, ids), scales.first),
+            second.decode(read_rows(state.velocity, ids), scales.second),
+            None
+            if state.velocity_hat is None
+            else second.decode(read_rows(state.velocity_hat, ids), None),
         )
 
     def _write_moments(
         self,
-        index: int,
+        state: WeightState,
         moments: Moments,
+        stream: Any,
         ids: Any | None = None,
         scales: Moments = NO_SCALES,
     ) -> Moments:
         """Store moments; returns what will be read of them."""
-        variable = self._trainable_variables[index]
-        first, second = self._storage_of(variable)
+        storage = self._storage_of(state.parameter)
         bits = None
-        if self._is_encoded(variable):
-            shape = self._storage_of(variable).stored_shape(variable.shape)
-            bits = random_bits(self.iterations + 1, index, shape, ids)
+        if self._is_encoded(state.parameter):
+            shape = storage.stored_shape(state.parameter.shape)
+            bits = random_bits(self.iterations + 1, stream, shape, ids)
 
-        def keep(variables: Any, codec: Codec, values: Any, scales: Any) -> Any:
-            codes = codec.encode(values, scales, bits)
-            self._assign(variables[index], codes, ids)
-            return codec.decode(codes, scales)
+        def keep(variable: Any, codec: Codec, values: Any, scale: Any) -> Any:
+            codes = codec.encode(values, scale, bits)
+            self._assign(variable, codes, ids)
+            return codec.decode(codes, scale)
 
         kept = Moments(
-            keep(self._momentums, first, moments.first, scales.first),
-            keep(self._velocities, second, moments.second, scales.second),
-            keep(self._velocity_hats, second, moments.largest_second, None)
-            if self.amsgrad
-            else None,
+            keep(state.momentum, storage.first, moments.first, scales.first),
+            keep(state.velocity, storage.second, moments.second, scales.second),
+            None
+            if state.velocity_hat is None
+            else keep(state.velocity_hat, storage.second, moments.largest_second, None),
         )
         if scales.first is not None:
-            self.assign(self._momentum_scales[index], scales.first)
-            self.assign(self._velocity_scales[index], scales.second)
+            self.assign(state.momentum_scale, scales.first)
+            self.assign(state.velocity_scale, scales.second)
         return kept
 
-    def _read_scales(self, index: int) -> Moments:
-        if self._momentum_scales[index] is None:
+    def _read_scales(self, state: WeightState) -> Moments:
+        if state.momentum_scale is None:
             return NO_SCALES
-        return Moments(
-            read(self._momentum_scales[index]), read(self._velocity_scales[index])
-        )
+        return Moments(read(state.momentum_scale), read(state.velocity_scale))
 
-    def _next_scales(self, index: int, gradient: Any) -> Moments:
+    def _next_scales(self, state: WeightState, gradient: Any) -> Moments:
         """Bounds on the moments after a step: those of the largest entries."""
-        scales = self._read_scales(index)
+        scales = self._read_scales(state)
         if scales.first is None:
             return scales
         scales = update_rule.update_moments(
@@ -210,28 +235,24 @@ class WeightStep(AdamState):
         )
         return scales._replace(second=within_float32(scales.second))
 
-    def _read_parameter(
-        self, variable: Any, index: int, dtype: str, ids: Any | None = None
-    ) -> Any:
-        remainder = self._rounding_errors[index]
-        if remainder is None:
-            return ops.cast(read_rows(variable, ids), dtype)
-        return precision.join(
-            read_rows(variable, ids), read_rows(remainder, ids), dtype
-        )
+    def _read_parameter(self, state: WeightState, ids: Any | None = None) -> Any:
+        dtype = precision.compute_dtype(state.parameter)
+        rounded = read_rows(state.parameter, ids)
+        if state.remainder is None:
+            return ops.cast(rounded, dtype)
+        return precision.join(rounded, read_rows(state.remainder, ids), dtype)
 
     def _write_parameter(
-        self, variable: Any, index: int, parameter: Any, ids: Any | None = None
+        self, state: WeightState, parameter: Any, ids: Any | None = None
     ) -> None:
-        remainder = self._rounding_errors[index]
-        if remainder is None:
-            self._assign(variable, parameter, ids)
+        if state.remainder is None:
+            self._assign(state.parameter, parameter, ids)
             return
         rounded, lost = precision.split(
-            parameter, keras.backend.standardize_dtype(variable.dtype)
+            parameter, keras.backend.standardize_dtype(state.parameter.dtype)
         )
-        self._assign(variable, rounded, ids)
-        self._assign(remainder, lost, ids)
+        self._assign(state.parameter, rounded, ids)
+        self._assign(state.remainder, lost, ids)
 
     def _assign(self, variable: Any, value: Any, ids: Any | None) -> None:
         """Assign a variable, or only the rows ``ids`` of it if they are given."""

@@ -195,9 +195,9 @@ def fit(model, batches, seed):
 
 def second_moment(optimizer):
     """Of the large weight, in float32."""
-    index = 2
-    moments = optimizer._read_moments(index)
-    storage = optimizer._storage_of(optimizer._trainable_variables[index])
+    weight = optimizer._trainable_variables[2]
+    moments = optimizer._read_moments(optimizer._state_of(weight))
+    storage = optimizer._storage_of(weight)
     return ops.convert_to_numpy(storage.restore(moments.second, LARGE))
 
 
