@@ -22,7 +22,7 @@ from keras_adam.arguments import (
     checked_learning_rate,
     checked_positive,
 )
-from keras_adam.compiled_apply import CompiledApply, Update
+from keras_adam.compiled_apply import CompiledApply, Update, undivided
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import as_dense, check_match, divisible, in_dtype
 from keras_adam.moment_storage import STORAGES
@@ -267,7 +267,7 @@ class Adam(SparseStep):
         self._compiled_apply(
             self._update_in_parts(variables)
             if self._is_update_separable()
-            else Update(prepare=list, compute=update_whole, finish=lambda _: None),
+            else undivided(update_whole),
             [as_dense(gradient) for gradient in gradients],
             learning_rate,
             variables=lambda: [*variables, *self.stored_variables],
@@ -300,11 +300,14 @@ class Adam(SparseStep):
         step([as_argument(gradient) for gradient in gradients], learning_rate)
 
     def _update_in_parts(self, variables: list[Any]) -> Update:
-        """Small weights are joined and taken apart outside of the XLA program."""
+        """What is better done outside of the one program: see `Update`."""
         return Update(
             prepare=lambda gradients: self._join(list(gradients), variables),
             compute=lambda joined, rate: self._step_joined(joined, variables, rate),
-            finish=lambda packed: self._assign_packed(packed, variables),
+            finish=lambda stepped: self._assign_packed(stepped, variables),
+            step_apart=lambda apart, stepped, rate, run: self._step_apart(
+                apart, stepped, variables, rate, run
+            ),
         )
 
     @property

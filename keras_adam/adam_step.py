@@ -11,6 +11,7 @@ from typing import Any
 from keras import ops
 
 from keras_adam import precision, step_control, update_rule
+from keras_adam.compiled_apply import call
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.packed_step import PackedStep
@@ -108,9 +109,10 @@ class AdamStep(PackedStep):
             ):
                 self.update_step(gradient, variable, learning_rate)
         else:
-            joined = self._join(gradients, variables)
-            packed = self._step_joined(joined, variables, learning_rate, controls)
-            self._assign_packed(packed, variables)
+            joined, apart = self._join(gradients, variables)
+            stepped = self._step_joined(joined, variables, learning_rate, controls)
+            self._step_apart(apart, stepped, variables, learning_rate, run=call)
+            self._assign_packed(stepped, variables)
         if self.use_ema:
             self._update_averages()
             self._overwrite_on_schedule()

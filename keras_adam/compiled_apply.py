@@ -19,33 +19,58 @@ from keras_adam.placement import native_variable
 logger = logging.getLogger(__name__)
 
 
+Run = Callable[..., Any]
+"""Called as ``run(kind, function, *arguments)``; returns what the function does."""
+
+
+def call(kind: Hashable, function: Callable, *arguments: Any) -> Any:
+    """Run a part where it stands, uncompiled."""
+    del kind
+    return function(*arguments)
+
+
 class Update(NamedTuple):
-    """An update in three parts, of which the middle one is worth compiling.
+    """An update in parts, of which the second is worth compiling as a whole.
 
     Reading and assigning hundreds of small variables is what a compiled program is
-    slow at and slow to compile; the graph around it does that better.
+    slow at and slow to compile; the graph around it does that better. And what is
+    much code for one weight is better compiled once for all weights of a shape than
+    once for each, and run as soon as that weight's gradient is there.
 
     Attributes:
-        prepare: gradients to what ``compute`` takes.
-        compute: called as ``compute(prepared, learning_rate)``; may assign variables
+        prepare: gradients to a pair: what ``compute`` takes, and what stands apart.
+        compute: called as ``compute(together, learning_rate)``; may assign variables
             itself; returns tensors.
         finish: assigns what ``compute`` returned, or returns it.
+        step_apart: called as ``step_apart(apart, computed, learning_rate, run)``; calls
+            ``run(kind, function, *arguments)`` for what is compiled by itself, once
+            for each hashable ``kind``, which tells apart functions and the shapes and
+            constants of their arguments.
     """
 
-    prepare: Callable[[Any], Any]
+    prepare: Callable[[Any], tuple[Any, Any]]
     compute: Callable[[Any, Any], Any]
     finish: Callable[[Any], Any]
+    step_apart: Callable[[Any, Any, Any, Run], None] = lambda *_: None
 
-    def __call__(self, gradients: Any, learning_rate: Any) -> Any:
-        """All three parts, one after the other."""
-        return self.finish(self.compute(self.prepare(gradients), learning_rate))
+    def __call__(self, gradients: Any, learning_rate: Any, run: Run = call) -> Any:
+        """All parts, one after the other."""
+        together, apart = self.prepare(gradients)
+        computed = self.compute(together, learning_rate)
+        self.step_apart(apart, computed, learning_rate, run)
+        return self.finish(computed)
+
+
+def undivided(compute: Callable[[Any, Any], Any]) -> Update:
+    """An update of one part, which returns what ``compute`` does."""
+    return Update(lambda given: (given, None), compute, lambda computed: computed)
 
 
 class _Program(NamedTuple):
     """A compiled update; ``in_graph`` is for a graph that is being traced."""
 
     device: str
-    in_graph: Update
+    in_graph: Callable
     eager: Callable
 
 
@@ -124,10 +149,21 @@ class CompiledApply:
             self.trace_count += 1  # Python runs only while tracing.
             return update.compute(prepared, learning_rate)
 
+        by_kind: dict[Hashable, Callable] = {}
+
+        def run(kind: Hashable, function: Callable, *arguments: Any) -> Any:
+            if kind not in by_kind:
+                by_kind[kind] = tf.function(function, jit_compile=True, autograph=False)
+            return by_kind[kind](*arguments)
+
         compute = tf.function(counted, jit_compile=True, autograph=False)
-        in_graph = update._replace(compute=compute)
+        in_parts = update._replace(compute=compute)
+
+        def in_graph(gradients: Any, learning_rate: Any) -> Any:
+            return in_parts(gradients, learning_rate, run)
+
         self._programs[key] = _Program(
-            devices.pop(), in_graph, tf.function(in_graph.__call__, autograph=False)
+            devices.pop(), in_graph, tf.function(in_graph, autograph=False)
         )
         return True
 

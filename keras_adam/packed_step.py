@@ -6,17 +6,18 @@ calls: only the middle one is worth a program of XLA, the others can stand aroun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_adam import step_control, update_rule
+from keras_adam import precision, step_control, update_rule
+from keras_adam.compiled_apply import Run
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
 from keras_adam.placement import read
 from keras_adam.step_control import Controls
 from keras_adam.update_rule import Moments
+from keras_adam.weight_state import WeightState
 from keras_adam.weight_step import Rate, WeightStep
 from keras_adam.xla_fusion import fuses_several_outputs
 
@@ -28,22 +29,42 @@ class _Joined(NamedTuple):
         gradients: one flat tensor per pack.
         parameters: likewise, of the weights.
         alone: gradients of weights that are in no pack.
+        apart: those of weights that are stepped elsewhere, where all gradients decide
+            together how far they are clipped.
     """
 
     gradients: list[Any]
     parameters: list[Any]
     alone: list[Any]
+    apart: list[Any]
+
+
+class _Stepped(NamedTuple):
+    """What is left to do of a step.
+
+    Attributes:
+        packed: the new parameters of each pack that has a weight in the step.
+        factor: by which the gradients of weights that are stepped apart are clipped.
+    """
+
+    packed: list[Any]
+    factor: Any | None
 
 
 class PackedStep(WeightStep):
     """The step of all weights, by options that `keras_adam.Adam` sets."""
 
-    def _join(self, gradients: list[Any], variables: list[Any]) -> _Joined:
+    def _join(
+        self, gradients: list[Any], variables: list[Any]
+    ) -> tuple[_Joined, list[Any]]:
         """Put together what is stepped as one.
 
         Args:
             gradients: one per weight.
             variables: the weights.
+
+        Returns:
+            What `_step_joined` takes, and the gradients for `_step_apart`.
         """
         of_weight = {
             self._get_variable_index(variable): (gradient, variable)
@@ -51,7 +72,7 @@ class PackedStep(WeightStep):
                 self._clip_each(gradients), variables, strict=True
             )
         }
-        joined = _Joined([], [], [])
+        joined = _Joined([], [], [], [])
         for pack in self._packing.packs:
             members = {i: of_weight.pop(i) for i in pack.indices if i in of_weight}
             if members:
@@ -68,8 +89,12 @@ class PackedStep(WeightStep):
                         {i: read(variable) for i, (_, variable) in members.items()}
                     )
                 )
-        joined.alone.extend(gradient for gradient, _ in of_weight.values())
-        return joined
+        apart: list[Any] = []
+        for gradient, variable in of_weight.values():
+            (apart if self._is_encoded(variable) else joined.alone).append(gradient)
+        if self.global_clipnorm:
+            joined.apart.extend(apart)
+        return joined, apart
 
     def _step_joined(
         self,
@@ -77,8 +102,8 @@ class PackedStep(WeightStep):
         variables: list[Any],
         learning_rate: Any,
         controls: Controls | None = None,
-    ) -> list[Any]:
-        """Step all weights; those on their own are assigned, the packs returned.
+    ) -> _Stepped:
+        """Step all weights but those whose moments are encoded.
 
         Args:
             joined: what `_join` returned for these weights.
@@ -87,9 +112,15 @@ class PackedStep(WeightStep):
             controls: given where these gradients are not all of the step's.
 
         Returns:
-            The new parameters of each pack that has a weight among ``variables``.
+            What is left. Weights on their own are assigned already.
         """
-        gradients = self._clip_together([*joined.gradients, *joined.alone], controls)
+        factor = self._clipping_factor(
+            [*joined.gradients, *joined.alone, *joined.apart], controls
+        )
+        gradients = [
+            self._clipped(gradient, factor)
+            for gradient in (*joined.gradients, *joined.alone)
+        ]
         rates = self._rates(learning_rate, variables)
         present = {
             self._get_variable_index(variable): variable for variable in variables
@@ -101,20 +132,77 @@ class PackedStep(WeightStep):
             packed.append(
                 self._step_pack(pack, present, gradients.pop(0), parameter, rates)
             )
-        alone = [v for i, v in present.items() if i not in self._packing.of_weight]
+        alone = [
+            variable
+            for index, variable in present.items()
+            if not (index in self._packing.of_weight or self._is_encoded(variable))
+        ]
         for gradient, variable in zip(gradients, alone, strict=True):
             self._step_weight(gradient, variable, rates)
-        return packed
+        return _Stepped(packed, factor)
 
-    def _assign_packed(self, packed: Sequence[Any], variables: list[Any]) -> None:
+    def _assign_packed(self, stepped: _Stepped, variables: list[Any]) -> None:
         """Assign to each small weight its part of its pack's parameters."""
         present = {
             self._get_variable_index(variable): variable for variable in variables
         }
-        for pack, flat in zip(self._packs_of(present), packed, strict=True):
+        for pack, flat in zip(self._packs_of(present), stepped.packed, strict=True):
             for index, parameter in pack.split(flat).items():
                 if index in present:
                     self.assign(present[index], parameter)
+
+    def _step_apart(
+        self,
+        gradients: list[Any],
+        stepped: _Stepped,
+        variables: list[Any],
+        learning_rate: Any,
+        run: Run,
+    ) -> None:
+        """Step the weights whose moments are encoded, one by one.
+
+        Args:
+            gradients: of these weights, as `_join` returned them.
+            stepped: what `_step_joined` returned.
+            variables: all weights of the step.
+            learning_rate: scalar.
+            run: compiles the step of a weight once for all weights like it.
+        """
+        encoded = [variable for variable in variables if self._is_encoded(variable)]
+        for gradient, variable in zip(gradients, encoded, strict=True):
+            self._step_encoded(gradient, variable, stepped.factor, learning_rate, run)
+
+    def _step_encoded(
+        self,
+        gradient: Any,
+        variable: Any,
+        factor: Any | None,
+        learning_rate: Any,
+        run: Run,
+    ) -> None:
+        decays = self._decays(variable)
+        dtype = precision.compute_dtype(variable)
+
+        def step(
+            gradient: Any,
+            factor: Any,
+            state: WeightState,
+            learning_rate: Any,
+            stream: Any,
+        ) -> None:
+            gradient = self._clipped(gradient, factor)
+            rate = self._rates(learning_rate, [variable])[dtype]
+            self._step_state(gradient, state, rate, stream, decays)
+
+        run(
+            (tuple(variable.shape), str(variable.dtype), decays),
+            step,
+            gradient,
+            factor,
+            self._state_of(variable).native(),
+            learning_rate,
+            ops.convert_to_tensor(self._get_variable_index(variable), dtype="int32"),
+        )
 
     def _packs_of(self, present: dict[int, Any]) -> list[Pack]:
         return [
@@ -149,7 +237,9 @@ class PackedStep(WeightStep):
         self, gradients: list[Any], controls: Controls | None = None
     ) -> list[Any]:
         """Keras's clipping, without spreading non-finite entries."""
-        return self._clip_together(self._clip_each(gradients), controls)
+        gradients = self._clip_each(gradients)
+        factor = self._clipping_factor(gradients, controls)
+        return [self._clipped(gradient, factor) for gradient in gradients]
 
     def _clip_each(self, gradients: list[Any]) -> list[Any]:
         """The part of clipping that must see each weight's gradient by itself."""
@@ -157,14 +247,20 @@ class PackedStep(WeightStep):
             return gradients
         return [step_control.clip_to_norm([g], self.clipnorm)[0] for g in gradients]
 
-    def _clip_together(
+    def _clipping_factor(
         self, gradients: list[Any], controls: Controls | None
-    ) -> list[Any]:
-        """The part that is the same however gradients are joined."""
-        if self.global_clipnorm and controls:
-            return [g * ops.cast(controls.factor, g.dtype) for g in gradients]
-        if self.global_clipnorm:
-            return step_control.clip_to_norm(gradients, self.global_clipnorm)
+    ) -> Any | None:
+        """What `global_clipnorm` scales every gradient by."""
+        if not self.global_clipnorm:
+            return None
+        if controls:
+            return controls.factor
+        return step_control.clipping_factor(gradients, self.global_clipnorm)
+
+    def _clipped(self, gradient: Any, factor: Any | None) -> Any:
+        """The part of clipping that is the same however gradients are joined."""
+        if factor is not None:
+            return gradient * ops.cast(factor, gradient.dtype)
         if self.clipvalue:
-            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
-        return gradients
+            return ops.clip(gradient, -self.clipvalue, self.clipvalue)
+        return gradient

@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from keras_adam import step_control
-from keras_adam.compiled_apply import MOST_PROGRAMS, Update
+from keras_adam.compiled_apply import MOST_PROGRAMS, Update, undivided
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.sparse_rows import (
@@ -164,19 +164,23 @@ class SparseStep(TableCatchUp):
         Called with those gradients and the controls.
         """
         if not self._is_update_separable():
-            return Update(
-                prepare=lambda given: given,
-                compute=lambda given, rate: self._update(
-                    given[0], variables, rate, given[1]
-                ),
-                finish=lambda nothing: nothing,
+            return undivided(
+                lambda given, rate: self._update(given[0], variables, rate, given[1])
             )
+
+        def prepare(given: Any) -> tuple[Any, Any]:
+            joined, apart = self._join(given[0], variables)
+            return (joined, given[1]), apart
+
         return Update(
-            prepare=lambda given: (self._join(given[0], variables), given[1]),
+            prepare,
             compute=lambda given, rate: self._step_joined(
                 given[0], variables, rate, given[1]
             ),
-            finish=lambda packed: self._assign_packed(packed, variables),
+            finish=lambda stepped: self._assign_packed(stepped, variables),
+            step_apart=lambda apart, stepped, rate, run: self._step_apart(
+                apart, stepped, variables, rate, run
+            ),
         )
 
     def _controls(
@@ -209,8 +213,7 @@ class SparseStep(TableCatchUp):
                 )
             return Controls(is_finite, factor)
 
-        stage = Update(lambda given: given, decide, lambda controls: controls)
-        return run(stage, (dense, norms, flags), learning_rate, "controls")
+        return run(undivided(decide), (dense, norms, flags), learning_rate, "controls")
 
     def _as_one_graph(self, key: Hashable, step: Callable[..., None]) -> Callable:
         """The step as a graph where it would run op by op.
