@@ -8,6 +8,13 @@ from tuning.workload import Workload, resolve_reference, told_with_place
 
 BUILT_IN: Mapping[str, str] = {
     "digits": "tuning.workloads.digits:WORKLOAD",
+    "detection": "tuning.workloads.detection:workload",
+    "segmentation": "tuning.workloads.segmentation:workload",
+    "topics": "tuning.workloads.topics:workload",
+    "sentiment": "tuning.workloads.sentiment:workload",
+    "language-model": "tuning.workloads.language_model:workload",
+    "speech-to-text": "tuning.workloads.speech_to_text:workload",
+    "speakers": "tuning.workloads.speakers:workload",
 }
 """Name -> where the workload is; imported only when it is asked for."""
 

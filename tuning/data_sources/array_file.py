@@ -1,0 +1,24 @@
+"""Files of named NumPy arrays, read so that another form is told."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The named arrays of an ``.npz`` file.
+
+    Raises:
+        ValueError: the file is none, or one of the arrays is not in it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} must be an .npz file with the arrays {', '.join(names)}: {error}."
+        ) from error

@@ -1,0 +1,168 @@
+"""Public data sets: read from the user's directory, or downloaded into it once.
+
+Every set is one file of a documented form (``docs/workloads.md``). If the directory
+does not hold it, it is downloaded from where its makers publish it, its SHA-256 is
+compared with the one noted here, and it is converted to that form. Nothing is left
+half written, and a file that is there is never replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tuning.data_sources.archive import digest_of_members, read_members
+from tuning.workload import told_in_one_line
+
+DIRECTORY_VARIABLE = "KERAS_ADAM_DATA"
+"""Environment variable that names the directory of real data."""
+
+SECONDS_WITHOUT_AN_ANSWER = 60.0
+"""A server that is silent for so long counts as a broken connection."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PublicData:
+    """A public data set: where it is and how it becomes one file.
+
+    Attributes:
+        file: name of the file in the user's directory.
+        url: where it is downloaded from.
+        convert: writes ``file`` from what was downloaded: contents by name, and the
+            path to write to.
+        sha256: of the file at ``url``.
+        members: of an archive, patterns of the members needed, without the archive's
+            top directory; empty if ``url`` is a plain file.
+        members_sha256: instead of ``sha256``, of the contents of those members (see
+            `tuning.data_sources.archive.digest_of_members`). GitHub packs archives
+            anew and does not promise their bytes.
+        licence: terms of use, as the makers state them.
+    """
+
+    file: str
+    url: str
+    convert: Callable[[Mapping[str, bytes], Path], None]
+    sha256: str | None = None
+    members: tuple[str, ...] = ()
+    members_sha256: str | None = None
+    licence: str = ""
+
+
+def data_directory() -> Path | None:
+    """The directory of real data that the user has named; ``None``: embedded data.
+
+    Raises:
+        ValueError: the name is that of a file.
+    """
+    name = os.environ.get(DIRECTORY_VARIABLE, "").strip()
+    if not name:
+        return None
+    directory = Path(name).expanduser()
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(
+            f"the directory of real data (--data-dir, {DIRECTORY_VARIABLE}) must be a "
+            f"directory; received the file {directory}."
+        )
+    return directory
+
+
+def find_file(source: PublicData, directory: Path) -> Path:
+    """The data set's file in a directory, after a download if it is not there.
+
+    Raises:
+        OSError: it cannot be downloaded, or not be written.
+        ValueError: what came is not what is published there.
+    """
+    path = directory / source.file
+    if path.is_file():
+        return path
+    with _told_when_unwritable(directory, source):
+        directory.mkdir(parents=True, exist_ok=True)
+        workplace = tempfile.TemporaryDirectory(dir=directory, prefix=".download-")
+    with workplace as name:
+        contents = _download(source, Path(name), directory)
+        fresh = Path(name) / source.file
+        try:
+            source.convert(contents, fresh)
+        except (ValueError, KeyError, IndexError) as error:
+            raise ValueError(
+                f"{source.url} has another form than expected "
+                f"({told_in_one_line(error)}). {_what_to_do(source, directory)}"
+            ) from error
+        os.replace(fresh, path)
+    return path
+
+
+def _download(
+    source: PublicData, workplace: Path, directory: Path
+) -> Mapping[str, bytes]:
+    """Contents by name: of the members needed, or of the one file."""
+    import keras
+
+    try:
+        # Keras tells of the download on standard output, which is for results.
+        with contextlib.redirect_stdout(sys.stderr), _limited_silence():
+            name = keras.utils.get_file(
+                "downloaded",
+                source.url,
+                cache_dir=str(workplace),
+                cache_subdir="",
+                file_hash=source.sha256,
+                hash_algorithm="sha256",
+            )
+    except ValueError as error:
+        raise ValueError(_told_of_checksum(source, directory)) from error
+    except Exception as error:  # Keras knows no narrower type for this
+        reason = str(error).removeprefix(f"URL fetch failure on {source.url}: ")
+        raise ConnectionError(
+            f"{source.url} cannot be downloaded ({reason.removeprefix('None -- ')}). "
+            f"{_what_to_do(source, directory)}"
+        ) from error
+    if not source.members:
+        return {source.url.rsplit("/", 1)[-1]: Path(name).read_bytes()}
+    members = read_members(Path(name), source.members)
+    if source.members_sha256 and digest_of_members(members) != source.members_sha256:
+        raise ValueError(_told_of_checksum(source, directory))
+    return members
+
+
+def _told_of_checksum(source: PublicData, directory: Path) -> str:
+    return (
+        f"what {source.url} sent is not what was published there (SHA-256 differs): "
+        f"incomplete, or changed since. {_what_to_do(source, directory)}"
+    )
+
+
+def _what_to_do(source: PublicData, directory: Path) -> str:
+    return (
+        f"Try again, or put {source.file} into {directory} yourself "
+        "(docs/workloads.md), or leave --data-dir away for the embedded data."
+    )
+
+
+@contextlib.contextmanager
+def _told_when_unwritable(directory: Path, source: PublicData) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{source.file} is not in {directory} and cannot be downloaded into it "
+            f"({error.strerror}); name a directory that can be written to."
+        ) from error
+
+
+@contextlib.contextmanager
+def _limited_silence() -> Iterator[None]:
+    """`keras.utils.get_file` waits for ever, and has no argument against it."""
+    earlier = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS_WITHOUT_AN_ANSWER)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(earlier)

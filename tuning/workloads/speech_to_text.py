@@ -1,0 +1,143 @@
+"""Speech to text: which digits were said, one after the other?
+
+A small Deep Speech 2: convolutions over a log-mel spectrogram that halve the frames, a
+bidirectional GRU, a dense layer, and connectionist temporal classification
+(`keras.losses.CTC`), which needs no timing of the digits.
+
+Embedded data: 800 strings of two to four digits to learn from and 160 to judge by,
+joined from recordings of a formant synthesiser's six voices. Real data: the same of
+recordings of six people (`tuning.data_sources.spoken_digits`). Strings to judge by are
+joined of recordings that no string to learn from holds (recordings 0 ... 4 of every
+speaker and digit).
+
+Source:
+    A. Graves et al., "Connectionist Temporal Classification", ICML 2006; D. Amodei et
+    al., "Deep Speech 2", ICML 2016.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.data_sources.formant_voices import speak_digits
+from tuning.data_sources.log_mel import BANDS, STRIDE, log_mel
+from tuning.data_sources.public_data import data_directory
+from tuning.data_sources.recordings import SAMPLE_RATE, Recordings, split
+from tuning.data_sources.spoken_digits import read_spoken_digits
+from tuning.workload import Data, Workload
+
+SAMPLES = SAMPLE_RATE * 12 // 5
+"""A string lasts at most 2.4 seconds."""
+
+MOST_DIGITS = 4
+STRINGS = {"train": 800, "validation": 160}
+SYMBOLS = 11
+"""Ten digits, and the blank, which is number 0."""
+
+
+def load_data(directory: Path | None) -> Data:
+    """Spectrograms of strings, and the digits that were said.
+
+    Shapes:
+        x: [strings, 120, 32] float32, frames of 20 ms by mel bands;
+        y: [strings, 4] int32, the digits plus 1, then zeros.
+    """
+    spoken = speak_digits() if directory is None else read_spoken_digits(directory)
+    train, validation = split(spoken)
+    return Data(
+        *_spoken_strings(train, STRINGS["train"], np.random.default_rng(5)),
+        *_spoken_strings(validation, STRINGS["validation"], np.random.default_rng(6)),
+    )
+
+
+def _spoken_strings(
+    recordings: Recordings, count: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Strings by one speaker each, with pauses of 50 to 200 ms."""
+    waves = []
+    labels = np.zeros((count, MOST_DIGITS), "int32")
+    rows_of = [
+        np.flatnonzero(recordings.speaker == speaker)
+        for speaker in range(len(recordings.names))
+    ]
+    while len(waves) < count:
+        rows = rows_of[generator.integers(len(rows_of))]
+        rows = generator.choice(rows, generator.integers(2, MOST_DIGITS + 1))
+        parts = []
+        for row in rows:
+            pause = generator.integers(SAMPLE_RATE // 20, SAMPLE_RATE // 5)
+            parts += [np.zeros(pause, np.float32), recordings.samples[row]]
+        wave = np.concatenate(parts)
+        if len(wave) <= SAMPLES:
+            labels[len(waves), : len(rows)] = recordings.digit[rows] + 1
+            waves.append(wave)
+    return log_mel(waves, SAMPLES), labels
+
+
+def build_model() -> Any:
+    """The network; returns logits of the symbols for every second frame."""
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Input((SAMPLES // STRIDE, BANDS)),
+            layers.Conv1D(48, 5, strides=2, padding="same", activation="relu"),
+            layers.Conv1D(48, 5, padding="same", activation="relu"),
+            layers.Bidirectional(layers.GRU(32, return_sequences=True)),
+            layers.Dense(SYMBOLS),
+        ]
+    )
+
+
+def ctc(y_true: Any, y_pred: Any) -> Any:
+    """Connectionist temporal classification, in nats per string."""
+    import keras
+
+    return keras.losses.CTC(reduction=None)(y_true, y_pred)
+
+
+def metrics() -> list[Any]:
+    """The character error rate of the most likely path."""
+    from tuning.workloads.character_error_rate import CharacterErrorRate
+
+    return [CharacterErrorRate(name="character_error_rate")]
+
+
+def trivial_metrics(data: Data) -> dict[str, float]:
+    """The character error rate of the best answer that is always the same.
+
+    Of all strings of up to four times one digit.
+    """
+    from tuning.workloads.character_error_rate import edit_distance
+
+    characters = float((data.y_val > 0).sum())
+    rates = []
+    for symbol in range(1, SYMBOLS):
+        for length in range(1, MOST_DIGITS + 1):
+            answer = np.zeros_like(data.y_val)
+            answer[:, :length] = symbol
+            edits = np.asarray(edit_distance(data.y_val, answer)).sum()
+            rates.append(float(edits) / characters)
+    return {"character_error_rate": min(rates)}
+
+
+def workload() -> Workload:
+    """Digit strings of made voices, or of people's where real data are named."""
+    directory = data_directory()
+    told = "a formant synthesiser" if directory is None else "six people"
+    return Workload(
+        name="speech-to-text",
+        build_model=build_model,
+        load_data=functools.partial(load_data, directory),
+        loss=ctc,
+        metrics=metrics,
+        epochs=10,
+        learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+        batch_sizes=(8, 16, 32),
+        description=f"Spoken digit strings ({told}), convolutions, a GRU and CTC.",
+    )
