@@ -98,7 +98,7 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mnist"], "unknown workload 'mnist'; use digits or"),
+        (["mnist"], "unknown workload 'mnist'; use digits, detection, "),
         (["no_module:x"], "cannot be imported"),
         (["tiny_workload:NOT_A_WORKLOAD"], "received int"),
         (
@@ -150,6 +150,41 @@ def test_bad_input_is_told_in_one_line_and_overwrites_nothing(
     assert len(told) == 1, result.stderr
     assert message in told[0]
     assert contents(sweep) == before
+
+
+def test_real_data_are_taken_from_the_directory_named(tmp_path, monkeypatch):
+    (tmp_path / "my_task.py").write_text(
+        "import tiny_workload\n"
+        "from tuning.data_sources.public_data import data_directory\n"
+        "def workload():\n"
+        "    text = str(data_directory())\n"
+        "    return tiny_workload.make_workload(description=text)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.delenv("KERAS_ADAM_DATA", raising=False)
+    common = ["run", "my_task:workload", "--learning-rates", "0.1", *SMALL]
+    for out, options, expected in (
+        ("real", ["--data-dir", "data"], tmp_path / "data"),
+        ("embedded", [], None),
+    ):
+        result = invoke(*common, "--out", out, *options)
+        assert result.exit_code == 0, result.output
+        plan = json.loads((tmp_path / out / "sweep.json").read_text())
+        assert plan["description"] == str(expected)
+    # Where the data lie is not planned: it may be said again.
+    result = invoke("run", "--out", "real", "--resume", "--data-dir", "data")
+    assert result.exit_code == 0, result.output
+    assert "KERAS_ADAM_DATA" not in os.environ
+
+
+def test_a_data_directory_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    arguments = ["topics", "--data-dir", tmp_path / "file"]
+    result = invoke("run", *arguments, "--out", tmp_path / "sweep")
+    assert result.exit_code == 2
+    assert "must be a directory; received the file" in result.stderr
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_directories_that_cannot_hold_a_sweep_are_told(tmp_path):
@@ -279,6 +314,18 @@ def test_workloads_are_listed():
     result = invoke("workloads")
     assert result.exit_code == 0
     assert "digits  scikit-learn's 1,797" in result.stdout
+    listed = [line.split()[0] for line in result.stdout.splitlines()]
+    assert listed == [
+        "digits",
+        "detection",
+        "segmentation",
+        "topics",
+        "sentiment",
+        "language-model",
+        "speech-to-text",
+        "speakers",
+    ]
+    assert all(len(line.split("  ", 1)[1]) > 20 for line in result.stdout.splitlines())
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, capsys):

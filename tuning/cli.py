@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tuning import sweep_directory as directories
+from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.grid import log_spaced_rates
 from tuning.optimizers import BUILT_IN, check_names, parse_options
 from tuning.plan import read_plan
@@ -70,6 +71,14 @@ def run(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training data per run.")
     ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=DIRECTORY_VARIABLE,
+            help="Train on real data from there; what is missing is downloaded. "
+            "[embedded data]",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="optimizer.option=value; may be repeated."),
@@ -98,7 +107,7 @@ def run(
         "--set": settings or None,
         "--overwrite": overwrite or None,
     }
-    with _user_errors():
+    with _user_errors(), real_data_in(data_dir):
         if resume:
             _check_alone("--resume", given)
             _sweep(lambda sweep, show: sweep.resume_sweep(out, progress=show))

@@ -72,6 +72,32 @@ def data_directory() -> Path | None:
     return directory
 
 
+@contextlib.contextmanager
+def real_data_in(directory: Path | None) -> Iterator[None]:
+    """Let the workloads, here and in processes started here, use real data.
+
+    Args:
+        directory: where they are; ``None`` leaves things as they are.
+
+    Raises:
+        ValueError: it is a file.
+    """
+    if directory is None:
+        yield
+        return
+    earlier = os.environ.get(DIRECTORY_VARIABLE)
+    # Another process may stand in another working directory.
+    os.environ[DIRECTORY_VARIABLE] = str(directory.expanduser().absolute())
+    try:
+        data_directory()
+        yield
+    finally:
+        if earlier is None:
+            del os.environ[DIRECTORY_VARIABLE]
+        else:
+            os.environ[DIRECTORY_VARIABLE] = earlier
+
+
 def find_file(source: PublicData, directory: Path) -> Path:
     """The data set's file in a directory, after a download if it is not there.
 
