@@ -88,6 +88,23 @@ def build_model() -> Any:
     )
 
 
+def attention_weights(model: Any, characters: Any) -> np.ndarray:
+    """How much the first block attends from each place to each other place.
+
+    Shapes:
+        characters: [windows, 64]; returned: [windows, heads, 64, 64], rows sum to 1.
+    """
+    import keras
+
+    kind = keras.layers.MultiHeadAttention
+    attention = next(layer for layer in model.layers if isinstance(layer, kind))
+    normalized = keras.Model(model.input, attention.input[0])(characters)
+    _, weights = attention(
+        normalized, normalized, use_causal_mask=True, return_attention_scores=True
+    )
+    return keras.ops.convert_to_numpy(weights)
+
+
 def cross_entropy(y_true: Any, y_pred: Any) -> Any:
     """Cross-entropy of logits in nats, one value per character."""
     import keras
