@@ -75,7 +75,7 @@ def server():
     server.contents, server.asked = {}, []
     server.released = threading.Event()
     server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.released.set()

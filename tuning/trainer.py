@@ -43,8 +43,9 @@ class Trainer:
         epochs: passes over the training data.
         options: further optimizer arguments by optimizer name.
         own: the caller's own optimizer factories by name.
-        execution: ``"auto"`` trains in compiled epochs where the model allows it,
-            else with ``model.fit``, and logs once why; the other two insist.
+        execution: ``"auto"`` trains as the workload says, which is, if it says
+            nothing, in compiled epochs where the model allows it, else with
+            ``model.fit``, and logs once why; the other two insist.
 
     Attributes:
         traces: how often a train function was traced, by (optimizer, batch size).
@@ -64,7 +65,8 @@ class Trainer:
         own: Mapping[str, OptimizerFactory] | None = None,
         execution: str = "auto",
     ) -> None:
-        check_execution(execution)
+        chosen = workload.execution if execution == "auto" else execution
+        check_execution(chosen)
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self.tracebacks: dict[str, str] = {}
         self._workload = workload
@@ -72,7 +74,7 @@ class Trainer:
         self._epochs = epochs
         self._options = options or {}
         self._own = own
-        self._execution = execution
+        self._execution = chosen
         self._versions = installed_versions()
         self._states: dict[int, list[np.ndarray]] = {}
         self._group: Any = None

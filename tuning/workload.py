@@ -40,6 +40,9 @@ class Workload:
         target_val_loss: a validation loss worth reaching; ``steps_to_target`` in
             the records counts the steps until then. ``None``: not counted.
         description: one sentence for people, shown in lists and reports.
+        execution: how runs are executed where the sweep says ``"auto"``; see
+            `tuning.trainer.Trainer`. XLA takes 30 times as long as TensorFlow for the
+            gradients of two-dimensional convolutions on a CPU.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Workload:
     batch_sizes: tuple[int, ...] = (32, 128)
     target_val_loss: float | None = None
     description: str = ""
+    execution: str = "auto"
 
 
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:

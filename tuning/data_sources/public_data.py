@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import tempfile
+import urllib.error
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -145,6 +146,8 @@ def _download(
     except ValueError as error:
         raise ValueError(_told_of_checksum(source, directory)) from error
     except Exception as error:  # Keras knows no narrower type for this
+        if isinstance(error.__context__, urllib.error.HTTPError):
+            error.__context__.close()  # it is an open connection, too
         reason = str(error).removeprefix(f"URL fetch failure on {source.url}: ")
         raise ConnectionError(
             f"{source.url} cannot be downloaded ({reason.removeprefix('None -- ')}). "

@@ -130,5 +130,6 @@ def workload() -> Workload:
         epochs=8,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(8, 32, 128),
+        execution="model.fit",
         description=f"Boxes around objects ({told}), a one-stage detector.",
     )
