@@ -65,7 +65,7 @@ SHORT = {
     "detection": (3e-3, 16, 4, "mean_iou"),
     "segmentation": (3e-3, 16, 3, "iou"),
     "topics": (3e-3, 16, 4, "accuracy"),
-    "sentiment": (1e-2, 32, 3, "accuracy"),
+    "sentiment": (3e-3, 32, 6, "accuracy"),
     "language-model": (1e-2, 32, 1, "bits_per_character"),
     "speech-to-text": (3e-3, 8, 6, "character_error_rate"),
     "speakers": (3e-3, 16, 5, "accuracy"),
@@ -117,12 +117,10 @@ def rows_of(array):
 
 
 def check_nothing_is_in_both_parts(name, data):
-    if name == "topics":
-        # Two passages may begin with the same words and be told apart later.
-        shared = rows_of(data.x_train) & rows_of(data.x_val)
-        assert len(shared) < 0.01 * len(data.x_val)
-    else:
-        assert rows_of(data.x_train).isdisjoint(rows_of(data.x_val))
+    shared = rows_of(data.x_train) & rows_of(data.x_val)
+    # Two texts may begin alike, or differ in words that are too rare to be numbered.
+    allowed = 0.005 * len(data.x_val) if name in ("topics", "sentiment") else 0
+    assert len(shared) <= allowed
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -168,7 +166,9 @@ def test_a_tiny_sweep_learns_more_than_the_trivial_answer(
         epochs=epochs,
     )
     assert (record.status, record.message) == ("ok", "")
-    assert record.execution == "compiled-epochs"
+    convolves_pictures = name in ("detection", "segmentation")
+    wanted = "model.fit" if convolves_pictures else "compiled-epochs"
+    assert record.execution == wanted
     assert record.best_val_loss < 0.9 * record.initial_loss
     reached, baseline = record.val_metrics[metric], trivial(name, data)[metric]
     if metric in SMALLER_IS_BETTER:

@@ -127,9 +127,10 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=detection_loss,
         metrics=metrics,
-        epochs=8,
+        epochs=6,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
-        batch_sizes=(8, 32, 128),
+        batch_sizes=(16, 32, 128),
+        target_val_loss=0.9,
         execution="model.fit",
         description=f"Boxes around objects ({told}), a one-stage detector.",
     )

@@ -138,7 +138,8 @@ def workload() -> Workload:
         metrics=metrics,
         epochs=5,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
-        batch_sizes=(8, 32, 128),
+        batch_sizes=(16, 32, 128),
+        target_val_loss=0.2,
         execution="model.fit",
         description=f"The pixels of what is looked for ({told}), a U-Net.",
     )

@@ -97,5 +97,6 @@ def workload() -> Workload:
         epochs=10,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
+        target_val_loss=0.9,
         description=f"Which of six voices speaks ({told}), a time-delay network.",
     )

@@ -86,8 +86,8 @@ def build_model() -> Any:
     return keras.Sequential(
         [
             layers.Input((SAMPLES // STRIDE, BANDS)),
-            layers.Conv1D(48, 5, strides=2, padding="same", activation="relu"),
-            layers.Conv1D(48, 5, padding="same", activation="relu"),
+            layers.Conv1D(32, 5, strides=2, padding="same", activation="relu"),
+            layers.Conv1D(32, 3, padding="same", activation="relu"),
             layers.Bidirectional(layers.GRU(32, return_sequences=True)),
             layers.Dense(SYMBOLS),
         ]
@@ -136,8 +136,9 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=ctc,
         metrics=metrics,
-        epochs=10,
+        epochs=5,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
-        batch_sizes=(8, 16, 32),
+        batch_sizes=(8, 16, 64),
+        target_val_loss=2.0,
         description=f"Spoken digit strings ({told}), convolutions, a GRU and CTC.",
     )
