@@ -453,6 +453,17 @@ def test_tensorflow_told_to_run_eagerly_is_obeyed(caplog):
     assert "run_functions_eagerly" in caplog.text
 
 
+def test_a_workload_may_say_how_its_runs_are_executed(caplog):
+    workload = make_workload(execution="model.fit")
+    run = Run("sgd", 50, 0.1, 0)
+    assert make_trainer(workload, epochs=1).run(run).execution == "model.fit"
+    assert "model.fit" not in caplog.text  # wanted so, and no news
+    insisting = make_trainer(workload, epochs=1, execution="compiled-epochs")
+    assert insisting.run(run).execution == "compiled-epochs"
+    with pytest.raises(ValueError, match="execution of workload 'tiny' must be one of"):
+        make_workload(execution="fast")
+
+
 def test_an_unknown_execution_is_refused():
     with pytest.raises(ValueError, match="execution must be one of"):
         make_trainer(execution="fast")

@@ -22,11 +22,9 @@ from tuning.optimizers import (
     trace_key,
 )
 from tuning.records import RunRecord, installed_versions, least_finite
-from tuning.workload import Data, Workload, told_in_one_line
+from tuning.workload import EXECUTIONS, Data, Workload, told_in_one_line
 
 logger = logging.getLogger(__name__)
-
-EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
 
 
 class Trainer:
@@ -65,8 +63,7 @@ class Trainer:
         own: Mapping[str, OptimizerFactory] | None = None,
         execution: str = "auto",
     ) -> None:
-        chosen = workload.execution if execution == "auto" else execution
-        check_execution(chosen)
+        check_execution(execution)
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self.tracebacks: dict[str, str] = {}
         self._workload = workload
@@ -74,7 +71,7 @@ class Trainer:
         self._epochs = epochs
         self._options = options or {}
         self._own = own
-        self._execution = chosen
+        self._execution = workload.execution if execution == "auto" else execution
         self._versions = installed_versions()
         self._states: dict[int, list[np.ndarray]] = {}
         self._group: Any = None

@@ -22,6 +22,10 @@ class Data(NamedTuple):
     y_val: np.ndarray
 
 
+EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
+"""Ways of executing a run; see `tuning.trainer.Trainer`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """A learning task that a sweep trains again and again.
@@ -43,6 +47,9 @@ class Workload:
         execution: how runs are executed where the sweep says ``"auto"``; see
             `tuning.trainer.Trainer`. XLA takes 30 times as long as TensorFlow for the
             gradients of two-dimensional convolutions on a CPU.
+
+    Raises:
+        ValueError: ``execution`` is none of `EXECUTIONS`.
     """
 
     name: str
@@ -56,6 +63,14 @@ class Workload:
     target_val_loss: float | None = None
     description: str = ""
     execution: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse a way of executing runs that there is not."""
+        if self.execution not in EXECUTIONS:
+            raise ValueError(
+                f"execution of workload {self.name!r} must be one of "
+                f"{list(EXECUTIONS)}; received {self.execution!r}."
+            )
 
 
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:

@@ -23,11 +23,12 @@ def main():
     data = task.load_data()
     model = task.build_model()
     model.compile(
-        optimizer=keras_adam.Adam(learning_rate=1e-2),
+        optimizer=keras_adam.Adam(learning_rate=3e-3),
         loss=task.loss,
         metrics=task.metrics(),
+        jit_compile=True,
     )
-    model.fit(data.x_train, data.y_train, batch_size=32, epochs=1, verbose=2)
+    model.fit(data.x_train, data.y_train, batch_size=32, epochs=2, verbose=2)
     found = model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)
     trivial = language_model.trivial_metrics(data)
     print(

@@ -28,7 +28,6 @@ def main():
         optimizer=keras_adam.Adam(learning_rate=3e-3),
         loss=task.loss,
         metrics=task.metrics(),
-        jit_compile=True,
     )
     model.fit(data.x_train, data.y_train, batch_size=16, epochs=10, verbose=2)
     found = model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)

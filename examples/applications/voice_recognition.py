@@ -48,7 +48,7 @@ def main():
 def draw(data, answers, names):
     """One recording of each speaker, and who was taken for whom."""
     _, axes = plt.subplot_mosaic(
-        ["012M", "345M"],
+        "012M;345M",
         width_ratios=[1, 1, 1, 2.4],
         figsize=(13, 5),
         layout="constrained",

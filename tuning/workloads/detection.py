@@ -2,7 +2,9 @@
 
 A one-stage detector in the manner of "objects as points": a convolutional network asks
 of each cell of an 8 x 8 grid whether an object's centre lies in it, and how the
-object's box lies around it; local peaks of the answers are the detections.
+object's box lies around it; local peaks of the answers are the detections. Trained by
+``model.fit``: XLA could compile it, and takes 30 times as long on a CPU for the
+gradients of two-dimensional convolutions.
 
 Embedded data: 1,200 scenes of 32 x 32 pixels with one to three handwritten digits among
 clutter, and 300 to judge by, made of other digits (`tuning.data_sources.digit_scenes`).

@@ -1,7 +1,8 @@
 """Segmentation: which pixels belong to what is looked for?
 
 A U-Net with two levels: convolutions on the way down and on the way up, each level's
-details handed across.
+details handed across. Trained by ``model.fit``: XLA could compile it, and takes 30
+times as long on a CPU for the gradients of two-dimensional convolutions.
 
 Embedded data: 1,200 scenes of 32 x 32 pixels with handwritten digits, whose strokes
 are looked for among clutter, and 300 to judge by, made of other digits

@@ -2,7 +2,8 @@
 
 A small Deep Speech 2: convolutions over a log-mel spectrogram that halve the frames, a
 bidirectional GRU, a dense layer, and connectionist temporal classification
-(`keras.losses.CTC`), which needs no timing of the digits.
+(`keras.losses.CTC`), which needs no timing of the digits. Trained in compiled epochs
+(XLA), the loss included.
 
 Embedded data: 800 strings of two to four digits to learn from and 160 to judge by,
 joined from recordings of a formant synthesiser's six voices. Real data: the same of
@@ -35,6 +36,9 @@ SAMPLES = SAMPLE_RATE * 12 // 5
 
 MOST_DIGITS = 4
 STRINGS = {"train": 800, "validation": 160}
+ROOM = 0.005
+"""Root mean square of the noise that is heard throughout a string, of 1."""
+
 SYMBOLS = 11
 """Ten digits, and the blank, which is number 0."""
 
@@ -74,7 +78,10 @@ def _spoken_strings(
         wave = np.concatenate(parts)
         if len(wave) <= SAMPLES:
             labels[len(waves), : len(rows)] = recordings.digit[rows] + 1
-            waves.append(wave)
+            # Without the room's noise, dead silence would tell where a digit begins.
+            room = generator.normal(0.0, ROOM, SAMPLES).astype("float32")
+            room[: len(wave)] += wave
+            waves.append(room)
     return log_mel(waves, SAMPLES), labels
 
 

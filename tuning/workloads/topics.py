@@ -3,7 +3,7 @@
 Kim's convolutional network over words: an embedding, convolutions over three words,
 the greatest answer of each, one dense layer. Trained in compiled epochs (XLA).
 
-Embedded data: 1,050 passages of Python's language reference, by chapter (6 classes);
+Embedded data: 1,039 passages of Python's language reference, by chapter (6 classes);
 the number differs a little between versions of Python. Real data: 7,600 news items of
 four topics (`tuning.data_sources.news`). A fifth of either is for validation, with the
 same share of each class; no paragraph stands in two passages.
