@@ -27,7 +27,13 @@ from tuning.data_sources.public_data import DIRECTORY_VARIABLE
 from tuning.data_sources.recordings import SAMPLE_RATE
 from tuning.fingerprint import fingerprint_data
 from tuning.workload import Data, check_metrics, load_checked_data
-from tuning.workloads import BUILT_IN, find_workload, language_model, speech_to_text
+from tuning.workloads import (
+    BUILT_IN,
+    detection,
+    find_workload,
+    language_model,
+    speech_to_text,
+)
 from tuning.workloads.classification import trivial_metrics
 
 APPLICATIONS = [name for name in BUILT_IN if name != "digits"]
@@ -52,7 +58,7 @@ SHAPES = {
 """Of the embedded data; ``None`` where it depends on the version of Python."""
 
 REAL_SHAPES = {
-    "detection": [(160, 64, 64, 3), (160, 3, 4), (40, 64, 64, 3), (40, 3, 4)],
+    "detection": [(320, 64, 64, 3), (320, 3, 4), (40, 64, 64, 3), (40, 3, 4)],
     "segmentation": [(400, 64, 64, 1)] * 2 + [(80, 64, 64, 1)] * 2,
     "topics": [(6080, 48), (6080,), (1520, 48), (1520,)],
     "sentiment": [(None, 24), (None,), (None, 24), (None,)],
@@ -64,11 +70,11 @@ REAL_SHAPES = {
 SHORT = {
     "detection": (3e-3, 16, 4, "mean_iou"),
     "segmentation": (3e-3, 16, 3, "iou"),
-    "topics": (3e-3, 16, 4, "accuracy"),
+    "topics": (3e-3, 16, 8, "accuracy"),
     "sentiment": (3e-3, 32, 6, "accuracy"),
     "language-model": (1e-2, 32, 1, "bits_per_character"),
     "speech-to-text": (3e-3, 8, 6, "character_error_rate"),
-    "speakers": (3e-3, 16, 5, "accuracy"),
+    "speakers": (3e-3, 16, 8, "accuracy"),
 }
 """Learning rate, batch size, epochs, and the metric that a training is judged by."""
 
@@ -187,6 +193,18 @@ def test_scenes_to_judge_by_hold_none_of_the_digits_learnt_from(monkeypatch):
         boxes = np.concatenate(digit_scenes.make_scenes(part).boxes)
         width, height = (boxes[:, 2:] - boxes[:, :2]).T
         np.testing.assert_allclose(height / width, ratio, atol=0.12)
+
+
+def test_mirror_images_have_mirrored_boxes():
+    picture = np.zeros((1, 8, 8, 1), "float32")
+    picture[0, 2:6, 1:3] = 1.0
+    boxes = np.full((1, 3, 4), detection.NO_BOX, "float32")
+    boxes[0, 0] = (1 / 8, 2 / 8, 3 / 8, 6 / 8)
+    x, y = detection._mirrored(picture, boxes)
+    assert x[1, 2:6, 5:7].min() == 1.0
+    assert x[1].sum() == x[0].sum()
+    np.testing.assert_allclose(y[1, 0], (5 / 8, 2 / 8, 7 / 8, 6 / 8))
+    assert (y[:, 1:] == detection.NO_BOX).all()
 
 
 def test_boxes_lie_tightly_around_the_strokes():

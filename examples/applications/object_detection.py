@@ -32,11 +32,8 @@ def main():
     model.fit(data.x_train, data.y_train, batch_size=16, epochs=10, verbose=2)
     found = model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)
     trivial = detection.trivial_metrics(data)
-    print(f"average precision: {found['average_precision']:.3f}")
-    print(
-        f"mean IoU: {found['mean_iou']:.3f} "
-        f"(always the mean box: {trivial['mean_iou']:.3f})"
-    )
+    for label, name in (("mean IoU", "mean_iou"), ("AP", "average_precision")):
+        print(f"{label}: {found[name]:.3f} (always the mean box: {trivial[name]:.3f})")
     draw(data.x_val[:12], data.y_val[:12], model.predict(data.x_val[:12], verbose=0))
     plt.savefig(picture, dpi=120)
     print(f"picture: {picture}")

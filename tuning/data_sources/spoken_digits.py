@@ -32,7 +32,7 @@ def convert(contents: Mapping[str, bytes], path: Path) -> None:
         digit.append(int(said))
         speaker.append(who)
         recording.append(int(number))
-    np.savez(
+    np.savez_compressed(
         path,
         samples=np.concatenate(samples),
         offsets=np.cumsum([0, *map(len, samples)]),

@@ -1,7 +1,8 @@
 """Voice recognition: who is speaking?
 
-A small time-delay network over log-mel spectrograms: convolutions in time, their mean
-over time, one dense layer. Trained in compiled epochs (XLA).
+A d-vector network: dense layers look at four frames of a log-mel spectrogram at a time,
+the mean of what they see is the voice's vector, and two more layers name the speaker.
+Trained in compiled epochs (XLA).
 
 Embedded data: 1,200 recordings of a formant synthesiser's six voices. Real data: 3,000
 recordings of six people (`tuning.data_sources.spoken_digits`). Recordings 0 ... 4 of
@@ -9,8 +10,8 @@ every speaker and digit are for validation, so it is judged by recordings that w
 never heard (of speakers that were).
 
 Source:
-    D. Snyder et al., "X-Vectors: Robust DNN Embeddings for Speaker Recognition",
-    ICASSP 2018 (the form of the network, here with two layers).
+    E. Variani et al., "Deep neural networks for small footprint text-dependent speaker
+    verification", ICASSP 2014.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tuning.workloads.classification import cross_entropy, metrics
 SAMPLES = SAMPLE_RATE * 16 // 25
 """0.64 seconds of a recording are heard."""
 
+FRAMES_AT_ONCE = 4
 SPEAKERS = 6
 
 
@@ -75,8 +77,9 @@ def build_model() -> Any:
     return keras.Sequential(
         [
             layers.Input((SAMPLES // STRIDE, BANDS)),
-            layers.Conv1D(32, 5, activation="relu"),
-            layers.Conv1D(48, 3, strides=2, activation="relu"),
+            layers.Reshape((-1, FRAMES_AT_ONCE * BANDS)),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(48, activation="relu"),
             layers.GlobalAveragePooling1D(),
             layers.Dense(32, activation="relu"),
             layers.Dense(SPEAKERS),
@@ -94,9 +97,9 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=cross_entropy,
         metrics=metrics,
-        epochs=10,
+        epochs=15,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
         target_val_loss=0.9,
-        description=f"Which of six voices speaks ({told}), a time-delay network.",
+        description=f"Which of six voices speaks ({told}), a d-vector network.",
     )

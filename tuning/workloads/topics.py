@@ -1,7 +1,7 @@
 """Topic classification: what is a text about?
 
-Kim's convolutional network over words: an embedding, convolutions over three words,
-the greatest answer of each, one dense layer. Trained in compiled epochs (XLA).
+A deep averaging network: the mean of the words' embeddings, a hidden layer, one logit
+per class. Trained in compiled epochs (XLA).
 
 Embedded data: 1,039 passages of Python's language reference, by chapter (6 classes);
 the number differs a little between versions of Python. Real data: 7,600 news items of
@@ -9,8 +9,8 @@ four topics (`tuning.data_sources.news`). A fifth of either is for validation, w
 same share of each class; no paragraph stands in two passages.
 
 Source:
-    Y. Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014,
-    arXiv:1408.5882.
+    M. Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text
+    Classification", ACL 2015.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def build_model(classes: int) -> Any:
     return keras.Sequential(
         [
             layers.Input((LENGTH,), dtype="int32"),
-            layers.Embedding(WORDS, 32),
-            layers.Conv1D(64, 3, activation="relu"),
-            layers.GlobalMaxPooling1D(),
+            layers.Embedding(WORDS, 32, mask_zero=True),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(64, activation="relu"),
             layers.Dropout(0.3),
             layers.Dense(classes),
         ]
@@ -89,9 +89,9 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=cross_entropy,
         metrics=metrics,
-        epochs=8,
+        epochs=10,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
         target_val_loss=0.9,
-        description=f"Topic of a text ({told}), a convolution over words.",
+        description=f"Topic of a text ({told}), a deep averaging network.",
     )
