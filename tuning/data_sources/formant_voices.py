@@ -144,14 +144,8 @@ def speak(digit: int, voice: Voice, generator: np.random.Generator) -> np.ndarra
     hertz, _, pulse_spectrum = stft(pulses, **shape)
     breath_spectrum = stft(breath, **shape)[2]
     frames = np.minimum(np.arange(pulse_spectrum.shape[1]), len(tracks.voice) - 1)
-    resonance = _resonance(hertz, tracks.resonances[frames])
-    hiss = tracks.hiss[frames, None]
-    above = 1.0 / (1.0 + np.exp((hiss - hertz) / 150.0))
-    loud = tracks.voice[frames, None]
-    voiced = loud * resonance / (1.0 + (hertz / voice.tilt) ** 2) ** 0.5
-    unvoiced = tracks.noise[frames, None] * np.where(hiss > 1, above, 0.3 * resonance)
-    unvoiced += loud * voice.breath * resonance
-    _, wave = istft(pulse_spectrum * voiced.T + breath_spectrum * unvoiced.T, **shape)
+    of_pulses, of_breath = _gains(hertz, voice, tracks, frames)
+    _, wave = istft(pulse_spectrum * of_pulses + breath_spectrum * of_breath, **shape)
     wave = wave / np.abs(wave).max() * generator.uniform(0.4, 0.9)
     wave += generator.normal(0.0, 0.003, wave.shape)  # the room
     return np.clip(wave, -1.0, 1.0).astype("float32")
@@ -202,6 +196,20 @@ def _tracks(
         noise=course([s.noise for s in sounds], 2) * loudness,
         hiss=course([s.hiss for s in sounds], 1),
     )
+
+
+def _gains(
+    hertz: np.ndarray, voice: Voice, tracks: _Tracks, frames: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How loud pulses and breath come out at each frequency: [frequencies, frames]."""
+    resonance = _resonance(hertz, tracks.resonances[frames])
+    hiss = tracks.hiss[frames, None]
+    above = 1.0 / (1.0 + np.exp((hiss - hertz) / 150.0))
+    loud = tracks.voice[frames, None]
+    of_pulses = loud * resonance / (1.0 + (hertz / voice.tilt) ** 2) ** 0.5
+    of_breath = tracks.noise[frames, None] * np.where(hiss > 1, above, 0.3 * resonance)
+    of_breath += loud * voice.breath * resonance
+    return of_pulses.T, of_breath.T
 
 
 def _pulses(length: int, voice: Voice, generator: np.random.Generator) -> np.ndarray:
