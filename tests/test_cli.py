@@ -153,7 +153,7 @@ def test_bad_input_is_told_in_one_line_and_overwrites_nothing(
 
 
 def test_real_data_are_taken_from_the_directory_named(tmp_path, monkeypatch):
-    (tmp_path / "my_task.py").write_text(
+    (tmp_path / "real_task.py").write_text(
         "import tiny_workload\n"
         "from tuning.data_sources.public_data import data_directory\n"
         "def workload():\n"
@@ -163,7 +163,7 @@ def test_real_data_are_taken_from_the_directory_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", list(sys.path))
     monkeypatch.delenv("KERAS_ADAM_DATA", raising=False)
-    common = ["run", "my_task:workload", "--learning-rates", "0.1", *SMALL]
+    common = ["run", "real_task:workload", "--learning-rates", "0.1", *SMALL]
     for out, options, expected in (
         ("real", ["--data-dir", "data"], tmp_path / "data"),
         ("embedded", [], None),

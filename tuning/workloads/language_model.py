@@ -143,7 +143,7 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=cross_entropy,
         metrics=metrics,
-        epochs=2,
+        epochs=2 if directory is None else 1,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 32, 128),
         target_val_loss=2.4,

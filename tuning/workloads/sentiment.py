@@ -99,7 +99,7 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=cross_entropy,
         metrics=metrics,
-        epochs=10,
+        epochs=10 if directory is None else 3,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
         target_val_loss=0.4,

@@ -143,7 +143,7 @@ def workload() -> Workload:
         load_data=functools.partial(load_data, directory),
         loss=ctc,
         metrics=metrics,
-        epochs=5,
+        epochs=5 if directory is None else 12,
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(8, 16, 64),
         target_val_loss=2.0,
