@@ -474,7 +474,7 @@ def test_a_record_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("tuning.sweep.append_record", full)
+    monkeypatch.setattr("tuning.sweep_execution.append_record", full)
     with pytest.raises(OSError, match="no space left"):
         run_sweep(WORKLOAD, tmp_path, **QUICK)
 

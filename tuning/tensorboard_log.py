@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from tuning.grid import Grid
 from tuning.records import RunRecord
@@ -26,14 +28,22 @@ SUMMARY_METRICS = {
 
 EVENT_FILES = "events.out.tfevents.*"
 
+REPORT_RUN = "report"
+"""Directory, and so the run in TensorBoard, of what is told of the whole sweep."""
+
+STEPS_PER_DECADE = 100
+"""A curve over learning rates needs whole steps: 100 times the rate's log10."""
+
 
 def write_experiment(directory: Path, grid: Grid) -> None:
-    """Tell the HParams page which axes and figures the sweep has.
+    """Tell the pages HParams and Custom Scalars what the sweep has to show.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
         grid: gives the values of each axis.
     """
+    import tensorflow as tf
+    from tensorboard.plugins.custom_scalar import summary as custom_scalar_summary
     from tensorboard.plugins.hparams import api as hparams
 
     axes = {
@@ -53,6 +63,8 @@ def write_experiment(directory: Path, grid: Grid) -> None:
                 for tag, name in SUMMARY_METRICS.items()
             ],
         )
+        layout = custom_scalar_summary.pb(_chart_layout(grid))
+        tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -86,6 +98,35 @@ def write_run(directory: Path, record: RunRecord) -> None:
             tf.summary.scalar(tag, value, step=step)
         end = summary.session_end_pb(status)
         tf.summary.experimental.write_raw_pb(end.SerializeToString(), step=0)
+
+
+def write_report_run(
+    directory: Path,
+    verdict: str,
+    images: Mapping[str, np.ndarray],
+    losses: Mapping[str, Mapping[float, float]],
+) -> None:
+    """Write what the report says of the whole sweep, in place of an earlier one.
+
+    The page *Text* shows the verdict, *Images* the heat maps, *Custom Scalars* the
+    loss against the learning rate, one chart per batch size with all optimizers.
+
+    Args:
+        directory: the sweep's ``tensorboard`` directory.
+        verdict: Markdown.
+        images: by name; [height, width, 3] uint8.
+        losses: by ``batch=B/optimizer``, the loss by learning rate.
+    """
+    import tensorflow as tf
+
+    with _fresh_writer(directory / REPORT_RUN):
+        tf.summary.text("verdict", verdict, step=0)
+        for name, image in images.items():
+            tf.summary.image(f"loss/{name}", image[None], step=0)
+        for name, curve in losses.items():
+            for rate, loss in sorted(curve.items()):
+                step = round(STEPS_PER_DECADE * math.log10(rate))
+                tf.summary.scalar(f"loss_by_rate/{name}", loss, step=step)
 
 
 def write_missing(directory: Path, grid: Grid, records: Iterable[RunRecord]) -> None:
@@ -123,6 +164,33 @@ def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
         value = getattr(record, tag)
         if _is_finite(value):
             yield tag, 0, value
+
+
+def _chart_layout(grid: Grid) -> Any:
+    """Charts that lay curves over each other: all runs' losses, all optimizers'."""
+    from tensorboard.plugins.custom_scalar import layout_pb2
+
+    def chart(title: str, tag: str) -> Any:
+        lines = layout_pb2.MultilineChartContent(tag=[tag])
+        return layout_pb2.Chart(title=title, multiline=lines)
+
+    by_rate = [
+        chart(
+            f"batch size {size}: loss by {STEPS_PER_DECADE} log10(learning rate)",
+            f"^loss_by_rate/batch={size}/",
+        )
+        for size in grid.batch_sizes
+    ]
+    by_epoch = [
+        chart("validation loss by epoch", "^epoch_val_loss$"),
+        chart("training loss by epoch", "^epoch_loss$"),
+    ]
+    return layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(title="Loss against learning rate", chart=by_rate),
+            layout_pb2.Category(title="Every run", chart=by_epoch),
+        ]
+    )
 
 
 def _is_finite(value: float | None) -> TypeGuard[float]:

@@ -107,7 +107,7 @@ class Trainer:
                 facts["execution"] = "compiled-epochs"
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
                 state = self._initial_state(run.seed)
-                group.train(state, rate, run.seed, self._epochs, course)
+                group.train(state, rate, run.seed, self._epochs_of(run), course)
                 return
         self._drop_group()
         # A new one: an optimizer that was built belongs to that model for good.
@@ -115,7 +115,11 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         facts["execution"] = model_fit.NAME
         facts["state_bytes"] = state_bytes(model.optimizer)
-        model_fit.fit(model, self._data, run.batch_size, run.seed, self._epochs, course)
+        epochs = self._epochs_of(run)
+        model_fit.fit(model, self._data, run.batch_size, run.seed, epochs, course)
+
+    def _epochs_of(self, run: Run) -> int:
+        return self._epochs if run.epochs is None else run.epochs
 
     def _build_optimizer(self, run: Run) -> Any:
         options = self._options.get(run.optimizer)
@@ -204,7 +208,7 @@ class Trainer:
             learning_rate=run.learning_rate,
             batch_size=run.batch_size,
             seed=run.seed,
-            epochs=self._epochs,
+            epochs=self._epochs_of(run),
             status=status,
             message=message,
             initial_loss=course.initial_loss,

@@ -1,4 +1,4 @@
-"""Drawings of a report: loss curves as SVG, colours of heat maps, legends.
+"""Drawings of a report: loss curves as SVG, heat maps, colours, legends.
 
 Nothing is computed here but positions and colours. Inks are written into the SVG as
 CSS variables of the page (``var(--series-1)``, ``var(--ink)``), so that one drawing
@@ -15,10 +15,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import (
     FixedLocator,
     FuncFormatter,
@@ -29,6 +32,7 @@ from matplotlib.ticker import (
 
 from tuning.number_text import format_number, format_rate
 from tuning.robustness.curves import Curve
+from tuning.robustness.optimizer_summary import HeatMap
 
 SERIES_COLOURS = (
     ("#0072b2", "#5ab4f0"),
@@ -169,6 +173,42 @@ def draw_loss_curves(
     initial = sum(curve.initial_loss for curve in curves) / len(curves)
     axes.axhline(initial, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     return _to_svg(figure, identifier, _describe(curves))
+
+
+def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray:
+    """Loss over learning rate and batch size as an image, for TensorBoard.
+
+    Args:
+        heat_map: of one optimizer.
+        scale: of all losses, so that maps can be compared.
+        title: above the map.
+
+    Shapes:
+        Returns [height, width, 3] uint8.
+    """
+    rows, columns = len(heat_map.learning_rates), len(heat_map.batch_sizes)
+    figure = Figure(
+        figsize=(1.6 + 0.9 * columns, 1.0 + 0.32 * rows), layout="constrained"
+    )
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
+    for i in range(rows):
+        for j in range(columns):
+            loss = heat_map.losses[i][j]
+            if loss is None:
+                continue
+            background, ink = cell_colours(loss, scale)
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, color=background))
+            mark = " \N{MULTIPLICATION SIGN}" if heat_map.diverged_shares[i][j] else ""
+            text = format_number(loss) + mark
+            axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xticks(range(columns), [str(size) for size in heat_map.batch_sizes])
+    axes.set_yticks(range(rows), [format_rate(r) for r in heat_map.learning_rates])
+    axes.set(xlabel="batch size", ylabel="learning rate", title=title)
+    axes.tick_params(length=0)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
 def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
