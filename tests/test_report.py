@@ -20,7 +20,12 @@ from tuning.number_text import (
     format_share,
 )
 from tuning.records import RunRecord, append_record
-from tuning.report import page, render_html, render_markdown, write_report
+from tuning.report import (
+    render_html,
+    render_markdown,
+    rendering,
+    write_report,
+)
 from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
 from tuning.robustness import summarize
 
@@ -372,7 +377,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("pair", SERIES_COLOURS)
 def test_lines_stand_out_on_light_and_dark_pages(pair):
-    template = (page._TEMPLATES / "report.html.j2").read_text()
+    template = (rendering.TEMPLATES / "style.html.j2").read_text()
     light_page, dark_page = re.findall(r"--page: (#\w+)", template)
     assert contrast(pair[0], light_page) >= 4.5
     assert contrast(pair[1], dark_page) >= 4.5

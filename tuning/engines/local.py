@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,9 @@ START_WORKER = (
 of its own, first on the path of ``-m``, would be taken for ours."""
 
 SECONDS_TO_END = 10.0
+
+NATIVE_LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:|WARNING: All log messages before absl")
+"""What TensorFlow's native code says on every start, with or without a reason."""
 
 
 class _Message(NamedTuple):
@@ -252,6 +256,7 @@ class _WorkerProcess:
             log.seek(max(self._log_start, os.fstat(log.fileno()).st_size - 4000))
             text = log.read().decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line for line in lines if not NATIVE_LOG_LINE.match(line)]
         return lines[-1][:300] if lines else ""
 
 

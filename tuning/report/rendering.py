@@ -11,14 +11,14 @@ import jinja2
 
 from tuning.number_text import format_rate
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
 
 
 def html_template(name: str) -> jinja2.Template:
     """A template of a page; whatever it shows is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -31,7 +31,7 @@ def html_template(name: str) -> jinja2.Template:
 def markdown_template(name: str) -> jinja2.Template:
     """A template of GitHub Markdown; whatever it shows is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         # Not HTML: what comes from records is escaped by `finalize` instead.
         autoescape=False,
         finalize=_escape_markdown,
