@@ -35,14 +35,15 @@ EPOCHS = 15
 
 
 def make_grid(records: int) -> Any:
-    """A grid of about so many runs: 10 optimizers, 10 batch sizes, 10 seeds."""
+    """A grid of so many runs, in thousands: 10 optimizers at 10 batch sizes."""
     from tuning.grid import Grid, log_spaced_rates
 
+    rates = 100 if records >= 100_000 else 10
     return Grid(
         optimizers=tuple(f"optimizer-{i}" for i in range(10)),
-        learning_rates=log_spaced_rates(1e-5, 10, max(1, records // 1000)),
+        learning_rates=log_spaced_rates(1e-5, 10, rates),
         batch_sizes=tuple(8 * (i + 1) for i in range(10)),
-        seeds=tuple(range(10)),
+        seeds=tuple(range(records // (100 * rates))),
         epochs=EPOCHS,
     )
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import platform
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -42,8 +45,7 @@ def write_experiment(directory: Path, grid: Grid) -> None:
         directory: the sweep's ``tensorboard`` directory.
         grid: gives the values of each axis.
     """
-    import tensorflow as tf
-    from tensorboard.plugins.custom_scalar import summary as custom_scalar_summary
+    from tensorboard.plugins.custom_scalar import summary as custom_scalar
     from tensorboard.plugins.hparams import api as hparams
 
     axes = {
@@ -52,19 +54,18 @@ def write_experiment(directory: Path, grid: Grid) -> None:
         "batch_size": grid.batch_sizes,
         "seed": grid.seeds,
     }
-    with _fresh_writer(directory):
-        hparams.hparams_config(
-            hparams=[
-                hparams.HParam(name, hparams.Discrete(values))
-                for name, values in axes.items()
-            ],
-            metrics=[
-                hparams.Metric(tag, display_name=name)
-                for tag, name in SUMMARY_METRICS.items()
-            ],
-        )
-        layout = custom_scalar_summary.pb(_chart_layout(grid))
-        tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
+    config = hparams.hparams_config_pb(
+        hparams=[
+            hparams.HParam(name, hparams.Discrete(values))
+            for name, values in axes.items()
+        ],
+        metrics=[
+            hparams.Metric(tag, display_name=name)
+            for tag, name in SUMMARY_METRICS.items()
+        ],
+    )
+    layout = custom_scalar.pb(_chart_layout(grid))
+    _write_events(directory, [(0, config), (0, layout)])
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -76,28 +77,32 @@ def write_run(directory: Path, record: RunRecord) -> None:
     Args:
         directory: the sweep's ``tensorboard`` directory.
         record: the run.
+
+    Raises:
+        OSError: the directory cannot be written to.
+        tf.errors.OpError: the same, told by TensorFlow.
     """
-    import tensorflow as tf
     from tensorboard.plugins.hparams import api as hparams
     from tensorboard.plugins.hparams import api_pb2, summary
 
     status = (
         api_pb2.STATUS_FAILURE if record.status == "failed" else api_pb2.STATUS_SUCCESS
     )
-    with _fresh_writer(directory / record.run_id):
-        hparams.hparams(
-            {
-                "optimizer": record.optimizer,
-                "learning_rate": record.learning_rate,
-                "batch_size": record.batch_size,
-                "seed": record.seed,
-            },
-            trial_id=record.run_id,
-        )
-        for tag, step, value in scalars(record):
-            tf.summary.scalar(tag, value, step=step)
-        end = summary.session_end_pb(status)
-        tf.summary.experimental.write_raw_pb(end.SerializeToString(), step=0)
+    start = hparams.hparams_pb(
+        {
+            "optimizer": record.optimizer,
+            "learning_rate": record.learning_rate,
+            "batch_size": record.batch_size,
+            "seed": record.seed,
+        },
+        trial_id=record.run_id,
+    )
+    by_step: dict[int, dict[str, float]] = {}
+    for tag, step, value in scalars(record):
+        by_step.setdefault(step, {})[tag] = value
+    curves = [(step, _scalar_summary(by_step[step])) for step in sorted(by_step)]
+    end = summary.session_end_pb(status)
+    _write_events(directory / record.run_id, [(0, start), *curves, (0, end)])
 
 
 def write_report_run(
@@ -197,14 +202,60 @@ def _is_finite(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
+def _scalar_summary(values: Mapping[str, float]) -> Any:
+    """What ``tf.summary.scalar`` writes for each of these, all in one message.
+
+    That function runs operations, 0.2 ms for each value: for small models, writing a
+    run took a third of the time of training it.
+    """
+    from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+    from tensorboard.plugins.scalar import metadata
+
+    described = metadata.create_summary_metadata(display_name=None, description=None)
+    summary = summary_pb2.Summary()
+    for tag, value in values.items():
+        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[value])
+        summary.value.add(tag=tag, metadata=described, tensor=tensor)
+    return summary
+
+
+def _write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
+    """Write summaries with their steps, into the directory emptied of earlier events.
+
+    Source:
+        The form of the file, its first event included:
+        https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto
+    """
+    import tensorflow as tf
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+
+    _remove_events(directory)
+    now = time.time()
+    name = f"events.out.tfevents.{int(now)}.{platform.node()}.{os.getpid()}.v2"
+    with tf.io.TFRecordWriter(str(directory / name)) as writer:
+        first = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
+        writer.write(first.SerializeToString())
+        for step, summary in summaries:
+            event = event_pb2.Event(wall_time=now, step=step)
+            # Plugins make messages of TensorFlow's class, which has the same form.
+            event.summary.CopyFrom(
+                summary_pb2.Summary.FromString(summary.SerializeToString())
+            )
+            writer.write(event.SerializeToString())
+
+
+def _remove_events(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob(EVENT_FILES):
+        path.unlink()
+
+
 @contextlib.contextmanager
 def _fresh_writer(directory: Path) -> Iterator[None]:
     """Make a writer the default one, into the directory emptied of earlier events."""
     import tensorflow as tf
 
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in directory.glob(EVENT_FILES):
-        path.unlink()
+    _remove_events(directory)
     writer = tf.summary.create_file_writer(str(directory))
     try:
         with writer.as_default(), tf.summary.record_if(True):
