@@ -54,15 +54,17 @@ https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/ops/random_
 
 
 class CompiledEpochs:
-    """A model, an optimizer and their compiled epochs for one batch size.
+    """A model, an optimizer and their compiled epochs, at one batch size at a time.
 
-    Making one traces and compiles; :meth:`train` then only runs.
+    Making one compiles the evaluation, :meth:`set_batch_size` the training;
+    :meth:`train` then only runs.
 
     Args:
         model: built and compiled (in Keras's sense) with its optimizer.
         data: arrays; kept on the device.
-        batch_size: examples per step; the last step of an epoch takes the rest, as
-            in ``fit``.
+
+    Attributes:
+        traces: how often a train function was traced.
 
     Raises:
         ValueError: the data are no numbers, or the computation depends on variables
@@ -71,7 +73,7 @@ class CompiledEpochs:
         Exception: whatever tracing or compiling the model raises.
     """
 
-    def __init__(self, model: Any, data: Data, batch_size: int) -> None:
+    def __init__(self, model: Any, data: Data) -> None:
         # TensorFlow ends the process when compiled code is given text.
         for array in data:
             if array.dtype.kind not in NUMERIC_KINDS:
@@ -85,7 +87,8 @@ class CompiledEpochs:
         ]
         self._val_data = [tf.convert_to_tensor(a) for a in (data.x_val, data.y_val)]
         self._examples = len(data.x_train)
-        self._batch_size = batch_size
+        self._batch_size: int | None = None
+        self._train: Any = None
         # Assigning the state of another seed needs the same variables in the same
         # order; metrics are left out, because every epoch resets them.
         self._model_variables = list(model.variables)
@@ -97,14 +100,42 @@ class CompiledEpochs:
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
         model.test_step(tuple(array[:1] for array in self._val_data))
-        self._train = tf.function(
-            self._trace_training, jit_compile=True, autograph=False
-        )
         self._evaluate = tf.function(
             self._trace_evaluation, jit_compile=True, autograph=False
         )
         self._rows_val = _batches(np.arange(len(data.x_val)), EVALUATION_BATCH)
-        self._compile()
+        _check_random_numbers(
+            self._evaluate.get_concrete_function(*self._val_data, *self._rows_val)
+        )
+        self._evaluation_logs()
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Trace and compile the training for a batch size, unless it is the last one's.
+
+        Compiled here, so that no run's time includes it. The loop is told to take no
+        steps: compiling needs shapes, not work.
+
+        Args:
+            batch_size: examples per step; the last step of an epoch takes the rest,
+                as in ``fit``.
+
+        Raises:
+            ValueError: as when making one.
+            Exception: whatever tracing or compiling the model raises.
+        """
+        if batch_size == self._batch_size:
+            return
+        self._batch_size = None
+        self._train = tf.function(
+            self._trace_training, jit_compile=True, autograph=False
+        )
+        matrix, _, last = _batches(np.arange(self._examples), batch_size)
+        arguments = (*self._train_data, matrix, np.int32(0), last)
+        traced = self._train.get_concrete_function(*arguments)
+        self._check_variables(traced)
+        _check_random_numbers(traced)
+        self._train(*arguments)
+        self._batch_size = batch_size
 
     def train(
         self,
@@ -122,7 +153,12 @@ class CompiledEpochs:
             seed: of the order of the data.
             epochs: passes over the data, unless ``course`` ends them earlier.
             course: receives the logs of each epoch.
+
+        Raises:
+            ValueError: no batch size has been set.
         """
+        if self._batch_size is None:
+            raise ValueError("set_batch_size comes before train.")
         self._restore(state, learning_rate)
         course.begin(self._evaluation_logs())
         for epoch in range(epochs):
@@ -144,22 +180,6 @@ class CompiledEpochs:
             variable.assign(value)
         if learning_rate is not None:
             self.model.optimizer.learning_rate.assign(learning_rate)
-
-    def _compile(self) -> None:
-        """Trace and compile both functions, so that no run's time includes it.
-
-        The loop is told to take no steps: compiling needs shapes, not work.
-        """
-        matrix, _, last = _batches(np.arange(self._examples), self._batch_size)
-        train_arguments = (*self._train_data, matrix, np.int32(0), last)
-        traced = self._train.get_concrete_function(*train_arguments)
-        self._check_variables(traced)
-        _check_random_numbers(traced)
-        _check_random_numbers(
-            self._evaluate.get_concrete_function(*self._val_data, *self._rows_val)
-        )
-        self._train(*train_arguments)
-        self._evaluation_logs()
 
     def _check_variables(self, traced: Any) -> None:
         model = self.model

@@ -134,22 +134,29 @@ class Trainer:
         return not reason
 
     def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
-        """The compiled epochs for this kind of run; ``None`` if it has none."""
+        """The compiled epochs for this kind of run; ``None`` if it has none.
+
+        Batch sizes share the model and its evaluation, a third of what is compiled.
+        """
         from tuning.compiled_epochs import CompiledEpochs
 
-        if key == self._group_key:
-            return self._group
-        self._drop_group()
-        model = self._compiled_model(run.seed, optimizer)
+        name, _, fixed = key
+        is_new = self._group_key != (name, fixed)
+        if is_new:
+            self._drop_group()
+        model = self._compiled_model(run.seed, optimizer) if is_new else None
         try:
-            group = CompiledEpochs(model, self._data, run.batch_size)
+            group = CompiledEpochs(model, self._data) if is_new else self._group
+            traces = group.traces
+            group.set_batch_size(run.batch_size)
         except Exception as error:
+            self._drop_group()
             # Any model that XLA, TensorFlow or the tracing refuses still trains
             # with fit; if the fault is the model's, fit will raise it again.
             self._refuse(key, told_in_one_line(error))
             return None
-        self.traces[run.optimizer, run.batch_size] += group.traces
-        self._group, self._group_key = group, key
+        self.traces[run.optimizer, run.batch_size] += group.traces - traces
+        self._group, self._group_key = group, (name, fixed)
         return group
 
     def _refuse(self, key: tuple, reason: str) -> None:

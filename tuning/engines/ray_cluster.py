@@ -12,7 +12,6 @@ Whatever a worker imports must be importable on its node; ``ray job submit
 from __future__ import annotations
 
 import collections
-import contextlib
 import logging
 import os
 import sys
@@ -113,11 +112,18 @@ class RayEngine:
         worker = of_worker.pop(reference)
         try:
             result = ray.get(reference)
-        except ray.exceptions.RayActorError as error:
-            self._forget(worker)
-            return Lost(worker, _why_lost(error))
-        except ray.exceptions.RayTaskError as error:
-            raise WorkerStartError(told_in_one_line(error.cause or error)) from None
+        except (
+            ray.exceptions.RuntimeEnvSetupError,
+            ray.exceptions.ActorUnschedulableError,
+        ) as error:
+            raise WorkerStartError(told_in_one_line(error)) from None
+        except ray.exceptions.RayError as error:
+            # What the worker itself raised: an error of the run is in its record.
+            cause = getattr(error, "cause", None)
+            if is_set_up and cause is not None:
+                raise WorkerStartError(told_in_one_line(cause)) from None
+            self.end(worker)
+            return Lost(worker, told_in_one_line(cause or error))
         if is_set_up:
             return Began(worker)
         line, traceback, notes = result
@@ -194,10 +200,3 @@ def _room(gpus_per_run: float) -> int:
             f"run that needs 1 core and {gpus_per_run:g} GPUs."
         )
     return room
-
-
-def _why_lost(error: Exception) -> str:
-    text = ""
-    with contextlib.suppress(Exception):
-        text = told_in_one_line(error)
-    return text or type(error).__name__

@@ -130,8 +130,13 @@ def colour_bar(stops: int = 9) -> str:
     return ", ".join(to_hex(colour_map(i / (stops - 1))) for i in range(stops))
 
 
-def series_styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
-    """A style per optimizer, in the given order; repeats only after 32 of them."""
+def series_styles(names: Sequence[str], kind: str = "legend") -> dict[str, SeriesStyle]:
+    """A style per series, in the given order; repeats only after 32 of them.
+
+    Args:
+        names: of the series.
+        kind: begins the ids of the legends' drawings, which are unique in the page.
+    """
     count = len(SERIES_COLOURS)
     styles = {}
     for index, name in enumerate(names):
@@ -140,7 +145,7 @@ def series_styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
         colour = _placeholder(index % count)
         styles[name] = SeriesStyle(colour, marker, dashes, "")
     return {
-        name: dataclasses.replace(style, legend=_draw_legend(style, name))
+        name: dataclasses.replace(style, legend=_draw_legend(style, name, kind))
         for name, style in styles.items()
     }
 
@@ -152,27 +157,30 @@ def draw_loss_curves(
     scale: LossScale,
     *,
     identifier: str,
+    by_batch_size: bool = False,
 ) -> str:
-    """Loss against learning rate at one batch size, as an SVG element.
+    """Loss against learning rate, as an SVG element.
 
     Bands reach from the best to the worst seed, the dashed line is the initial loss,
     and a cross marks rates at which runs diverged.
 
     Args:
-        curves: of one batch size.
-        styles: by optimizer.
+        curves: of one batch size, or with ``by_batch_size`` of one optimizer.
+        styles: by optimizer, or by batch size as text.
         rates: of the whole sweep, for equal axes in all panels.
         scale: of all losses, for the same reason.
         identifier: unique within the page; begins with a letter.
+        by_batch_size: whether lines are batch sizes.
     """
     figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
     _set_axes(axes, rates, scale)
     for curve in curves:
-        _draw_curve(axes, curve, styles[curve.optimizer])
+        name = str(curve.batch_size) if by_batch_size else curve.optimizer
+        _draw_curve(axes, curve, styles[name])
     initial = sum(curve.initial_loss for curve in curves) / len(curves)
     axes.axhline(initial, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-    return _to_svg(figure, identifier, _describe(curves))
+    return _to_svg(figure, identifier, _describe(curves, by_batch_size))
 
 
 def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray:
@@ -275,19 +283,24 @@ def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
         spine.set_color(_LINE)
 
 
-def _describe(curves: Sequence[Curve]) -> str:
+def _describe(curves: Sequence[Curve], by_batch_size: bool) -> str:
+    def name(curve: Curve) -> str:
+        return f"batch {curve.batch_size}" if by_batch_size else curve.optimizer
+
     best = "; ".join(
-        f"{curve.optimizer}: lowest {format_number(curve.best_loss)} at rate "
+        f"{name(curve)}: lowest {format_number(curve.best_loss)} at rate "
         f"{format_rate(curve.best_rate)}"
         for curve in curves
     )
-    return (
-        "Validation loss against learning rate at batch size "
-        f"{curves[0].batch_size}. {best}."
+    of = (
+        f"of {curves[0].optimizer}"
+        if by_batch_size
+        else f"at batch size {curves[0].batch_size}"
     )
+    return f"Validation loss against learning rate {of}. {best}."
 
 
-def _draw_legend(style: SeriesStyle, name: str) -> str:
+def _draw_legend(style: SeriesStyle, name: str, kind: str) -> str:
     figure = Figure(figsize=(0.55, 0.22))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -296,7 +309,7 @@ def _draw_legend(style: SeriesStyle, name: str) -> str:
     axes.plot(
         [0.5], [0], color=style.colour, marker=style.marker, ms=5.5, markeredgewidth=0
     )
-    identifier = f"legend-{style.colour[-2:]}-{style.marker}"
+    identifier = f"{kind}-{style.colour[-2:]}-{style.marker}"
     return _to_svg(figure, identifier, f"line of {name}")
 
 

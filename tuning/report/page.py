@@ -134,7 +134,28 @@ def _drawings(summary: Summary) -> dict[str, Any]:
             identifier=f"batch-{size}",
         )
         panels.append({"batch_size": size, "svg": Markup(drawing)})
+    sizes = sorted({curve.batch_size for curve in curves})
+    size_styles = figures.series_styles([str(size) for size in sizes], "size")
+    optimizer_panels = [
+        {
+            "name": optimizer.name,
+            "svg": Markup(
+                figures.draw_loss_curves(
+                    optimizer.curves,
+                    size_styles,
+                    rates,
+                    scale,
+                    identifier=f"optimizer-{index}",
+                    by_batch_size=True,
+                )
+            ),
+        }
+        for index, optimizer in enumerate(summary.optimizers)
+        if optimizer.curves and len(sizes) > 1
+    ]
     return {
+        "optimizer_panels": optimizer_panels,
+        "size_legend": [(name, Markup(s.legend)) for name, s in size_styles.items()],
         "heat_maps": heat_maps,
         "map_width": _map_width(summary),
         "panels": panels,
