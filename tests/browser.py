@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -89,9 +90,10 @@ class Browser:
         self._read, to_write = os.pipe()
         self._process = subprocess.Popen(
             [
-                "/bin/sh",
+                sys.executable,
                 "-c",
-                f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}',
+                f"import os, sys; os.dup2({to_read}, 103); os.dup2({to_write}, 4); "
+                "os.dup2(103, 3); os.execv(sys.argv[1], sys.argv[1:])",
                 CHROMIUM,
                 "--headless",
                 "--no-sandbox",

@@ -7,6 +7,7 @@ from test_oracle import Runs, record_of
 
 from tuning.grid import Grid, log_spaced_rates
 from tuning.plan import check_strategy
+from tuning.report.tables import optimizer_table
 from tuning.report.verdict import write_verdict
 from tuning.robustness import summarize
 from tuning.strategies import make_oracle
@@ -115,6 +116,11 @@ def test_edges_leads_with_the_widest_region(tmp_path):
     assert not any("not compared" in s.lower() or "missing" in s for s in told)
     for optimizer in summary.optimizers:
         assert optimizer.mean_sensitivity is None  # no mean over chosen rates
+    table = optimizer_table(summary)
+    assert table.headers[:3] == ("Optimizer", "Good rates, decades", "Lowest loss")
+    assert "Worst regret" not in table.headers
+    assert [len(row) for row in table.rows] == [len(table.headers)] * 2
+    assert not any("partial" in row[0].text for row in table.rows)
 
 
 def test_a_search_for_the_lowest_loss_ranks_nobody(tmp_path):

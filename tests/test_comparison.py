@@ -41,7 +41,7 @@ def test_a_gain_that_every_seed_has_has_a_narrow_interval():
     assert row.mean_loss.is_clear
     assert row.shared_runs == 6
     (sentence,) = write_comparison_verdict(compare(FIRST, BETTER), A, PLANS)
-    assert "the mean loss over the rates is better in b (1.03 → 0.933)" in sentence
+    assert "the mean loss over the rates is lower in b (1.03 → 0.933)" in sentence
     assert "Two seeds agree half of the time by chance." in sentence
 
 
@@ -146,11 +146,11 @@ def test_a_comparison_is_written_into_the_second_sweep(tmp_path):
     text = page.read_text()
     assert "<script" not in text
     assert "http" not in text
-    assert "the lowest loss is better in two" in text
+    assert "the lowest loss is lower in two" in text
     assert "one → two" in text
     markdown = (tmp_path / "two/comparison.md").read_text()
     assert "| adam |" in markdown
-    assert "**\N{MINUS SIGN}0.100**" in markdown
+    assert "**-0.100**" in markdown
     plain = json.loads((tmp_path / "two/comparison.json").read_text())
     assert plain["optimizers"][0]["mean_loss"]["interval"]["seeds"] == 2
     assert not (tmp_path / "one/comparison.html").exists()

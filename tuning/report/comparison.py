@@ -25,8 +25,6 @@ from tuning.robustness.comparison import (
     compare,
 )
 
-MINUS = "\N{MINUS SIGN}"
-
 
 def write_comparison(first: Path, second: Path) -> Path:
     """Compare two sweeps and write what comes of it into the second's directory.
@@ -91,7 +89,8 @@ def write_comparison_verdict(
     1. What else than the runs differs between the plans: data, model, epochs, options.
     2. Per optimizer, for the mean loss over the shared rates, the lowest loss and the
        width of the good region: which sweep's is better, if the interval of the
-       difference leaves out 0. Differences whose intervals reach 0 are named together.
+       difference leaves out 0 and the two do not read the same with three digits. The
+       others are named together.
     3. Without an interval, that chance is not known.
     4. Optimizers that only one of the sweeps has.
     """
@@ -161,20 +160,19 @@ def _sentence(row: ComparedOptimizer, names: tuple[str, str]) -> str:
             "so the difference may be chance."
         )
     figures = (
-        ("mean loss over the rates", row.mean_loss, -1),
-        ("lowest loss", row.best_loss, -1),
-        ("region of good rates", row.good_decades, 1),
+        ("mean loss over the rates", row.mean_loss, "lower", -1, ""),
+        ("lowest loss", row.best_loss, "lower", -1, ""),
+        ("region of good rates", row.good_decades, "wider", 1, " decades"),
     )
     clear, open_ = [], []
-    for figure, difference, better in figures:
-        if not difference.is_clear:
+    for figure, difference, better, sign, unit in figures:
+        values = [format_number(v) for v in (difference.first, difference.second)]
+        if not difference.is_clear or values[0] == values[1]:
             open_.append(figure)
             continue
-        winner = names[1] if difference.value * better > 0 else names[0]
-        unit = " decades" if better > 0 else ""
+        winner = names[1] if difference.value * sign > 0 else names[0]
         clear.append(
-            f"the {figure} is better in {winner} ({format_number(difference.first)} → "
-            f"{format_number(difference.second)}{unit})"
+            f"the {figure} is {better} in {winner} ({' → '.join(values)}{unit})"
         )
     parts = [join_words(clear)] if clear else []
     if open_:
@@ -251,4 +249,4 @@ def _name(row: ComparedOptimizer) -> str:
 def _signed(value: float) -> str:
     if value == 0:
         return "0"
-    return ("+" if value > 0 else MINUS) + format_number(abs(value))
+    return ("+" if value > 0 else "") + format_number(value)

@@ -100,6 +100,7 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
         "workload": summary.workload,
         "description": plan.get("description") or "",
         "verdict": write_verdict(summary),
+        "order": "widest region" if summary.strategy == "edges" else "most robust",
         "optimizer_table": tables.optimizer_table(summary),
         "curve_table": tables.curve_table(summary),
         "excluded_table": tables.excluded_table(summary),

@@ -19,6 +19,8 @@ from tuning.robustness.seed_losses import Interval
 from tuning.robustness.summary import Summary
 
 _LONGEST_REASON = 600
+_OVER_ALL_RATES = frozenset({1, 2, 3, 7})
+"""Columns of the table of optimizers: S in three forms, worst regret."""
 
 
 class Cell(NamedTuple):
@@ -78,9 +80,12 @@ def optimizer_table(summary: Summary) -> Table:
     )
     least = _least_per_column(summary.optimizers)
     is_whole = summary.strategy == "grid"
+    rows = [_optimizer_row(o, least, is_whole) for o in summary.optimizers]
+    # Figures over all rates say nothing where rates were chosen by their losses.
+    shown = [i for i in range(len(headers)) if is_whole or i not in _OVER_ALL_RATES]
     return Table(
-        headers,
-        tuple(_optimizer_row(o, least, is_whole) for o in summary.optimizers),
+        tuple(headers[i] for i in shown),
+        tuple(tuple(row[i] for i in shown) for row in rows),
     )
 
 
