@@ -1,5 +1,7 @@
 """Time limits and second tries, on an engine that does what it is told."""
 
+import os
+
 import pytest
 from test_records import make_record
 
@@ -110,6 +112,29 @@ def test_what_workers_say_is_told_once(caplog):
     runs.start(1, RUN)
     runs.next_finished()
     assert [record.message for record in caplog.records] == ["slow path", "other"]
+
+
+@pytest.mark.parametrize(
+    ("options", "is_in_process"),
+    [
+        ({}, True),
+        ({"workers": 1}, True),
+        ({"workers": 2}, False),
+        ({"run_timeout": 9}, False),
+        ({"name": "ray", "workers": 1}, False),
+    ],
+    ids=str,
+)
+def test_a_driver_leaves_gpus_to_workers_if_it_has_any(
+    monkeypatch, options, is_in_process
+):
+    name = "TF_FORCE_GPU_ALLOW_GROWTH"
+    monkeypatch.setenv(name, "x")  # so that it is put back at the end
+    monkeypatch.delenv(name)
+    choice = EngineChoice(**options)
+    choice.leave_gpus_to_workers()
+    assert choice.is_in_process is is_in_process
+    assert (os.environ.get(name) is None) is is_in_process
 
 
 @pytest.mark.parametrize(

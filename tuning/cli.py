@@ -137,7 +137,8 @@ def run(
         "gpus_per_run": gpus_per_run,
     }
     with _user_errors():
-        EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run)
+        choice = EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run)
+        choice.leave_gpus_to_workers()  # before TensorFlow starts
         if resume:
             _check_alone("--resume", given)
             _sweep(lambda sweep, show: sweep.resume_sweep(out, progress=show, **where))

@@ -233,6 +233,7 @@ def resume_sweep(
 
 def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
     directory = sweep.directory
+    sweep.engine.leave_gpus_to_workers()
     check_execution(sweep.execution)
     check_strategy(sweep.strategy, sweep.max_runs)
     check_names(sweep.grid.optimizers, sweep.own)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 
-from tuning.engines.engine import Engine, Task
+from tuning.engines.engine import SHARED_GPU, Engine, Task
 from tuning.engines.supervision import check_run_timeout
 
 ENGINES = ("local", "ray")
@@ -54,6 +55,22 @@ class EngineChoice:
                 f"received engine {self.name!r}."
             )
 
+    @property
+    def is_in_process(self) -> bool:
+        """Whether runs are trained in the process that drives the sweep."""
+        has_one = (self.workers or 1) == 1 and self.run_timeout is None
+        return self.name == "local" and has_one
+
+    def leave_gpus_to_workers(self) -> None:
+        """Have this process take no more of a GPU than it needs.
+
+        It builds one model, to tell it from others. TensorFlow and JAX take nearly a
+        whole GPU at the first touch, unless they are told before.
+        """
+        if not self.is_in_process:
+            for name, value in SHARED_GPU.items():
+                os.environ.setdefault(name, value)
+
 
 def open_engine(choice: EngineChoice, task: Task, logs: Path) -> Engine:
     """The engine that was chosen, ready for runs.
@@ -74,7 +91,7 @@ def open_engine(choice: EngineChoice, task: Task, logs: Path) -> Engine:
         from tuning.engines.ray_cluster import RayEngine
 
         return RayEngine(task, choice.workers, choice.ray_address, choice.gpus_per_run)
-    if (choice.workers or 1) == 1 and choice.run_timeout is None:
+    if choice.is_in_process:
         from tuning.engines.in_process import InProcessEngine
 
         return InProcessEngine(task)

@@ -11,6 +11,12 @@ from tuning.optimizers import OptimizerFactory
 from tuning.records import RunRecord, installed_versions
 from tuning.workload import Data, Workload
 
+SHARED_GPU = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""Environment variables with which TensorFlow and JAX share a GPU."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:

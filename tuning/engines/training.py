@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import keras
 
-from tuning.engines.engine import Task
+from tuning.engines.engine import SHARED_GPU, Task
 from tuning.grid import Run
 from tuning.records import RunRecord
 from tuning.trainer import Trainer
@@ -52,11 +52,7 @@ def worker_environment(workers: int) -> dict[str, str]:
     wanted = {"KERAS_BACKEND": keras.backend.backend()}
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         wanted["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    if workers > 1:
-        # TensorFlow and JAX would each take a whole GPU at the first touch.
-        wanted["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-        wanted["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    return wanted
+    return {**wanted, **SHARED_GPU} if workers > 1 else wanted
 
 
 class RemoteTrainer:
