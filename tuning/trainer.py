@@ -104,7 +104,7 @@ class Trainer:
         if self._can_compile(key):
             group = self._compiled_group(key, run, optimizer)
             if group is not None:
-                facts["execution"] = "compiled-epochs"
+                facts["execution"] = group.execution
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
                 state = self._initial_state(run.seed)
                 group.train(state, rate, run.seed, self._epochs_of(run), course)
