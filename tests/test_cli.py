@@ -130,6 +130,12 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         (["tuning.mine:WORKLOAD"], "is this lab's own"),
         (["tiny_workload:failing_workload"], "cannot be made: RuntimeError: no task"),
         (["--epochs", "3"], "holds another sweep: epochs is 1 there, 3 here"),
+        (["--engine", "slurm"], "engine must be one of ['local', 'ray']"),
+        (["--workers", "0"], "workers must be at least 1; received 0"),
+        (["--run-timeout", "-5"], "run_timeout must be a positive number"),
+        (["--ray-address", "auto"], "options of the engine 'ray'"),
+        (["--strategy", "random"], "say max_runs (--max-runs)"),
+        (["--strategy", "edges", "--max-runs", "3"], "'edges' ends by itself"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -222,6 +228,60 @@ def test_failed_runs_are_told_in_one_line(tmp_path):
         f"RuntimeError: no model (tracebacks: {out}/failures.log" in result.stderr
     )
     assert "Traceback" in (out / "failures.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_past_its_limit_is_told_and_the_sweep_goes_on(tmp_path):
+    out = tmp_path / "sweep"
+    result = invoke(
+        *("run", "hazards:WORKLOAD", "--out", out, "--seeds", 1, "--epochs", 1),
+        *("--optimizers", "hazards:hazardous", "--run-timeout", 15),
+        *("--learning-rates", "0.01,0.03"),  # the second one hangs
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 of 2 runs failed" in result.stderr
+    assert "TimeoutError: ended after 15 s" in result.stderr
+
+
+def test_edges_says_how_much_of_the_grid_it_ran(tmp_path):
+    out = tmp_path / "sweep"
+    result = invoke(
+        *("run", TINY, "--out", out, "--strategy", "edges", *SMALL),
+        *("--learning-rates", "1e-4:100:13"),
+    )
+    assert result.exit_code == 0, result.output
+    runs = len((out / "runs.jsonl").read_text().splitlines())
+    assert runs < 13
+    report = (out / "report.md").read_text()
+    assert f"with {runs} of the grid's 13 runs" in report
+    before = (out / "runs.jsonl").read_bytes()
+    assert invoke("run", "--out", out, "--resume").exit_code == 0
+    assert (out / "runs.jsonl").read_bytes() == before
+
+
+def test_two_sweeps_are_compared(sweep, tmp_path):
+    other = shutil.copytree(sweep, tmp_path / "other")
+    result = invoke("report", sweep, other)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == f"{other}/comparison.html"
+    assert "sgd: mean loss" in (other / "comparison.md").read_text()
+    assert not (sweep / "comparison.html").exists()
+
+
+def test_sweeps_that_have_nothing_in_common_still_get_their_reports(sweep, tmp_path):
+    other = shutil.copytree(sweep, tmp_path / "other")
+    path = other / "runs.jsonl"
+    path.write_text(path.read_text().replace('"sgd"', '"adam"').replace("0.01", "0.02"))
+    text = (other / "sweep.json").read_text().replace('"sgd"', '"adam"')
+    (other / "sweep.json").write_text(text)
+    (other / "report.html").unlink()
+    path.write_text(
+        path.read_text().replace('"learning_rate": 0.1', '"learning_rate": 9')
+    )
+    result = invoke("report", sweep, other)
+    assert result.exit_code == 0
+    assert "Not compared: the sweeps have no run in common" in result.stderr
+    assert (other / "report.html").exists()
 
 
 def test_a_port_out_of_range_is_told(sweep):

@@ -1,13 +1,15 @@
+import itertools
 import json
 import sys
 
-import keras_tuner
 import pytest
 from test_grid import make_grid
 from test_records import make_record
 
+from tuning.engines.engine import Finished
 from tuning.grid import Run
-from tuning.oracle import GridOracle, SweepTuner, objective_value, run_of
+from tuning.oracle import GridOracle, SharedSpace, group_of, objective_value, run_of
+from tuning.tuner import SweepTuner
 
 
 def record_of(run, **changes):
@@ -25,16 +27,30 @@ def record_of(run, **changes):
     )
 
 
-def search(directory, records=(), grid=None, **changes):
-    """Let KerasTuner run a grid without training; the runs in their order."""
-    done = []
+class Runs:
+    """Workers that train nothing: the run that has waited longest ends first."""
 
-    def do_run(run):
-        done.append(run)
-        return record_of(run, **changes)
+    def __init__(self, outcome, workers=1):
+        self.workers, self._outcome = workers, outcome
+        self._under_way = []
+        self.done = []
 
-    SweepTuner(grid or make_grid(), records, directory, "project", do_run).search()
-    return done
+    def start(self, worker, run):
+        assert all(worker != other for other, _ in self._under_way)
+        self._under_way.append((worker, run))
+
+    def next_finished(self):
+        worker, run = self._under_way.pop(0)
+        self.done.append((worker, run))
+        return Finished(worker, self._outcome(run))
+
+
+def search(directory, records=(), grid=None, keep=lambda _: None, workers=1, **changes):
+    """Let an oracle run a grid without training; the runs in their order."""
+    runs = Runs(lambda run: record_of(run, **changes), workers)
+    oracle = GridOracle(grid or make_grid(), records)
+    SweepTuner(oracle, directory, "project", runs, keep).search()
+    return [run for _, run in runs.done]
 
 
 def read_trials(directory):
@@ -106,13 +122,65 @@ def test_what_kerastuner_has_not_made_stays(tmp_path):
 
 
 def test_a_record_that_cannot_be_kept_ends_the_search(tmp_path):
-    def do_run(run):
+    def keep(_):
         raise OSError("no space left")
 
-    tuner = SweepTuner(make_grid(), [], tmp_path, "project", do_run)
-    with pytest.raises(keras_tuner.errors.FatalError, match="no space left") as error:
-        tuner.search()
-    assert isinstance(error.value.__cause__, OSError)
+    with pytest.raises(OSError, match="no space left"):
+        search(tmp_path, keep=keep)
+
+
+def test_workers_keep_to_an_optimizer_and_batch_size_while_it_lasts(tmp_path):
+    grid = make_grid(learning_rates=(0.1, 0.2, 0.3))  # 2 x 2 groups of 6 runs
+    runs = Runs(record_of, workers=2)
+    SweepTuner(GridOracle(grid), tmp_path, "project", runs, lambda _: None).search()
+    assert sorted(map(str, (run for _, run in runs.done))) == sorted(
+        map(str, grid.runs())
+    )
+    for worker in (0, 1):
+        groups = [group_of(run) for by, run in runs.done if by == worker]
+        changes = sum(a != b for a, b in itertools.pairwise(groups))
+        assert changes == 1, groups
+
+
+def test_more_workers_than_groups_share_one(tmp_path):
+    grid = make_grid(optimizers=("sgd",), batch_sizes=(8,))
+    assert sorted(map(str, search(tmp_path, grid=grid, workers=3))) == sorted(
+        map(str, grid.runs())
+    )
+
+
+def test_the_state_is_written_ever_more_seldom_and_at_the_end(tmp_path, monkeypatch):
+    saved = []
+    save_now = GridOracle.save_now
+    monkeypatch.setattr(
+        GridOracle,
+        "save_now",
+        lambda oracle: (saved.append(len(oracle.end_order)), save_now(oracle)),
+    )
+    for seeds, most in ((100, 50), (200, 60)):
+        saved.clear()
+        search(tmp_path, grid=make_grid(seeds=range(seeds // 8)))
+        assert len(saved) <= most
+    state = json.loads((tmp_path / "project/oracle.json").read_text())
+    assert len(state["end_order"]) == len(make_grid(seeds=range(25)))
+
+
+def test_the_hook_that_counts_failures_is_still_there(tmp_path, monkeypatch):
+    # If KerasTuner calls it no more, `SweepOracle` overrides nothing.
+    called = []
+    hook = "_check_consecutive_failures"
+    monkeypatch.setattr(GridOracle, hook, lambda _: called.append(1))
+    search(tmp_path)
+    assert len(called) == 16
+
+
+def test_trials_share_their_space_and_not_their_values():
+    space = SharedSpace()
+    space.Choice("seed", [0, 1])
+    one, other = space.copy(), space.copy()
+    one.values["seed"] = 1
+    assert one.space is other.space
+    assert (one.values["seed"], other.values["seed"], space.values["seed"]) == (1, 0, 0)
 
 
 def test_kerastuner_reads_the_project_and_finds_the_best_run(tmp_path):

@@ -20,7 +20,12 @@ from tuning.number_text import (
     format_share,
 )
 from tuning.records import RunRecord, append_record
-from tuning.report import page, render_html, render_markdown, write_report
+from tuning.report import (
+    render_html,
+    render_markdown,
+    rendering,
+    write_report,
+)
 from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
 from tuning.robustness import summarize
 
@@ -276,9 +281,11 @@ def test_diverged_cells_are_told_in_words_and_by_a_sign(records, plan, grid):
 def test_figures_have_descriptions(records, plan, grid):
     page = Page(render_html(summarize(records, grid=grid), plan))
     drawings = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(drawings) == 2 + 2  # a panel per batch size, a line per optimizer
+    # A panel per batch size and one per optimizer; in legends, a line for each.
+    assert len(drawings) == 2 + 2 + 2 + 2
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
     assert "batch size 32. adam: lowest 0.510 at rate 1e-4" in str(drawings)
+    assert "of adam. batch 32: lowest 0.510 at rate 1e-4; batch 128" in str(drawings)
 
 
 def test_budget_tells_command_grid_versions_and_time(records, plan, grid):
@@ -372,7 +379,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("pair", SERIES_COLOURS)
 def test_lines_stand_out_on_light_and_dark_pages(pair):
-    template = (page._TEMPLATES / "report.html.j2").read_text()
+    template = (rendering.TEMPLATES / "style.html.j2").read_text()
     light_page, dark_page = re.findall(r"--page: (#\w+)", template)
     assert contrast(pair[0], light_page) >= 4.5
     assert contrast(pair[1], dark_page) >= 4.5

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -290,6 +291,26 @@ def test_a_full_disk_is_told_and_the_sweep_can_be_continued(
     assert len(run_sweep(WORKLOAD, tmp_path, **QUICK)) == 4
 
 
+@pytest.mark.parametrize("size", [200, 1500, 2500, 4000])
+def test_writing_that_ends_at_any_byte_loses_nothing_that_was_recorded(tmp_path, size):
+    # No file may grow beyond so many bytes: what a full disk is like, for real.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"has stopped, because something could not"):
+            run_sweep(WORKLOAD, tmp_path / "sweep", **QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    path = tmp_path / "sweep" / RUNS_FILE
+    before = path.read_bytes() if path.exists() else b""
+    kept = before[: before.rfind(b"\n") + 1]
+    records = run_sweep(WORKLOAD, tmp_path / "sweep", **QUICK)
+    assert [record.status for record in records] == ["ok"] * 4
+    assert path.read_bytes().startswith(kept)
+    whole = [line for line in path.read_text().splitlines() if line.endswith("}")]
+    assert len(whole) == len({json.loads(line)["run_id"] for line in whole}) == 4
+
+
 def test_tensorboard_logs_that_were_deleted_are_made_again(sweep):
     before = (sweep / RUNS_FILE).read_bytes()
     shutil.rmtree(sweep / "tensorboard")
@@ -474,7 +495,7 @@ def test_a_record_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("tuning.sweep.append_record", full)
+    monkeypatch.setattr("tuning.sweep_execution.append_record", full)
     with pytest.raises(OSError, match="no space left"):
         run_sweep(WORKLOAD, tmp_path, **QUICK)
 

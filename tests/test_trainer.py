@@ -245,6 +245,33 @@ def test_insisting_on_compiled_epochs_fails_where_they_cannot_be():
     assert "cannot be compiled" in record.message
 
 
+def build_convnet():
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Input((4,)),
+            layers.Reshape((4, 1)),
+            layers.Conv1D(3, 3, padding="same", activation="relu"),
+            layers.Dropout(0.3),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["keras-adam", "adam"])
+def test_convolutions_on_a_cpu_are_trained_without_xla_as_fit_does(name):
+    workload = make_workload(build_model=build_convnet)
+    trainer = make_trainer(workload, execution="compiled-epochs")
+    trainer.run(Run(name, 50, 0.1, seed=0))
+    run = Run(name, 16, 0.03, seed=1)
+    record = trainer.run(run)
+    assert record.execution == "graph-epochs", record.message
+    by_fit = make_trainer(workload, execution="model.fit").run(run)
+    assert record.history["val_loss"] == pytest.approx(by_fit.history["val_loss"], 1e-5)
+    assert trainer.run(run).history == record.history
+
+
 class UnownedNoise(keras.layers.Layer):
     """Draws from the global random numbers, which no run can reset."""
 

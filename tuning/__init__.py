@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tuning.grid import Grid
     from tuning.records import RunRecord, read_records
-    from tuning.report import write_report
+    from tuning.report import write_comparison, write_report
     from tuning.robustness import summarize
     from tuning.sweep import resume_sweep, run_sweep
     from tuning.workload import Data, Workload
@@ -27,6 +27,7 @@ __all__ = [
     "resume_sweep",
     "run_sweep",
     "summarize",
+    "write_comparison",
     "write_report",
 ]
 
@@ -39,6 +40,7 @@ _HOMES = {
     "resume_sweep": "tuning.sweep",
     "run_sweep": "tuning.sweep",
     "summarize": "tuning.robustness",
+    "write_comparison": "tuning.report",
     "write_report": "tuning.report",
 }
 

@@ -20,12 +20,15 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tuning import sweep_directory as directories
+from tuning import tensorboard_log
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
-from tuning.grid import log_spaced_rates
-from tuning.optimizers import BUILT_IN, check_names, parse_options
-from tuning.plan import read_plan
+from tuning.engines.choice import ENGINES, EngineChoice
+from tuning.engines.engine import WorkerStartError
+from tuning.optimizers import BUILT_IN, parse_options
+from tuning.option_values import read_count, read_integers, read_names, read_rates
+from tuning.plan import STRATEGIES, read_plan
 from tuning.records import read_records
-from tuning.report import write_report
+from tuning.report import tensorboard_pages, write_comparison, write_report
 from tuning.robustness import summarize
 from tuning.terminal import ProgressDisplay, quiet_tensorflow, summary_table
 from tuning.workloads import BUILT_IN as WORKLOADS
@@ -83,6 +86,32 @@ def run(
         list[str] | None,
         typer.Option("--set", help="optimizer.option=value; may be repeated."),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help=f"Which runs of the grid: {', '.join(STRATEGIES)}. [grid]"),
+    ] = None,
+    max_runs: Annotated[
+        int | None,
+        typer.Option(help="How many runs, for a strategy without an end of its own."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help=f"Where runs are trained: {', '.join(ENGINES)}.")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Runs at once. [local: 1; ray: what the cluster holds]"),
+    ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which a run is ended and counts as failed."),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster. [starts Ray on this machine]"),
+    ] = None,
+    gpus_per_run: Annotated[
+        float, typer.Option(help="GPUs that Ray sets aside per run; may be a fraction.")
+    ] = 0.0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue as DIR was planned.")
     ] = False,
@@ -105,22 +134,36 @@ def run(
         "--seeds": seeds,
         "--epochs": epochs,
         "--set": settings or None,
+        "--strategy": strategy,
+        "--max-runs": max_runs,
         "--overwrite": overwrite or None,
     }
+    where: dict[str, Any] = {
+        "engine": engine,
+        "workers": workers,
+        "run_timeout": run_timeout,
+        "ray_address": ray_address,
+        "gpus_per_run": gpus_per_run,
+    }
     with _user_errors(), real_data_in(data_dir):
+        choice = EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run)
+        choice.leave_gpus_to_workers()  # before TensorFlow starts
         if resume:
             _check_alone("--resume", given)
-            _sweep(lambda sweep, show: sweep.resume_sweep(out, progress=show))
+            _sweep(lambda sweep, show: sweep.resume_sweep(out, progress=show, **where))
         else:
             arguments: dict[str, Any] = {
-                "optimizers": _names(optimizers),
-                "learning_rates": _rates(learning_rates),
-                "batch_sizes": _integers(batch_sizes, "--batch-sizes"),
-                "seeds": _count(seeds, "--seeds", 2),
-                "epochs": None if epochs is None else _count(epochs, "--epochs", 1),
+                "optimizers": read_names(optimizers),
+                "learning_rates": read_rates(learning_rates),
+                "batch_sizes": read_integers(batch_sizes, "--batch-sizes"),
+                "seeds": read_count(seeds, "--seeds", 2),
+                "epochs": None if epochs is None else read_count(epochs, "--epochs", 1),
                 "options": parse_options(settings or []),
                 "on_existing": "overwrite" if overwrite else "continue",
                 "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
+                "strategy": strategy or "grid",
+                "max_runs": max_runs,
+                **where,
             }
             name = workload or "digits"
             directories.check_directory(out, overwrite=overwrite)
@@ -139,10 +182,16 @@ def report(
         list[Path], typer.Argument(metavar="DIR...", help="Directories of sweeps.")
     ],
 ) -> None:
-    """Write report.html, report.md, summary.json and runs.csv from the records."""
+    """Write report.html, report.md, summary.json and runs.csv from the records.
+
+    Two sweeps are also compared, run by run: comparison.html and comparison.md in the
+    second directory.
+    """
     with _user_errors():
         for directory in directories:
             typer.echo(write_report(directory))
+        if len(directories) == 2:
+            _compare(*directories)
 
 
 @app.command()
@@ -216,11 +265,25 @@ def _finish(directory: Path) -> None:
         )
     if len(failed) == len(records):
         raise typer.Exit(NOTHING_TO_JUDGE)
-    summary = summarize(records, grid=read_plan(directory).grid)
+    plan = read_plan(directory)
+    summary = summarize(records, grid=plan.grid, strategy=plan.strategy)
     Console().print(summary_table(summary))
     typer.echo(f"report:       {write_report(directory)}")
+    tensorboard_log.write_report_run(
+        directory / directories.TENSORBOARD_DIRECTORY,
+        tensorboard_pages.verdict_page(summary),
+        tensorboard_pages.heat_map_images(summary),
+        tensorboard_pages.losses_by_rate(summary),
+    )
     command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
     typer.echo(f"TensorBoard:  {command}")
+
+
+def _compare(first: Path, second: Path) -> None:
+    try:
+        typer.echo(write_comparison(first, second))
+    except ValueError as error:
+        typer.echo(f"Not compared: {error}", err=True)
 
 
 def _launch_tensorboard(logs: Path, port: int | None) -> str:
@@ -248,7 +311,7 @@ def _user_errors() -> Iterator[None]:
     """Turn errors that the user can mend into one line and exit code 2."""
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, WorkerStartError) as error:
         text = " ".join(str(error).split())
         typer.echo(f"keras-adam-sweep: {text}", err=True)
         logging.getLogger(__name__).debug("Details:", exc_info=True)
@@ -262,48 +325,3 @@ def _check_alone(option: str, given: dict[str, Any]) -> None:
             f"{option} takes everything from the sweep's plan; received also "
             f"{', '.join(others)}."
         )
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = _parts(text)
-    check_names(names)
-    return names
-
-
-def _rates(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    wanted = f"--learning-rates must be LOW:HIGH:COUNT or a list; received {text!r}."
-    try:
-        if ":" not in text:
-            return tuple(float(part) for part in _parts(text))
-        low, high, count = text.split(":")
-        limits = float(low), float(high), int(count)
-    except ValueError:
-        raise ValueError(wanted) from None
-    return log_spaced_rates(*limits)
-
-
-def _integers(text: str | None, option: str) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in _parts(text))
-    except ValueError:
-        raise ValueError(
-            f"{option} must be a list of integers; received {text!r}."
-        ) from None
-
-
-def _count(value: int | None, option: str, default: int) -> int:
-    if value is None:
-        return default
-    if value < 1:
-        raise ValueError(f"{option} must be at least 1; received {value}.")
-    return value

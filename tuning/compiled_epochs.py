@@ -1,4 +1,4 @@
-"""One training epoch as one XLA computation, shared by many runs.
+"""One training epoch as one computation, shared by many runs.
 
 A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
 time on everything but arithmetic: a new model, a new trace, a Python round trip per
@@ -11,6 +11,10 @@ for bit where they have been compared (`benchmarks/fast_path.py`). Without it th
 agree to rounding, which a training at a high rate amplifies step by step, and layers
 such as Dropout draw other random numbers: TensorFlow's generator inside XLA is
 another one.
+
+The computation is compiled by XLA, unless the model convolves on a CPU: XLA's
+convolutions there take about seven times as long as TensorFlow's own. Then it is run as
+a graph of TensorFlow, and equals `fit` as it is by default.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from tuning.course import EVALUATION_BATCH, Course, epoch_order
 from tuning.workload import Data
 
 NAME = "compiled-epochs"
+NAME_WITHOUT_XLA = "graph-epochs"
+"""How records call the two ways of running the computation."""
 
 NUMERIC_KINDS = "biufc"
 """Kinds of NumPy types that XLA computes with."""
@@ -53,16 +59,31 @@ https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/ops/random_
 """
 
 
-class CompiledEpochs:
-    """A model, an optimizer and their compiled epochs for one batch size.
+CONVOLUTIONS = frozenset(
+    {
+        "Conv2D",  # also Keras's one-dimensional ones
+        "Conv2DBackpropInput",
+        "Conv3D",
+        "Conv3DBackpropInputV2",
+        "DepthwiseConv2dNative",
+    }
+)
+"""Operations for which TensorFlow has fast code on CPUs, and XLA has not."""
 
-    Making one traces and compiles; :meth:`train` then only runs.
+
+class CompiledEpochs:
+    """A model, an optimizer and their compiled epochs, at one batch size at a time.
+
+    Making one compiles the evaluation, :meth:`set_batch_size` the training;
+    :meth:`train` then only runs.
 
     Args:
         model: built and compiled (in Keras's sense) with its optimizer.
         data: arrays; kept on the device.
-        batch_size: examples per step; the last step of an epoch takes the rest, as
-            in ``fit``.
+
+    Attributes:
+        traces: how often a train function was traced.
+        execution: `NAME` or `NAME_WITHOUT_XLA`.
 
     Raises:
         ValueError: the data are no numbers, or the computation depends on variables
@@ -71,7 +92,7 @@ class CompiledEpochs:
         Exception: whatever tracing or compiling the model raises.
     """
 
-    def __init__(self, model: Any, data: Data, batch_size: int) -> None:
+    def __init__(self, model: Any, data: Data) -> None:
         # TensorFlow ends the process when compiled code is given text.
         for array in data:
             if array.dtype.kind not in NUMERIC_KINDS:
@@ -85,7 +106,8 @@ class CompiledEpochs:
         ]
         self._val_data = [tf.convert_to_tensor(a) for a in (data.x_val, data.y_val)]
         self._examples = len(data.x_train)
-        self._batch_size = batch_size
+        self._batch_size: int | None = None
+        self._train: Any = None
         # Assigning the state of another seed needs the same variables in the same
         # order; metrics are left out, because every epoch resets them.
         self._model_variables = list(model.variables)
@@ -97,14 +119,41 @@ class CompiledEpochs:
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
         model.test_step(tuple(array[:1] for array in self._val_data))
-        self._train = tf.function(
-            self._trace_training, jit_compile=True, autograph=False
-        )
-        self._evaluate = tf.function(
-            self._trace_evaluation, jit_compile=True, autograph=False
-        )
         self._rows_val = _batches(np.arange(len(data.x_val)), EVALUATION_BATCH)
-        self._compile()
+        evaluated = (*self._val_data, *self._rows_val)
+        self.execution = NAME
+        self._evaluate, traced = self._make(self._trace_evaluation, evaluated)
+        has_gpu = bool(tf.config.list_logical_devices("GPU"))
+        if _operations(traced) & CONVOLUTIONS and not has_gpu:
+            self.execution = NAME_WITHOUT_XLA
+            self._evaluate, traced = self._make(self._trace_evaluation, evaluated)
+        _check_random_numbers(traced)
+        self._evaluation_logs()
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Trace and compile the training for a batch size, unless it is the last one's.
+
+        Compiled here, so that no run's time includes it. The loop is told to take no
+        steps: compiling needs shapes, not work.
+
+        Args:
+            batch_size: examples per step; the last step of an epoch takes the rest,
+                as in ``fit``.
+
+        Raises:
+            ValueError: as when making one.
+            Exception: whatever tracing or compiling the model raises.
+        """
+        if batch_size == self._batch_size:
+            return
+        self._batch_size = None
+        matrix, _, last = _batches(np.arange(self._examples), batch_size)
+        arguments = (*self._train_data, matrix, np.int32(0), last)
+        self._train, traced = self._make(self._trace_training, arguments)
+        self._check_variables(traced)
+        _check_random_numbers(traced)
+        self._train(*arguments)
+        self._batch_size = batch_size
 
     def train(
         self,
@@ -122,7 +171,12 @@ class CompiledEpochs:
             seed: of the order of the data.
             epochs: passes over the data, unless ``course`` ends them earlier.
             course: receives the logs of each epoch.
+
+        Raises:
+            ValueError: no batch size has been set.
         """
+        if self._batch_size is None:
+            raise ValueError("set_batch_size comes before train.")
         self._restore(state, learning_rate)
         course.begin(self._evaluation_logs())
         for epoch in range(epochs):
@@ -145,21 +199,13 @@ class CompiledEpochs:
         if learning_rate is not None:
             self.model.optimizer.learning_rate.assign(learning_rate)
 
-    def _compile(self) -> None:
-        """Trace and compile both functions, so that no run's time includes it.
-
-        The loop is told to take no steps: compiling needs shapes, not work.
-        """
-        matrix, _, last = _batches(np.arange(self._examples), self._batch_size)
-        train_arguments = (*self._train_data, matrix, np.int32(0), last)
-        traced = self._train.get_concrete_function(*train_arguments)
-        self._check_variables(traced)
-        _check_random_numbers(traced)
-        _check_random_numbers(
-            self._evaluate.get_concrete_function(*self._val_data, *self._rows_val)
-        )
-        self._train(*train_arguments)
-        self._evaluation_logs()
+    def _make(
+        self, trace: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> tuple[Any, Any]:
+        """A function, and what tracing it for these arguments gave."""
+        uses_xla = self.execution == NAME
+        function = tf.function(trace, jit_compile=uses_xla, autograph=False)
+        return function, function.get_concrete_function(*arguments)
 
     def _check_variables(self, traced: Any) -> None:
         model = self.model
@@ -222,15 +268,20 @@ def _stored_variables(optimizer: Any) -> list[Any]:
 
 
 def _check_random_numbers(traced: Any) -> None:
-    graph = traced.graph.as_graph_def()
-    bodies = (graph.node, *(function.node_def for function in graph.library.function))
-    drawn = {node.op for body in bodies for node in body} & STATEFUL_RANDOM_OPS
+    drawn = _operations(traced) & STATEFUL_RANDOM_OPS
     if drawn:
         raise ValueError(
             f"training draws random numbers by {sorted(drawn)}, which no seed resets "
             "between runs (tf.random does; use keras.random with a "
             "keras.random.SeedGenerator)"
         )
+
+
+def _operations(traced: Any) -> set[str]:
+    """Names of all operations in a traced function and in those that it calls."""
+    graph = traced.graph.as_graph_def()
+    bodies = (graph.node, *(function.node_def for function in graph.library.function))
+    return {node.op for body in bodies for node in body}
 
 
 def _batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:

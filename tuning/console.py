@@ -6,6 +6,7 @@ import importlib.util
 import sys
 
 NEEDED = (
+    "cloudpickle",
     "jinja2",
     "keras_tuner",
     "matplotlib",

@@ -26,19 +26,22 @@ class Run:
         batch_size: examples per step.
         learning_rate: the rate given to the optimizer.
         seed: seeds the initial weights, the order of the data and dropout.
+        epochs: fewer passes over the data than the grid has; ``None`` for all of them.
     """
 
     optimizer: str
     batch_size: int
     learning_rate: float
     seed: int
+    epochs: int | None = None
 
     @property
     def run_id(self) -> str:
         """The run's key in records and its directory below ``tensorboard/``."""
+        fewer = "" if self.epochs is None else f"/epochs={self.epochs}"
         return (
             f"{self.optimizer}/batch={self.batch_size}"
-            f"/lr={self.learning_rate:.6g}/seed={self.seed}"
+            f"/lr={self.learning_rate:.6g}/seed={self.seed}{fewer}"
         )
 
 

@@ -1,4 +1,4 @@
-"""KerasTuner's part: which run comes next, and how its project shows a sweep.
+"""KerasTuner's part: which run comes next.
 
 KerasTuner's own `GridSearch` cannot continue an interrupted search, stops after
 three diverged runs and knows no seeds. So the grid is walked by an oracle of our
@@ -8,16 +8,14 @@ never a source, and damage to it costs nothing.
 
 from __future__ import annotations
 
-import contextlib
+import collections
+import copy
 import math
-import os
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.grid import Grid, Run
@@ -25,53 +23,84 @@ from tuning.records import RunRecord
 
 OBJECTIVE = "best_val_loss"
 
+EPOCHS = "tuner/epochs"
+"""Where Hyperband writes how many epochs a trial is given."""
 
-class GridOracle(keras_tuner.Oracle):
-    """Proposes the first point of a grid that has neither run nor begun to.
+GROWTH_BETWEEN_SAVES = 1.1
+"""The state is written again when it has a tenth more trials: ten times as much is
+written altogether as the last state holds, however long the sweep is."""
 
-    Args:
-        grid: the points, in the order in which they are proposed.
-        records: runs that took place already; each becomes a finished trial.
+Group = tuple[str, int]
+"""Optimizer and batch size: runs that agree in both share a compiled function."""
+
+
+class SweepOracle(keras_tuner.Oracle):
+    """What every oracle of a sweep has: records as trials, and no cost that grows.
+
+    KerasTuner writes its whole state twice per trial and looks through all trials at
+    the end of each, which takes longer than the trials themselves in large sweeps.
+    Here the state is written ever more seldom, and at the end; how many runs fail one
+    after the other is not counted, since a sweep goes on whatever its runs come to.
+
+    As a mixin before one of KerasTuner's oracles it does the same for that one.
+
+    Attributes:
+        asking: who is asking for the next run, while it is being chosen.
     """
 
-    def __init__(self, grid: Grid, records: Iterable[RunRecord] = ()) -> None:
-        super().__init__(
-            objective=keras_tuner.Objective(OBJECTIVE, "min"),
-            max_trials=len(grid),
-            hyperparameters=_space(grid),
-            allow_new_entries=False,
-            tune_new_entries=False,
-            # More than there can be: a sweep goes on whatever its runs come to.
-            max_consecutive_failed_trials=len(grid) + 1,
-        )
-        self.verbose = 0  # progress is shown by whoever started the sweep
-        self.grid = grid
-        for record in records:
-            self._add_finished(record)
+    asking: str | None = None
+    _saved_trials: float = 0.0
+    _known: Mapping[str, RunRecord] = {}
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of the next run, or the end of the search.
+    def create_trial(self, tuner_id: str) -> Trial:
+        """The next run as a trial, or one whose status says that there is none.
 
         Args:
-            trial_id: of the trial about to be made; the grid alone decides.
+            tuner_id: of the worker that is to train it.
         """
-        del trial_id
-        begun = {run_of(trial).run_id for trial in self.trials.values()}
-        for run in self.grid.runs():
-            if run.run_id not in begun:
-                return {"status": TrialStatus.RUNNING, "values": _values(run)}
-        return {"status": TrialStatus.STOPPED}
+        self.asking = tuner_id
+        try:
+            return super().create_trial(tuner_id)
+        finally:
+            self.asking = None
 
-    def _add_finished(self, record: RunRecord) -> None:
+    def save(self) -> None:
+        """Write the state, if it has grown enough since the last time."""
+        # Every trial saves at its start and at its end.
+        size = len(self.trials) + len(self.end_order)
+        if size >= self._saved_trials * GROWTH_BETWEEN_SAVES:
+            self.save_now()
+
+    def save_now(self) -> None:
+        """Write the state."""
+        self._saved_trials = len(self.trials) + len(self.end_order)
+        super().save()
+
+    def has_more(self) -> bool:
+        """Whether there may be a run to propose, now or later."""
+        return self.max_trials is None or len(self.trials) < self.max_trials
+
+    def run_of(self, trial: Trial) -> Run:
+        """The planned run that a trial stands for."""
+        return run_of(trial)
+
+    def known(self, run: Run) -> RunRecord | None:
+        """The record of a proposed run that took place earlier, if it is known."""
+        return self._known.get(run.run_id)
+
+    def answer_from(self, records: Iterable[RunRecord]) -> None:
+        """Have proposals answered from records, instead of trained again."""
+        self._known = {record.run_id: record for record in records}
+
+    def add_finished(self, record: RunRecord) -> Trial:
+        """Take a run that took place earlier as a trial that has ended."""
         width = len(str(self.max_trials))
         trial = Trial(
             hyperparameters=self.hyperparameters.copy(),
             trial_id=f"{len(self.trials):0{width}d}",
             status=TrialStatus.COMPLETED,
         )
-        trial.hyperparameters.values = _values(
-            Run(record.optimizer, record.batch_size, record.learning_rate, record.seed)
-        )
+        trial.hyperparameters.values = values_of(run_of_record(record))
         if record.status == "failed":
             trial.status = TrialStatus.FAILED
             trial.message = record.message
@@ -82,65 +111,109 @@ class GridOracle(keras_tuner.Oracle):
         self.trials[trial.trial_id] = trial
         self.start_order.append(trial.trial_id)
         self.end_order.append(trial.trial_id)
+        return trial
+
+    def finish(self, trial: Trial, record: RunRecord) -> None:
+        """End a trial with what its run came to.
+
+        Args:
+            trial: as :meth:`create_trial` returned it.
+            record: of its run.
+        """
+        self.update_trial(trial.trial_id, {OBJECTIVE: objective_value(record)})
+        is_failed = record.status == "failed"
+        trial.status = TrialStatus.FAILED if is_failed else TrialStatus.COMPLETED
+        trial.message = record.message if is_failed else None
+        self.end_trial(trial)
+
+    def _check_consecutive_failures(self) -> None:
+        """Nothing: KerasTuner looks through all ended trials here, at each end.
+
+        Private to KerasTuner, which has no other way to leave it out;
+        `test_the_hook_that_counts_failures_is_still_there` fails if it moves.
+        """
 
 
-class SweepTuner(BaseTuner):
-    """Has every run of a grid done once, in KerasTuner's own loop.
+class GridOracle(SweepOracle):
+    """Proposes every point of a grid that has not been run, each once.
+
+    Whoever asks gets the next run of the (optimizer, batch size) that it is at, whose
+    compiled function it has; at the end of these, runs that nobody is at; else some of
+    those that have the most left.
 
     Args:
-        grid: the runs.
-        records: those that took place already.
-        directory: the project is made anew in its sub-directory ``project_name``;
-            what KerasTuner has not made there stays.
-        project_name: see ``directory``.
-        do_run: trains a run, keeps its record and returns it.
+        grid: the points.
+        records: runs that took place already; each becomes a finished trial.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        records: Iterable[RunRecord],
-        directory: Path,
-        project_name: str,
-        do_run: Callable[[Run], RunRecord],
-    ) -> None:
-        # KerasTuner's own overwrite=True would remove the whole directory.
-        _remove_project(directory / project_name)
-        super().__init__(
-            oracle=GridOracle(grid, records),
-            directory=str(directory),
-            project_name=project_name,
-        )
-        self._do_run = do_run
-        self._failure: str | None = None
-        for trial in self.oracle.trials.values():
-            trial.save(os.path.join(self.get_trial_dir(trial.trial_id), "trial.json"))
-        self.save()
+    def __init__(self, grid: Grid, records: Iterable[RunRecord] = ()) -> None:
+        super().__init__(**search_arguments(grid), max_trials=len(grid))
+        self.verbose = 0  # progress is shown by whoever started the sweep
+        self.grid = grid
+        done = {self.add_finished(record) and record.run_id for record in records}
+        self._left: dict[Group, collections.deque[Run]] = {}
+        for run in grid.runs():
+            if run.run_id not in done:
+                self._left.setdefault(group_of(run), collections.deque()).append(run)
+        self._places: dict[str | None, Group] = {}
 
-    def run_trial(self, trial: Trial, *_: Any, **__: Any) -> dict[str, float]:
-        """Train the trial's run and tell KerasTuner what it came to.
+    def has_more(self) -> bool:
+        """Whether some run of the grid has not been proposed."""
+        return bool(self._left)
 
-        Raises:
-            FatalError: its record could not be kept; the sweep cannot go on.
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next run, or the end of the search.
+
+        Args:
+            trial_id: of the trial about to be made; grid and asker alone decide.
         """
-        try:
-            record = self._do_run(run_of(trial))
-        except Exception as error:
-            # KerasTuner would swallow any other exception and run the next trial.
-            raise keras_tuner.errors.FatalError(str(error)) from error
-        # Raising FailedTrialError would do, but prints a traceback per run.
-        self._failure = record.message if record.status == "failed" else None
-        return {OBJECTIVE: objective_value(record)}
+        del trial_id
+        if not self._left:
+            return {"status": TrialStatus.STOPPED}
+        group = self._next_group()
+        self._places[self.asking] = group
+        runs = self._left[group]
+        run = runs.popleft()
+        if not runs:
+            del self._left[group]
+        return {"status": TrialStatus.RUNNING, "values": values_of(run)}
 
-    def on_trial_end(self, trial: Trial) -> None:
-        """Mark a failed run's trial as failed and save the project."""
-        if self._failure is not None:
-            trial.status, trial.message = TrialStatus.FAILED, self._failure
-        super().on_trial_end(trial)
+    def _next_group(self) -> Group:
+        here = self._places.get(self.asking)
+        if here in self._left:
+            return here
+        taken = {group for who, group in self._places.items() if who != self.asking}
+        free = next((group for group in self._left if group not in taken), None)
+        return free or max(self._left, key=lambda group: len(self._left[group]))
+
+
+class SharedSpace(keras_tuner.HyperParameters):
+    """A search space whose copies share everything but their values.
+
+    A trial holds a copy of the space. KerasTuner makes one from the space's
+    configuration, lists of choices and all; with thousands of trials that is most of
+    what a driver holds. A sweep's space never changes, so sharing it is safe.
+    """
+
+    def copy(self) -> SharedSpace:
+        """The same space with values of its own."""
+        shared = copy.copy(self)
+        shared.values = dict(self.values)
+        return shared
+
+
+def search_arguments(grid: Grid) -> dict[str, Any]:
+    """Arguments of KerasTuner's oracles that are the same for every sweep of a grid."""
+    return {
+        "objective": keras_tuner.Objective(OBJECTIVE, "min"),
+        "hyperparameters": _space(grid),
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+    }
 
 
 def run_of(trial: Trial) -> Run:
-    """The planned run that a trial stands for."""
+    """The run that a trial's values name."""
     values = trial.hyperparameters.values
     return Run(
         values["optimizer"],
@@ -148,6 +221,26 @@ def run_of(trial: Trial) -> Run:
         values["learning_rate"],
         values["seed"],
     )
+
+
+def run_of_record(record: RunRecord) -> Run:
+    """The planned run that a record tells of."""
+    return Run(record.optimizer, record.batch_size, record.learning_rate, record.seed)
+
+
+def group_of(run: Run) -> Group:
+    """The runs that share a compiled function with this one."""
+    return (run.optimizer, run.batch_size)
+
+
+def values_of(run: Run) -> dict[str, Any]:
+    """The run as values of the search space."""
+    return {
+        "optimizer": run.optimizer,
+        "batch_size": run.batch_size,
+        "learning_rate": run.learning_rate,
+        "seed": run.seed,
+    }
 
 
 def objective_value(record: RunRecord) -> float:
@@ -162,29 +255,10 @@ def objective_value(record: RunRecord) -> float:
     return wanted
 
 
-def _remove_project(project: Path) -> None:
-    """Remove the files that KerasTuner makes, and directories that they leave empty."""
-    trials = list(project.glob("trial_*/trial.json"))
-    for path in (*project.glob("tuner*.json"), project / "oracle.json", *trials):
-        path.unlink(missing_ok=True)
-    for path in trials:
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
-
-
 def _space(grid: Grid) -> keras_tuner.HyperParameters:
-    space = keras_tuner.HyperParameters()
+    space = SharedSpace()
     space.Choice("optimizer", list(grid.optimizers))
     space.Choice("batch_size", list(grid.batch_sizes))
     space.Choice("learning_rate", list(grid.learning_rates))
     space.Choice("seed", list(grid.seeds))
     return space
-
-
-def _values(run: Run) -> dict[str, Any]:
-    return {
-        "optimizer": run.optimizer,
-        "batch_size": run.batch_size,
-        "learning_rate": run.learning_rate,
-        "seed": run.seed,
-    }

@@ -24,6 +24,12 @@ UNFINISHED_PLAN_FILE = "sweep.json.new"
 FORMAT = 1
 """Raised when a later version can no longer read what an earlier one wrote."""
 
+STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
+"""Which runs of the grid are done; `tuning.strategies` makes their oracles."""
+
+COUNTED_STRATEGIES = ("random", "bayesian")
+"""Those that are told how many runs to do."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -43,6 +49,8 @@ class Plan:
         versions: of Python and the packages when the sweep was started.
         command: what started the sweep.
         created: when, ISO 8601 with time zone.
+        strategy: which of the grid's runs are done; see `STRATEGIES`.
+        max_runs: how many at most; ``None`` leaves it to the strategy.
     """
 
     workload: str
@@ -57,6 +65,8 @@ class Plan:
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     command: str = ""
     created: str = ""
+    strategy: str = "grid"
+    max_runs: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; :meth:`from_dict` reads it back."""
@@ -144,6 +154,30 @@ def write_plan(directory: Path, plan: Plan) -> None:
     os.replace(fresh, directory / PLAN_FILE)
 
 
+def check_strategy(strategy: str, max_runs: int | None) -> None:
+    """See that runs can be chosen that way.
+
+    Raises:
+        ValueError: ``strategy`` is none of `STRATEGIES`, or ``max_runs`` does not go
+            with it.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"strategy must be one of {list(STRATEGIES)}; received {strategy!r}."
+        )
+    if strategy in COUNTED_STRATEGIES and max_runs is None:
+        raise ValueError(
+            f"strategy {strategy!r} has no end of its own; say max_runs (--max-runs)."
+        )
+    if strategy not in COUNTED_STRATEGIES and max_runs is not None:
+        raise ValueError(
+            f"max_runs goes with {' and '.join(COUNTED_STRATEGIES)}; strategy "
+            f"{strategy!r} ends by itself."
+        )
+    if max_runs is not None and max_runs < 1:
+        raise ValueError(f"max_runs must be at least 1; received {max_runs}.")
+
+
 def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
     """See that a sweep is continued as it was begun.
 
@@ -183,5 +217,7 @@ def _comparable(plan: Plan) -> dict[str, Any]:
         "loss": plan.loss,
         "target_val_loss": plan.target_val_loss,
         "data": plan.data,
+        "strategy": plan.strategy,
+        "max_runs": plan.max_runs,
     }
     return json.loads(json.dumps(fields, default=str))

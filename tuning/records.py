@@ -63,7 +63,8 @@ class RunRecord:
         seconds_per_step: ``seconds`` spent in training over ``steps``.
         state_bytes: bytes of the optimizer's variables besides step count and rate.
         history: per epoch, ``loss`` (training), ``val_loss`` and metrics.
-        execution: ``compiled-epochs`` or ``model.fit``: which path trained it.
+        execution: ``compiled-epochs``, ``graph-epochs`` (the same without XLA) or
+            ``model.fit``: which path trained it.
         versions: of Python and the packages that took part.
     """
 

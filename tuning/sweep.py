@@ -10,30 +10,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras_tuner
-
 from tuning import sweep_directory as directories
 from tuning import tensorboard_log
+from tuning.engines.choice import EngineChoice
+from tuning.engines.engine import Task
 from tuning.fingerprint import describe_loss, fingerprint_data, fingerprint_model
-from tuning.grid import Grid, Run
+from tuning.grid import Grid
 from tuning.optimizers import BUILT_IN, OptimizerFactory, check_names, check_optimizers
-from tuning.oracle import SweepTuner
+from tuning.oracle import run_of_record
 from tuning.plan import (
     PLAN_FILE,
     Plan,
     check_same,
+    check_strategy,
     read_plan,
     warn_of_other_versions,
     write_plan,
 )
-from tuning.records import (
-    RunRecord,
-    append_record,
-    installed_versions,
-    read_records,
-)
-from tuning.sweep_directory import claimed, log_failure, told_when_unwritable
-from tuning.trainer import Trainer, built_model, check_execution
+from tuning.records import RunRecord, installed_versions, read_records
+from tuning.strategies import make_oracle
+from tuning.sweep_directory import claimed, told_when_unwritable
+from tuning.sweep_execution import train_missing
+from tuning.trainer import built_model, check_execution
 from tuning.workload import Data, Workload, check_metrics, load_checked_data
 from tuning.workloads import find_workload
 
@@ -50,11 +48,13 @@ class Progress(NamedTuple):
             failed do not count until they have been tried again.
         total: runs planned.
         record: of the run just finished; ``None`` at the start.
+        is_total_a_bound: the strategy may end the sweep earlier.
     """
 
     finished: int
     total: int
     record: RunRecord | None
+    is_total_a_bound: bool = False
 
 
 ProgressListener = Callable[[Progress], None]
@@ -72,6 +72,9 @@ class _Sweep:
     progress: ProgressListener | None
     execution: str
     command: str
+    strategy: str
+    max_runs: int | None
+    engine: EngineChoice
 
 
 def run_sweep(
@@ -88,6 +91,13 @@ def run_sweep(
     progress: ProgressListener | None = None,
     execution: str = "auto",
     command: str = "",
+    strategy: str = "grid",
+    max_runs: int | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    run_timeout: float | None = None,
+    ray_address: str | None = None,
+    gpus_per_run: float = 0.0,
 ) -> list[RunRecord]:
     """Train a workload with every optimizer at every point of a grid.
 
@@ -111,9 +121,18 @@ def run_sweep(
         progress: called at the start and after every run.
         execution: see `tuning.trainer.Trainer`.
         command: how the sweep was started, for the report.
+        strategy: which runs of the grid are done; see `tuning.plan.STRATEGIES`.
+        max_runs: how many at most, for a strategy that has no end of its own.
+        engine: where runs are trained: ``"local"`` or ``"ray"``.
+        workers: how many runs at once; see `tuning.engines.choice.EngineChoice`, as
+            for the following.
+        run_timeout: seconds that a run may take; one that takes longer is ended and
+            counts as failed. Runs are then trained in processes of their own.
+        ray_address: of a Ray cluster.
+        gpus_per_run: GPUs that Ray sets aside for each run.
 
     Returns:
-        One record per planned run, in the grid's order.
+        One record per run that was done, in the grid's order.
 
     Raises:
         ValueError: something unusable was received, or ``out`` holds another sweep
@@ -137,7 +156,19 @@ def run_sweep(
         epochs=_given(epochs, found.epochs),
         options=options or {},
     )
-    sweep = _Sweep(found, reference, grid, Path(out), own, progress, execution, command)
+    sweep = _Sweep(
+        workload=found,
+        reference=reference,
+        grid=grid,
+        directory=Path(out),
+        own=own,
+        progress=progress,
+        execution=execution,
+        command=command,
+        strategy=strategy,
+        max_runs=max_runs,
+        engine=EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run),
+    )
     return _run(sweep, overwrite=on_existing == "overwrite")
 
 
@@ -146,6 +177,11 @@ def resume_sweep(
     *,
     progress: ProgressListener | None = None,
     execution: str = "auto",
+    engine: str = "local",
+    workers: int | None = None,
+    run_timeout: float | None = None,
+    ray_address: str | None = None,
+    gpus_per_run: float = 0.0,
 ) -> list[RunRecord]:
     """Continue the sweep that is planned in a directory, as it was planned.
 
@@ -153,9 +189,14 @@ def resume_sweep(
         out: the sweep's directory.
         progress: called at the start and after every run.
         execution: see `tuning.trainer.Trainer`.
+        engine: see :func:`run_sweep`, as for the following.
+        workers: how many runs at once.
+        run_timeout: seconds that a run may take.
+        ray_address: of a Ray cluster.
+        gpus_per_run: GPUs that Ray sets aside for each run.
 
     Returns:
-        One record per planned run, in the grid's order.
+        One record per run that was done, in the grid's order.
 
     Raises:
         ValueError: the directory holds no sweep, or one whose workload or optimizers
@@ -183,13 +224,18 @@ def resume_sweep(
         progress=progress,
         execution=execution,
         command=plan.command,
+        strategy=plan.strategy,
+        max_runs=plan.max_runs,
+        engine=EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run),
     )
     return _run(sweep, overwrite=False)
 
 
 def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
     directory = sweep.directory
+    sweep.engine.leave_gpus_to_workers()
     check_execution(sweep.execution)
+    check_strategy(sweep.strategy, sweep.max_runs)
     check_names(sweep.grid.optimizers, sweep.own)
     directories.check_directory(directory, overwrite=overwrite)
     earlier = None
@@ -217,56 +263,49 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
 def _train_missing(sweep: _Sweep, data: Data) -> None:
     recorded = _recorded(sweep)
     finished = [record for record in recorded if record.status != "failed"]
-    _tell(sweep, finished, None)
+    done = len(finished)
+    _tell(sweep, done, None)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
     tensorboard_log.write_missing(tensorboard, sweep.grid, recorded)
-    if len(finished) == len(sweep.grid):
+    oracle = make_oracle(sweep.strategy, sweep.max_runs, sweep.grid, finished)
+    del recorded, finished  # of a large sweep, most of what the driver would hold
+    if not oracle.has_more():
         return
-    trainer = Trainer(
-        sweep.workload,
-        data,
+    task = Task(
+        workload=sweep.workload,
+        data=data,
         epochs=sweep.grid.epochs,
         options=sweep.grid.options,
         own=sweep.own,
         execution=sweep.execution,
     )
-    done = list(finished)
-    told: set[str] = set()
 
-    def do_run(run: Run) -> RunRecord:
-        record = trainer.run(run)
-        # The record comes last: where it stands, everything else stands too.
-        tensorboard_log.write_run(tensorboard, record)
-        append_record(sweep.directory, record)
-        if record.status == "failed" and record.message not in told:
-            told.add(record.message)
-            log_failure(sweep.directory, record, trainer.tracebacks[record.message])
-        done.append(record)
+    def tell(record: RunRecord) -> None:
+        nonlocal done
+        done += 1
         _tell(sweep, done, record)
-        return record
 
-    tuner = SweepTuner(
-        sweep.grid, finished, sweep.directory, directories.KERAS_TUNER_DIRECTORY, do_run
-    )
-    try:
-        tuner.search()
-    except keras_tuner.errors.FatalError as error:
-        raise (error.__cause__ or error) from None
+    train_missing(oracle, task, sweep.directory, sweep.engine, tell)
 
 
 def _recorded(sweep: _Sweep) -> list[RunRecord]:
-    """The records of planned runs, in the grid's order."""
+    """The records of the grid's runs, in its order, those with fewer epochs first."""
     try:
-        records = {record.run_id: record for record in read_records(sweep.directory)}
+        records = read_records(sweep.directory)
     except FileNotFoundError:
         return []
-    ids = (run.run_id for run in sweep.grid.runs())
-    return [records[run_id] for run_id in ids if run_id in records]
+    places = {run: place for place, run in enumerate(sweep.grid.runs())}
+    planned = [record for record in records if run_of_record(record) in places]
+    return sorted(
+        planned, key=lambda record: (places[run_of_record(record)], record.epochs)
+    )
 
 
-def _tell(sweep: _Sweep, done: Sequence[RunRecord], record: RunRecord | None) -> None:
+def _tell(sweep: _Sweep, done: int, record: RunRecord | None) -> None:
     if sweep.progress is not None:
-        sweep.progress(Progress(len(done), len(sweep.grid), record))
+        total = min(sweep.max_runs or len(sweep.grid), len(sweep.grid))
+        is_bound = sweep.strategy != "grid"
+        sweep.progress(Progress(done, total, record, is_bound))
 
 
 def _tell_data(sweep: _Sweep, data: Data) -> dict[str, Any]:
@@ -302,6 +341,8 @@ def _plan(
         versions=installed_versions(),
         command=sweep.command,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        strategy=sweep.strategy,
+        max_runs=sweep.max_runs,
     )
 
 

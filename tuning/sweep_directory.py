@@ -20,8 +20,18 @@ except ImportError:  # Windows: sweeps run there, without a lock on the director
 LOCK_FILE = "sweep.lock"
 TENSORBOARD_DIRECTORY = "tensorboard"
 KERAS_TUNER_DIRECTORY = "kerastuner"
-REPORT_FILES = ("summary.json", "report.html", "report.md", "runs.csv")
+REPORT_FILES = (
+    "summary.json",
+    "report.html",
+    "report.md",
+    "runs.csv",
+    "comparison.html",
+    "comparison.md",
+    "comparison.json",
+)
 FAILURES_FILE = "failures.log"
+WORKER_LOGS_DIRECTORY = "workers"
+WORKER_LOGS = "worker-*.log"
 OWN_NAMES = frozenset(
     {
         RUNS_FILE,
@@ -30,6 +40,7 @@ OWN_NAMES = frozenset(
         FAILURES_FILE,
         TENSORBOARD_DIRECTORY,
         KERAS_TUNER_DIRECTORY,
+        WORKER_LOGS_DIRECTORY,
         *REPORT_FILES,
     }
 )
@@ -113,7 +124,10 @@ def clear_sweep(directory: Path) -> None:
     events = "events.out.tfevents.*"
     written = [
         *tensorboard.glob(f"*/batch=*/lr=*/seed=*/{events}"),
+        *tensorboard.glob(f"*/batch=*/lr=*/seed=*/epochs=*/{events}"),
         *tensorboard.glob(events),
+        *tensorboard.glob(f"report/{events}"),
+        *(directory / WORKER_LOGS_DIRECTORY).glob(WORKER_LOGS),
     ]
     for path in written:
         path.unlink()

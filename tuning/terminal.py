@@ -112,8 +112,9 @@ class ProgressDisplay:
             remaining = seconds * (progress.total - progress.finished)
             minutes, rest = divmod(round(remaining), 60)
             left = f", about {f'{minutes} min ' if minutes else ''}{rest} s left"
+        most = "at most " if progress.is_total_a_bound else ""
         self._console.print(
-            f"{progress.finished} of {progress.total} runs{self._told()}{left}",
+            f"{progress.finished} of {most}{progress.total} runs{self._told()}{left}",
             highlight=False,
         )
 

@@ -103,10 +103,10 @@ class Trainer:
         if self._can_compile(key):
             group = self._compiled_group(key, run, optimizer)
             if group is not None:
-                facts["execution"] = "compiled-epochs"
+                facts["execution"] = group.execution
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
                 state = self._initial_state(run.seed)
-                group.train(state, rate, run.seed, self._epochs, course)
+                group.train(state, rate, run.seed, self._epochs_of(run), course)
                 return
         self._drop_group()
         # A new one: an optimizer that was built belongs to that model for good.
@@ -114,7 +114,11 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         facts["execution"] = model_fit.NAME
         facts["state_bytes"] = state_bytes(model.optimizer)
-        model_fit.fit(model, self._data, run.batch_size, run.seed, self._epochs, course)
+        epochs = self._epochs_of(run)
+        model_fit.fit(model, self._data, run.batch_size, run.seed, epochs, course)
+
+    def _epochs_of(self, run: Run) -> int:
+        return self._epochs if run.epochs is None else run.epochs
 
     def _build_optimizer(self, run: Run) -> Any:
         options = self._options.get(run.optimizer)
@@ -129,22 +133,29 @@ class Trainer:
         return not reason
 
     def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
-        """The compiled epochs for this kind of run; ``None`` if it has none."""
+        """The compiled epochs for this kind of run; ``None`` if it has none.
+
+        Batch sizes share the model and its evaluation, a third of what is compiled.
+        """
         from tuning.compiled_epochs import CompiledEpochs
 
-        if key == self._group_key:
-            return self._group
-        self._drop_group()
-        model = self._compiled_model(run.seed, optimizer)
+        name, _, fixed = key
+        is_new = self._group_key != (name, fixed)
+        if is_new:
+            self._drop_group()
+        model = self._compiled_model(run.seed, optimizer) if is_new else None
         try:
-            group = CompiledEpochs(model, self._data, run.batch_size)
+            group = CompiledEpochs(model, self._data) if is_new else self._group
+            traces = group.traces
+            group.set_batch_size(run.batch_size)
         except Exception as error:
+            self._drop_group()
             # Any model that XLA, TensorFlow or the tracing refuses still trains
             # with fit; if the fault is the model's, fit will raise it again.
             self._refuse(key, told_in_one_line(error))
             return None
-        self.traces[run.optimizer, run.batch_size] += group.traces
-        self._group, self._group_key = group, key
+        self.traces[run.optimizer, run.batch_size] += group.traces - traces
+        self._group, self._group_key = group, (name, fixed)
         return group
 
     def _refuse(self, key: tuple, reason: str) -> None:
@@ -203,7 +214,7 @@ class Trainer:
             learning_rate=run.learning_rate,
             batch_size=run.batch_size,
             seed=run.seed,
-            epochs=self._epochs,
+            epochs=self._epochs_of(run),
             status=status,
             message=message,
             initial_loss=course.initial_loss,

@@ -1,4 +1,4 @@
-"""Drawings of a report: loss curves as SVG, colours of heat maps, legends.
+"""Drawings of a report: loss curves as SVG, heat maps, colours, legends.
 
 Nothing is computed here but positions and colours. Inks are written into the SVG as
 CSS variables of the page (``var(--series-1)``, ``var(--ink)``), so that one drawing
@@ -15,10 +15,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import (
     FixedLocator,
     FuncFormatter,
@@ -29,6 +32,7 @@ from matplotlib.ticker import (
 
 from tuning.number_text import format_number, format_rate
 from tuning.robustness.curves import Curve
+from tuning.robustness.optimizer_summary import HeatMap
 
 SERIES_COLOURS = (
     ("#0072b2", "#5ab4f0"),
@@ -126,8 +130,13 @@ def colour_bar(stops: int = 9) -> str:
     return ", ".join(to_hex(colour_map(i / (stops - 1))) for i in range(stops))
 
 
-def series_styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
-    """A style per optimizer, in the given order; repeats only after 32 of them."""
+def series_styles(names: Sequence[str], kind: str = "legend") -> dict[str, SeriesStyle]:
+    """A style per series, in the given order; repeats only after 32 of them.
+
+    Args:
+        names: of the series.
+        kind: begins the ids of the legends' drawings, which are unique in the page.
+    """
     count = len(SERIES_COLOURS)
     styles = {}
     for index, name in enumerate(names):
@@ -136,7 +145,7 @@ def series_styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
         colour = _placeholder(index % count)
         styles[name] = SeriesStyle(colour, marker, dashes, "")
     return {
-        name: dataclasses.replace(style, legend=_draw_legend(style, name))
+        name: dataclasses.replace(style, legend=_draw_legend(style, name, kind))
         for name, style in styles.items()
     }
 
@@ -148,27 +157,66 @@ def draw_loss_curves(
     scale: LossScale,
     *,
     identifier: str,
+    by_batch_size: bool = False,
 ) -> str:
-    """Loss against learning rate at one batch size, as an SVG element.
+    """Loss against learning rate, as an SVG element.
 
     Bands reach from the best to the worst seed, the dashed line is the initial loss,
     and a cross marks rates at which runs diverged.
 
     Args:
-        curves: of one batch size.
-        styles: by optimizer.
+        curves: of one batch size, or with ``by_batch_size`` of one optimizer.
+        styles: by optimizer, or by batch size as text.
         rates: of the whole sweep, for equal axes in all panels.
         scale: of all losses, for the same reason.
         identifier: unique within the page; begins with a letter.
+        by_batch_size: whether lines are batch sizes.
     """
     figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
     _set_axes(axes, rates, scale)
     for curve in curves:
-        _draw_curve(axes, curve, styles[curve.optimizer])
+        name = str(curve.batch_size) if by_batch_size else curve.optimizer
+        _draw_curve(axes, curve, styles[name])
     initial = sum(curve.initial_loss for curve in curves) / len(curves)
     axes.axhline(initial, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-    return _to_svg(figure, identifier, _describe(curves))
+    return _to_svg(figure, identifier, _describe(curves, by_batch_size))
+
+
+def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray:
+    """Loss over learning rate and batch size as an image, for TensorBoard.
+
+    Args:
+        heat_map: of one optimizer.
+        scale: of all losses, so that maps can be compared.
+        title: above the map.
+
+    Shapes:
+        Returns [height, width, 3] uint8.
+    """
+    rows, columns = len(heat_map.learning_rates), len(heat_map.batch_sizes)
+    figure = Figure(
+        figsize=(1.6 + 0.9 * columns, 1.0 + 0.32 * rows), layout="constrained"
+    )
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
+    for i in range(rows):
+        for j in range(columns):
+            loss = heat_map.losses[i][j]
+            if loss is None:
+                continue
+            background, ink = cell_colours(loss, scale)
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, color=background))
+            mark = " \N{MULTIPLICATION SIGN}" if heat_map.diverged_shares[i][j] else ""
+            text = format_number(loss) + mark
+            axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xticks(range(columns), [str(size) for size in heat_map.batch_sizes])
+    axes.set_yticks(range(rows), [format_rate(r) for r in heat_map.learning_rates])
+    axes.set(xlabel="batch size", ylabel="learning rate", title=title)
+    axes.tick_params(length=0)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
 def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
@@ -235,19 +283,24 @@ def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
         spine.set_color(_LINE)
 
 
-def _describe(curves: Sequence[Curve]) -> str:
+def _describe(curves: Sequence[Curve], by_batch_size: bool) -> str:
+    def name(curve: Curve) -> str:
+        return f"batch {curve.batch_size}" if by_batch_size else curve.optimizer
+
     best = "; ".join(
-        f"{curve.optimizer}: lowest {format_number(curve.best_loss)} at rate "
+        f"{name(curve)}: lowest {format_number(curve.best_loss)} at rate "
         f"{format_rate(curve.best_rate)}"
         for curve in curves
     )
-    return (
-        "Validation loss against learning rate at batch size "
-        f"{curves[0].batch_size}. {best}."
+    of = (
+        f"of {curves[0].optimizer}"
+        if by_batch_size
+        else f"at batch size {curves[0].batch_size}"
     )
+    return f"Validation loss against learning rate {of}. {best}."
 
 
-def _draw_legend(style: SeriesStyle, name: str) -> str:
+def _draw_legend(style: SeriesStyle, name: str, kind: str) -> str:
     figure = Figure(figsize=(0.55, 0.22))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -256,7 +309,7 @@ def _draw_legend(style: SeriesStyle, name: str) -> str:
     axes.plot(
         [0.5], [0], color=style.colour, marker=style.marker, ms=5.5, markeredgewidth=0
     )
-    identifier = f"legend-{style.colour[-2:]}-{style.marker}"
+    identifier = f"{kind}-{style.colour[-2:]}-{style.marker}"
     return _to_svg(figure, identifier, f"line of {name}")
 
 

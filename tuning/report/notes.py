@@ -91,6 +91,8 @@ def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     runs = str(summary.runs)
     if summary.planned_runs is not None:
         runs += f" of {summary.planned_runs} planned"
+        if summary.strategy != "grid":
+            runs = f"{summary.runs}, where the grid has {summary.planned_runs}"
     rates = ", ".join(format_rate(rate) for rate in summary.learning_rates)
     entries = [
         ("Command", plan.get("command")),
@@ -101,12 +103,17 @@ def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(str(seed) for seed in summary.seeds)),
         ("Epochs", grid.get("epochs")),
         ("Examples", _pairs(plan.get("data"))),
+        ("Strategy", _strategy(summary)),
         ("Runs", runs),
         ("Time of all runs", format_seconds(summary.seconds)),
         ("Date", plan.get("created")),
         ("Versions", _pairs(plan.get("versions"))),
     ]
     return [(name, str(value)) for name, value in entries if value]
+
+
+def _strategy(summary: Summary) -> str | None:
+    return None if summary.strategy == "grid" else summary.strategy
 
 
 def _pairs(mapping: Any) -> str | None:

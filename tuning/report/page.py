@@ -12,25 +12,22 @@ import csv
 import dataclasses
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
-from tuning.number_text import format_number, format_rate
+from tuning.number_text import format_number
 from tuning.records import RunRecord, read_records
 from tuning.report import figures, notes, tables
+from tuning.report.rendering import html_template, markdown_template, read_plan_file
 from tuning.report.verdict import write_verdict
 from tuning.robustness.curves import GOOD_TOLERANCE
 from tuning.robustness.summary import Summary, summarize
 
-_TEMPLATES = Path(__file__).parent / "templates"
-_MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
 _LEFT_OUT_OF_CSV = frozenset({"optimizer_config", "val_metrics", "history", "versions"})
 
 
@@ -53,9 +50,14 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
     """
     directory = Path(directory)
     records = read_records(directory)
-    plan = _read_plan(directory / PLAN_FILE)
+    plan = read_plan_file(directory / PLAN_FILE)
     grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
-    summary = summarize(records, grid=grid, good_tolerance=good_tolerance)
+    summary = summarize(
+        records,
+        grid=grid,
+        good_tolerance=good_tolerance,
+        strategy=plan.get("strategy") or "grid",
+    )
     plain = {"verdict": list(write_verdict(summary)), **summary.to_dict()}
     write_whole(
         directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
@@ -73,15 +75,7 @@ def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
         summary: of the sweep.
         plan: what ``sweep.json`` holds; the page tells what of it is there.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["rate"] = format_rate
-    template = environment.get_template("report.html.j2")
+    template = html_template("report.html.j2")
     return template.render(**_content(summary, plan or {}), **_drawings(summary))
 
 
@@ -92,16 +86,7 @@ def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> 
         summary: of the sweep.
         plan: what ``sweep.json`` holds.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        # Not HTML: what comes from records is escaped by `finalize` instead.
-        autoescape=False,
-        finalize=_escape_markdown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    template = environment.get_template("report.md.j2")
+    template = markdown_template("report.md.j2")
     heat_tables = [
         (optimizer.name, tables.heat_table(optimizer))
         for optimizer in summary.optimizers
@@ -115,6 +100,7 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
         "workload": summary.workload,
         "description": plan.get("description") or "",
         "verdict": write_verdict(summary),
+        "order": "widest region" if summary.strategy == "edges" else "most robust",
         "optimizer_table": tables.optimizer_table(summary),
         "curve_table": tables.curve_table(summary),
         "excluded_table": tables.excluded_table(summary),
@@ -126,9 +112,7 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
 def _drawings(summary: Summary) -> dict[str, Any]:
     """What only the HTML page shows: heat maps, curves and their colours."""
     curves = [curve for o in summary.optimizers for curve in o.curves]
-    losses = [curve.initial_loss for curve in curves]
-    losses += [point.loss for curve in curves for point in curve.points]
-    scale = figures.loss_scale(losses or [0.0])
+    scale = sweep_scale(summary)
     heat_maps = []
     for optimizer in summary.optimizers:
         rows = [
@@ -151,7 +135,28 @@ def _drawings(summary: Summary) -> dict[str, Any]:
             identifier=f"batch-{size}",
         )
         panels.append({"batch_size": size, "svg": Markup(drawing)})
+    sizes = sorted({curve.batch_size for curve in curves})
+    size_styles = figures.series_styles([str(size) for size in sizes], "size")
+    optimizer_panels = [
+        {
+            "name": optimizer.name,
+            "svg": Markup(
+                figures.draw_loss_curves(
+                    optimizer.curves,
+                    size_styles,
+                    rates,
+                    scale,
+                    identifier=f"optimizer-{index}",
+                    by_batch_size=True,
+                )
+            ),
+        }
+        for index, optimizer in enumerate(summary.optimizers)
+        if optimizer.curves and len(sizes) > 1
+    ]
     return {
+        "optimizer_panels": optimizer_panels,
+        "size_legend": [(name, Markup(s.legend)) for name, s in size_styles.items()],
         "heat_maps": heat_maps,
         "map_width": _map_width(summary),
         "panels": panels,
@@ -162,6 +167,14 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         "scale_high": format_number(scale.high),
         "is_logarithmic": scale.is_logarithmic,
     }
+
+
+def sweep_scale(summary: Summary) -> figures.LossScale:
+    """One colour scale for all losses of a sweep."""
+    curves = [curve for o in summary.optimizers for curve in o.curves]
+    losses = [curve.initial_loss for curve in curves]
+    losses += [point.loss for curve in curves for point in curve.points]
+    return figures.loss_scale(losses or [0.0])
 
 
 def _cell_style(cell: tables.HeatCell, scale: figures.LossScale) -> str:
@@ -178,25 +191,6 @@ def _map_width(summary: Summary) -> float:
     characters = [len(cell.text) + 2 * bool(cell.diverged) for cell in cells]
     columns = max(len(row) for _, row in rows)
     return round(4.2 + columns * max(3.0, 0.7 + 0.5 * max(characters)), 1)
-
-
-def _escape_markdown(value: Any) -> str:
-    """Text that shows as itself in a GitHub table: no markup, no HTML, one line."""
-    text = " ".join(str(value).split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKDOWN_SPECIAL.sub(r"\\\1", text)
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(plan, dict):
-        raise ValueError(f"{path} must hold a JSON object; received {plan!r:.80}.")
-    return plan
 
 
 def _to_csv(records: Sequence[RunRecord]) -> str:

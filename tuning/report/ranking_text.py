@@ -78,6 +78,32 @@ def name_steadiest(summary: Summary) -> list[str]:
     ]
 
 
+def tell_strategy(summary: Summary) -> list[str]:
+    """How runs were chosen, where not all were done, and whose region is widest."""
+    share = f"{summary.runs} of the grid's {summary.planned_runs} runs"
+    if summary.strategy != "edges":
+        return [
+            f"KerasTuner's {summary.strategy} search chose {share}: it looks for the "
+            "lowest loss, so optimizers are not compared for robustness."
+        ]
+    learned = [o for o in summary.optimizers if o.has_learned]
+    told = (
+        f"The edges of the good rates were found with {share}; S, a mean over all "
+        "rates, needs the whole grid."
+    )
+    if not learned:
+        return [told]
+    width = _width(learned[0])
+    equal = [o.name for o in learned if _width(o) == width]
+    following = learned[len(equal) :]
+    after = f" (next {following[0].name}, {_width(following[0])})" if following else ""
+    return [
+        f"Widest region of good rates: {join_words(equal)}, {width} decades on average "
+        f"over batch sizes{after}.",
+        told,
+    ]
+
+
 def name_lowest_loss(summary: Summary) -> list[str]:
     """Who reached the lowest loss, where, and who comes next."""
     reached = sorted(
@@ -104,6 +130,11 @@ def name_lowest_loss(summary: Summary) -> list[str]:
 def _ranked(summary: Summary) -> list[OptimizerSummary]:
     """The optimizers that are compared for robustness, the most robust first."""
     return [optimizer for optimizer in summary.optimizers if optimizer.is_ranked]
+
+
+def _width(optimizer: OptimizerSummary) -> str:
+    bound = "at least " if optimizer.is_good_decades_lower_bound else ""
+    return bound + format_number(optimizer.mean_good_decades)
 
 
 def _figure(optimizer: OptimizerSummary) -> str:

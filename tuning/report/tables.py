@@ -19,6 +19,8 @@ from tuning.robustness.seed_losses import Interval
 from tuning.robustness.summary import Summary
 
 _LONGEST_REASON = 600
+_OVER_ALL_RATES = frozenset({1, 2, 3, 7})
+"""Columns of the table of optimizers: S in three forms, worst regret."""
 
 
 class Cell(NamedTuple):
@@ -77,7 +79,14 @@ def optimizer_table(summary: Summary) -> Table:
         "State",
     )
     least = _least_per_column(summary.optimizers)
-    return Table(headers, tuple(_optimizer_row(o, least) for o in summary.optimizers))
+    is_whole = summary.strategy == "grid"
+    rows = [_optimizer_row(o, least, is_whole) for o in summary.optimizers]
+    # Figures over all rates say nothing where rates were chosen by their losses.
+    shown = [i for i in range(len(headers)) if is_whole or i not in _OVER_ALL_RATES]
+    return Table(
+        tuple(headers[i] for i in shown),
+        tuple(tuple(row[i] for i in shown) for row in rows),
+    )
 
 
 def curve_table(summary: Summary) -> Table:
@@ -170,7 +179,7 @@ def _least_per_column(optimizers: Sequence[OptimizerSummary]) -> dict[str, str]:
 
 
 def _optimizer_row(
-    optimizer: OptimizerSummary, least: Mapping[str, str]
+    optimizer: OptimizerSummary, least: Mapping[str, str], is_whole: bool
 ) -> tuple[Cell, ...]:
     def is_best(name: str) -> bool:
         text = format_number(getattr(optimizer, name))
@@ -183,16 +192,16 @@ def _optimizer_row(
         place = f"at {rate}, batch {optimizer.best_loss_batch_size}"
     bound = "≥ " if optimizer.is_good_decades_lower_bound else ""
     return (
-        Cell(optimizer.name + _state_of(optimizer)),
+        Cell(optimizer.name + _state_of(optimizer, is_whole)),
         Cell(
             format_number(optimizer.mean_sensitivity_to_best_of_any),
             is_best("mean_sensitivity_to_best_of_any"),
-            _brackets(optimizer.sensitivity_to_best_of_any_interval),
+            brackets(optimizer.sensitivity_to_best_of_any_interval),
         ),
         Cell(
             format_number(optimizer.mean_sensitivity),
             is_best("mean_sensitivity"),
-            _brackets(optimizer.sensitivity_interval),
+            brackets(optimizer.sensitivity_interval),
         ),
         Cell(format_number(optimizer.median_sensitivity)),
         Cell(bound + decades),
@@ -206,8 +215,8 @@ def _optimizer_row(
     )
 
 
-def _state_of(optimizer: OptimizerSummary) -> str:
-    if not optimizer.is_complete:
+def _state_of(optimizer: OptimizerSummary, is_whole: bool) -> str:
+    if is_whole and not optimizer.is_complete:
         return " (partial)"
     return "" if optimizer.has_learned else " (learned nothing)"
 
@@ -228,7 +237,7 @@ def _curve_row(curve: Curve) -> tuple[Cell, ...]:
         Cell(format_rate(curve.best_rate) + arrow),
         Cell(
             format_number(curve.sensitivity),
-            note=_brackets(curve.sensitivity_interval),
+            note=brackets(curve.sensitivity_interval),
         ),
         Cell(format_number(curve.sensitivity_to_best_of_any)),
         Cell(decades, note=rates),
@@ -240,7 +249,8 @@ def _curve_row(curve: Curve) -> tuple[Cell, ...]:
     )
 
 
-def _brackets(interval: Interval | None) -> str:
+def brackets(interval: Interval | None) -> str:
+    """An interval as text; empty if there is none."""
     if interval is None:
         return ""
     return f"[{format_number(interval.low)}, {format_number(interval.high)}]"

@@ -13,6 +13,7 @@ from tuning.report.ranking_text import (
     name_lowest_loss,
     name_most_robust,
     name_steadiest,
+    tell_strategy,
 )
 from tuning.robustness.curves import Curve
 from tuning.robustness.summary import OptimizerSummary, Summary
@@ -36,6 +37,9 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
        above the best of any optimizer.
     3. *Lowest validation loss*: the least mean loss over seeds of any rate and batch
        size, with the next optimizer's; those that read the same are named together.
+       With another strategy than ``grid``, 1 and 2 give way to how runs were chosen
+       and, with ``edges``, to the *widest region of good rates*: the greatest mean
+       width in decades over batch sizes.
     4. Optimizers whose best rate lies on an edge of the grid, per edge.
     5. Optimizers that improved on the initial loss nowhere; others that did so at no
        rate of a batch size.
@@ -48,9 +52,13 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
             "No optimizer improved on the initial loss: robustness cannot be judged."
         ]
     else:
+        robust = (
+            [*name_most_robust(summary), *name_steadiest(summary)]
+            if summary.strategy == "grid"
+            else tell_strategy(summary)
+        )
         leading = [
-            *name_most_robust(summary),
-            *name_steadiest(summary),
+            *robust,
             *name_lowest_loss(summary),
             *_edges(summary),
             *_no_learning(summary),
@@ -62,6 +70,7 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
         *_excluded(summary),
         *_unshared(summary),
         *_missing(summary),
+        *_short(summary),
     ]
     return tuple(sentences)
 
@@ -168,6 +177,16 @@ def _missing(summary: Summary) -> list[str]:
         return []
     verb = "is" if total == 1 else "are"
     return [f"{count_of(total, 'planned run')} {verb} missing: {parts}."]
+
+
+def _short(summary: Summary) -> list[str]:
+    if not summary.short_runs:
+        return []
+    verb = "is" if summary.short_runs == 1 else "are"
+    return [
+        f"{count_of(summary.short_runs, 'run')} with fewer epochs than the others "
+        f"{verb} left out of every figure."
+    ]
 
 
 def _tally(

@@ -141,19 +141,19 @@ def sensitivity_interval(
         ``None`` with fewer than two such seeds or two planned rates, or if more than
         a quarter of the resamples had to be left out.
     """
-    seeds = _well_covered_seeds(tables)
+    seeds = well_covered_seeds(tables)
     if len(seeds) < 2 or any(table.is_planned.sum() < 2 for table in tables):
         return None
-    draws = _resamples(len(seeds))
+    draws = resamples(len(seeds))
     sensitivities = []
     for index, table in enumerate(tables):
-        means = _means_over_seeds(table, seeds, draws)
+        means = means_over_seeds(table, seeds, draws)
         among = [means]
         if rivals is not None:
-            among += [_means_over_seeds(r, seeds, draws) for r in rivals[index]]
+            among += [means_over_seeds(r, seeds, draws) for r in rivals[index]]
         best = np.fmin.reduce(np.concatenate(among), axis=0)
         sensitivities.append(learning_rate_sensitivity(means[table.is_planned], best))
-    return _percentiles(np.mean(sensitivities, axis=0), len(seeds))
+    return percentiles(np.mean(sensitivities, axis=0), len(seeds))
 
 
 def difference_interval(
@@ -174,19 +174,19 @@ def difference_interval(
     Returns:
         ``None`` as in :func:`sensitivity_interval`.
     """
-    seeds = _well_covered_seeds([*tables, *others])
+    seeds = well_covered_seeds([*tables, *others])
     if len(seeds) < 2:
         return None
-    draws = _resamples(len(seeds))
+    draws = resamples(len(seeds))
     differences = []
     for table, other in zip(tables, others, strict=True):
-        losses = _means_over_seeds(table, seeds, draws)[table.is_planned]
-        other_losses = _means_over_seeds(other, seeds, draws)[other.is_planned]
+        losses = means_over_seeds(table, seeds, draws)[table.is_planned]
+        other_losses = means_over_seeds(other, seeds, draws)[other.is_planned]
         differences.append(np.mean(losses - other_losses, axis=0))
-    return _percentiles(np.mean(differences, axis=0), len(seeds))
+    return percentiles(np.mean(differences, axis=0), len(seeds))
 
 
-def _percentiles(resampled: np.ndarray, seeds: int) -> Interval | None:
+def percentiles(resampled: np.ndarray, seeds: int) -> Interval | None:
     """The interval of a figure over its resamples, shape ``(resamples,)``."""
     usable = resampled[np.isfinite(resampled)]
     if usable.size < _LEAST_USABLE_SHARE * resampled.size:
@@ -196,7 +196,7 @@ def _percentiles(resampled: np.ndarray, seeds: int) -> Interval | None:
     return Interval(low=float(low), high=float(high), seeds=seeds)
 
 
-def _well_covered_seeds(tables: Sequence[SeedLosses]) -> list[int]:
+def well_covered_seeds(tables: Sequence[SeedLosses]) -> list[int]:
     """Seeds with a loss at more than half of the rates of every table, ascending."""
     covered = []
     for table in tables:
@@ -205,7 +205,7 @@ def _well_covered_seeds(tables: Sequence[SeedLosses]) -> list[int]:
     return sorted(set.intersection(*covered)) if covered else []
 
 
-def _means_over_seeds(
+def means_over_seeds(
     table: SeedLosses, seeds: Sequence[int], draws: np.ndarray
 ) -> np.ndarray:
     """Mean loss per rate and resample, NaN where a resample has no run at the rate.
@@ -223,7 +223,7 @@ def _means_over_seeds(
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
-def _resamples(count: int) -> np.ndarray:
+def resamples(count: int) -> np.ndarray:
     """Indices of resampled seeds, shape ``(resamples, count)``."""
     if count <= _MOST_SEEDS_ENUMERATED:
         return np.array(list(itertools.product(range(count), repeat=count)))

@@ -59,7 +59,13 @@ class Summary:
         initial_loss: mean over all judged runs.
         seconds: wall-clock of all runs together.
         optimizers: ranked ones first, by ``mean_sensitivity_to_best_of_any``; then
-            the others in the plan's order.
+            the others in the plan's order. With the strategy ``"edges"`` those with
+            the widest good region first.
+        strategy: which runs of the grid were chosen. With another one than
+            ``"grid"``, nothing is missing, and there are no figures over all rates: S
+            would be a mean over rates that were chosen by their losses.
+        short_runs: records with fewer epochs than planned, from which a strategy
+            chose; no figure includes them.
     """
 
     workload: str
@@ -74,11 +80,13 @@ class Summary:
     initial_loss: float | None
     seconds: float
     optimizers: tuple[OptimizerSummary, ...]
+    strategy: str = "grid"
+    short_runs: int = 0
 
     @property
     def judged_runs(self) -> int:
         """Runs that the figures are taken from."""
-        return self.runs - len(self.excluded)
+        return self.runs - len(self.excluded) - self.short_runs
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON types."""
@@ -91,6 +99,7 @@ def summarize(
     grid: Grid | None = None,
     workload: str | None = None,
     good_tolerance: float = GOOD_TOLERANCE,
+    strategy: str = "grid",
 ) -> Summary:
     """Judge every optimizer of a sweep by its records.
 
@@ -101,6 +110,7 @@ def summarize(
             enter S. Without it, the plan is every value that occurs in the records.
         workload: judge only the records of this workload.
         good_tolerance: share of the improvement that a good rate may miss.
+        strategy: which runs of the grid were chosen; see `Summary`.
 
     Raises:
         ValueError: there is no record to judge, records of several workloads are
@@ -111,25 +121,24 @@ def summarize(
             "good_tolerance is a share of the improvement, from 0 to 1; received "
             f"{good_tolerance!r}."
         )
-    records = _of_one_workload(records, workload)
-    axes = _axes(records, grid)
+    every_record = _of_one_workload(records, workload)
+    records = [r for r in every_record if grid is None or r.epochs >= grid.epochs]
+    axes = _axes(every_record, grid)
+    rates = axes.learning_rates if strategy == "grid" else ()
     judged = [record for record in records if judged_loss(record) is not None]
     comparison = share_seeds(judged, axes)
     groups: dict[tuple[str, int], list[RunRecord]] = {}
     for record in comparison.records:
         groups.setdefault((record.optimizer, record.batch_size), []).append(record)
-    tables = {
-        key: tabulate(group, axes.learning_rates)
-        for key, group in sorted(groups.items())
-    }
+    tables = {key: tabulate(group, rates) for key, group in sorted(groups.items())}
     curves = _compared(
         [
-            describe_curve(group, axes.learning_rates, good_tolerance)
+            describe_curve(group, rates, good_tolerance)
             for _, group in sorted(groups.items())
         ],
-        axes.learning_rates,
+        rates,
     )
-    missing = _missing_runs(records, grid)
+    missing = _missing_runs(records, grid if strategy == "grid" else None)
     excluded = tuple(
         sorted((_exclude(r) for r in records if judged_loss(r) is None), key=str)
     )
@@ -147,19 +156,24 @@ def summarize(
         )
         for name in axes.optimizers
     ]
+    ordered = rank(optimizers, tables, axes)
+    if strategy == "edges":
+        ordered = tuple(sorted(ordered, key=lambda o: -(o.mean_good_decades or 0.0)))
     return Summary(
-        workload=records[0].workload,
+        workload=every_record[0].workload,
         learning_rates=axes.learning_rates,
         batch_sizes=axes.batch_sizes,
         seeds=axes.seeds,
-        runs=len(records),
+        runs=len(every_record),
         planned_runs=None if grid is None else len(grid),
         missing_runs=tuple(missing),
         excluded=excluded,
         good_tolerance=good_tolerance,
         initial_loss=mean_or_none([record.initial_loss for record in judged]),
-        seconds=math.fsum(record.seconds for record in records),
-        optimizers=rank(optimizers, tables, axes),
+        seconds=math.fsum(record.seconds for record in every_record),
+        optimizers=ordered,
+        strategy=strategy,
+        short_runs=len(every_record) - len(records),
     )
 
 

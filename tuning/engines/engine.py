@@ -1,0 +1,130 @@
+"""What every engine offers: workers that train one run at a time and tell of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from tuning.grid import Run
+from tuning.optimizers import OptimizerFactory
+from tuning.records import RunRecord, installed_versions
+from tuning.workload import Data, Workload
+
+SHARED_GPU = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""Environment variables with which TensorFlow and JAX share a GPU."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What all runs of a sweep have in common; it travels to every worker once.
+
+    Attributes:
+        workload: what is trained.
+        data: its data, loaded once, in the process that drives the sweep.
+        epochs: passes over the training data.
+        options: further optimizer arguments by optimizer name.
+        own: the caller's own optimizer factories by name.
+        execution: see `tuning.trainer.Trainer`.
+    """
+
+    workload: Workload
+    data: Data
+    epochs: int
+    options: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    own: Mapping[str, OptimizerFactory] | None = None
+    execution: str = "auto"
+
+
+class Began(NamedTuple):
+    """A worker has started on its run: whatever came before is not the run's time."""
+
+    worker: int
+
+
+class Finished(NamedTuple):
+    """A run has come to an end, good or bad.
+
+    Attributes:
+        worker: who is free again.
+        record: what came out.
+        traceback: of a run that failed; else ``None``.
+        notes: what the trainer had to say, one text each.
+    """
+
+    worker: int
+    record: RunRecord
+    traceback: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Lost(NamedTuple):
+    """A worker has ended in the middle of its run, which has no result.
+
+    Attributes:
+        worker: whose place is empty until its next run starts another one.
+        reason: how it ended, as far as that is known.
+    """
+
+    worker: int
+    reason: str
+
+
+Event = Began | Finished | Lost
+
+
+class WorkerStartError(RuntimeError):
+    """A worker could not be set up, which the next one could not be either."""
+
+
+class Engine(Protocol):
+    """Workers, numbered from 0, each of which trains one run at a time.
+
+    Attributes:
+        workers: how many there are.
+    """
+
+    workers: int
+
+    def start(self, worker: int, run: Run) -> None:
+        """Have an idle worker train a run; starts the worker if it is not there."""
+        ...
+
+    def wait(self, seconds: float | None) -> Event | None:
+        """The next thing that happens; ``None`` if nothing does in time.
+
+        Args:
+            seconds: how long to wait at most; ``None`` without limit.
+
+        Raises:
+            WorkerStartError: a worker could not be set up.
+        """
+        ...
+
+    def end(self, worker: int) -> None:
+        """End a worker and the run it trains, of which nothing more is told."""
+        ...
+
+    def close(self) -> None:
+        """End all workers."""
+        ...
+
+
+def failed_record(task: Task, run: Run, message: str) -> RunRecord:
+    """The record of a run that never came back."""
+    return RunRecord(
+        run_id=run.run_id,
+        workload=task.workload.name,
+        optimizer=run.optimizer,
+        optimizer_config={},
+        learning_rate=run.learning_rate,
+        batch_size=run.batch_size,
+        seed=run.seed,
+        epochs=task.epochs if run.epochs is None else run.epochs,
+        status="failed",
+        message=message,
+        versions=installed_versions(),
+    )

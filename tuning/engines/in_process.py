@@ -1,0 +1,53 @@
+"""The engine that trains in this process, one run after the other."""
+
+from __future__ import annotations
+
+from tuning.engines.engine import Event, Finished, Task
+from tuning.engines.training import train_run
+from tuning.grid import Run
+from tuning.trainer import Trainer
+
+
+class InProcessEngine:
+    """One worker, which is this process: nothing to start, nothing to send.
+
+    A run that hangs or takes the process down takes the sweep with it; `LocalEngine`
+    does not.
+
+    Args:
+        task: what all runs have in common.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.workers = 1
+        self._trainer = Trainer(
+            task.workload,
+            task.data,
+            epochs=task.epochs,
+            options=task.options,
+            own=task.own,
+            execution=task.execution,
+        )
+        self._run: Run | None = None
+
+    def start(self, worker: int, run: Run) -> None:
+        """Take note of the run; it is trained by :meth:`wait`."""
+        del worker
+        self._run = run
+
+    def wait(self, seconds: float | None) -> Event | None:
+        """Train the run, however long that takes."""
+        del seconds
+        if self._run is None:
+            return None
+        run, self._run = self._run, None
+        record, traceback = train_run(self._trainer, run)
+        return Finished(0, record, traceback)
+
+    def end(self, worker: int) -> None:
+        """Forget the run that was to be trained."""
+        del worker
+        self._run = None
+
+    def close(self) -> None:
+        """Nothing is left to end."""

@@ -1,0 +1,268 @@
+"""The engine of worker processes on this machine.
+
+Each worker is a Python process of its own (:mod:`tuning.engines.local_worker`), spoken
+to over its standard input and output: it starts clean of this process's threads, which
+TensorFlow needs, and of its ``__main__``, which need not be guarded. A worker ends when
+this process does, however that comes about: its standard input ends then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import cloudpickle
+
+from tuning.engines.engine import (
+    Began,
+    Event,
+    Finished,
+    Lost,
+    Task,
+    WorkerStartError,
+)
+from tuning.engines.training import current_settings, worker_environment
+from tuning.grid import Run
+from tuning.records import RunRecord
+from tuning.workload import told_in_one_line
+
+START_WORKER = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from tuning.engines.local_worker import main; main()"
+)
+"""Started with ``-c`` and this process's own path: a project with a package ``tuning``
+of its own, first on the path of ``-m``, would be taken for ours."""
+
+SECONDS_TO_END = 10.0
+
+NATIVE_LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:|WARNING: All log messages before absl")
+"""What TensorFlow's native code says on every start, with or without a reason."""
+
+
+class _Message(NamedTuple):
+    """What a worker's process has sent, and which of the worker's processes it was."""
+
+    worker: int
+    generation: int
+    content: Any
+
+
+class _Ended(NamedTuple):
+    """The end of a worker's output."""
+
+
+class LocalEngine:
+    """Worker processes on this machine.
+
+    Args:
+        task: what all runs have in common; sent with cloudpickle, so that functions
+            of the program itself, even lambdas, can be part of it.
+        workers: how many processes; each starts with its first run.
+        logs: directory for what workers write to their standard error, one file each;
+            ``None`` lets them write to this process's.
+
+    Raises:
+        ValueError: fewer than one worker.
+    """
+
+    def __init__(self, task: Task, workers: int, logs: Path | None = None) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1; received {workers}.")
+        self.workers = workers
+        self._task = task
+        self._logs = logs
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._processes: dict[int, _WorkerProcess] = {}
+        self._started = 0
+
+    def start(self, worker: int, run: Run) -> None:
+        """See `tuning.engines.engine.Engine`."""
+        process = self._processes.get(worker)
+        if process is None:
+            self._started += 1
+            process = _WorkerProcess(
+                worker,
+                self._started,
+                self._task,
+                self._messages,
+                self._log_of(worker),
+                workers=self.workers,
+            )
+            self._processes[worker] = process
+        process.send(run)
+
+    def wait(self, seconds: float | None) -> Event | None:
+        """See `tuning.engines.engine.Engine`."""
+        try:
+            message = self._messages.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        process = self._processes.get(message.worker)
+        if process is None or process.generation != message.generation:
+            return None  # said by a process that has been ended since
+        if isinstance(message.content, _Ended):
+            del self._processes[message.worker]
+            return Lost(message.worker, process.how_it_ended())
+        kind, *content = message.content
+        if kind == "refused":
+            raise WorkerStartError(content[0])
+        if kind == "began":
+            return Began(message.worker)
+        line, traceback, notes = content
+        return Finished(message.worker, RunRecord.from_json(line), traceback, notes)
+
+    def end(self, worker: int) -> None:
+        """See `tuning.engines.engine.Engine`."""
+        process = self._processes.pop(worker, None)
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """See `tuning.engines.engine.Engine`."""
+        for worker in list(self._processes):
+            self.end(worker)
+        if self._logs is not None and self._logs.is_dir():
+            _remove_empty_files(self._logs)
+
+    def _log_of(self, worker: int) -> Path | None:
+        return None if self._logs is None else self._logs / f"worker-{worker}.log"
+
+
+class _WorkerProcess:
+    """One process of a worker, with a thread that writes to it and one that reads."""
+
+    def __init__(
+        self,
+        worker: int,
+        generation: int,
+        task: Task,
+        messages: queue.SimpleQueue[_Message],
+        log: Path | None,
+        *,
+        workers: int,
+    ) -> None:
+        self.generation = generation
+        self._log = log
+        self._log_start = 0
+        self._unsendable = ""
+        self._outbox: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        settings = current_settings(max(1, cores // workers) if workers > 1 else None)
+        self._process = self._spawn(workers)
+        streams = self._process.stdin, self._process.stdout
+        if streams[0] is None or streams[1] is None:
+            raise OSError("a worker's process has no standard streams.")
+        # A worker needs seconds before it reads; sending data must not wait for that.
+        self._writer = threading.Thread(
+            target=self._write, args=(streams[0], (task, settings)), daemon=True
+        )
+        self._reader = threading.Thread(
+            target=self._read, args=(streams[1], worker, messages), daemon=True
+        )
+        self._writer.start()
+        self._reader.start()
+
+    def send(self, run: Run) -> None:
+        self._outbox.put(run)
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait(SECONDS_TO_END)
+        self._join()
+
+    def how_it_ended(self) -> str:
+        """Why the process is gone: its signal or exit code, and its last words."""
+        code = self._process.wait(SECONDS_TO_END)
+        self._join()
+        if code < 0:
+            name = signal.Signals(-code).name
+            told = f"ended by {name}"
+            if name == "SIGKILL":
+                told += ", as the system does when memory runs out"
+        else:
+            told = f"ended with exit code {code}"
+        words = self._last_words()
+        return f"its process was {told}" + (f": {words}" if words else "")
+
+    def _spawn(self, workers: int) -> subprocess.Popen:
+        command = [sys.executable, "-c", START_WORKER, json.dumps(sys.path)]
+        environment = {**os.environ, **worker_environment(workers)}
+        options: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "env": environment,
+            # Ctrl-C goes to a terminal's whole group; workers are ended by us.
+            "start_new_session": True,
+        }
+        if self._log is None:
+            return subprocess.Popen(command, **options)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            self._log_start = log.tell()
+            return subprocess.Popen(command, stderr=log, **options)
+
+    def _write(self, stream: BinaryIO, first: Any) -> None:
+        try:
+            with stream:
+                # Straight into the pipe: no second copy of the data is made here.
+                cloudpickle.dump(first, stream, protocol=5)
+                stream.flush()
+                while (run := self._outbox.get()) is not None:
+                    pickle.dump(run, stream, protocol=5)
+                    stream.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # the reader tells that the process is gone
+        except Exception as error:
+            self._unsendable = (
+                "the workload cannot be sent to a worker's process: "
+                f"{told_in_one_line(error)}"
+            )
+            self._process.kill()
+
+    def _read(
+        self, stream: BinaryIO, worker: int, messages: queue.SimpleQueue[_Message]
+    ) -> None:
+        with stream:
+            while True:
+                try:
+                    content = pickle.load(stream)
+                except (EOFError, pickle.UnpicklingError, OSError):
+                    content = _Ended()
+                if isinstance(content, _Ended) and self._unsendable:
+                    content = ("refused", self._unsendable)
+                messages.put(_Message(worker, self.generation, content))
+                if isinstance(content, _Ended) or content[0] == "refused":
+                    return
+
+    def _join(self) -> None:
+        self._outbox.put(None)
+        self._writer.join(SECONDS_TO_END)
+        self._reader.join(SECONDS_TO_END)
+
+    def _last_words(self) -> str:
+        if self._log is None:
+            return ""
+        with self._log.open("rb") as log:
+            log.seek(max(self._log_start, os.fstat(log.fileno()).st_size - 4000))
+            text = log.read().decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line for line in lines if not NATIVE_LOG_LINE.match(line)]
+        return lines[-1][:300] if lines else ""
+
+
+def _remove_empty_files(directory: Path) -> None:
+    for path in directory.glob("worker-*.log"):
+        if path.stat().st_size == 0:
+            path.unlink()
+    if not any(directory.iterdir()):
+        directory.rmdir()

@@ -1,0 +1,62 @@
+"""A worker process of `tuning.engines.local`.
+
+Reads the task, then one run after the other, from its standard input, and writes
+``("began",)`` and ``("finished", record, traceback, notes)`` to its standard output.
+What the user's code prints goes to standard error, so that it cannot be taken for an
+answer.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import sys
+import threading
+from typing import Any, BinaryIO
+
+
+def main() -> None:
+    """Train the runs that are sent until no more can come."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    try:
+        trainer = _make_trainer(requests)
+    except EOFError:
+        return
+    except BaseException as error:
+        from tuning.workload import told_in_one_line
+
+        _answer(answers, ("refused", told_in_one_line(error)))
+        raise
+    runs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests, runs), daemon=True).start()
+    while True:
+        run = runs.get()
+        _answer(answers, ("began",))
+        _answer(answers, ("finished", *trainer.run(run)))
+
+
+def _make_trainer(requests: BinaryIO) -> Any:
+    from tuning.engines.training import RemoteTrainer
+
+    task, settings = pickle.load(requests)
+    return RemoteTrainer(task, settings)
+
+
+def _receive(requests: BinaryIO, runs: queue.SimpleQueue[Any]) -> None:
+    """Pass runs on; the end of the input is the end of whoever wanted the results."""
+    try:
+        while True:
+            runs.put(pickle.load(requests))
+    except BaseException:
+        # Not sys.exit: the training in the main thread would go on.
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _answer(answers: BinaryIO, message: tuple) -> None:
+    pickle.dump(message, answers, protocol=5)
+    answers.flush()

@@ -1,0 +1,202 @@
+"""The engine of a Ray cluster: one actor per worker, on whatever node has room.
+
+An actor, not a task per run, because compiled functions live in a process: the oracle
+hands each worker runs of one optimizer and batch size as long as there are any. Task
+and data travel once per node, through Ray's object store. Where a process or its node
+is lost, another actor takes the worker's place.
+
+Whatever a worker imports must be importable on its node; ``ray job submit
+--working-dir`` sees to that for a user's own files.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import sys
+from typing import Any
+
+from tuning.engines.engine import (
+    Began,
+    Event,
+    Finished,
+    Lost,
+    Task,
+    WorkerStartError,
+)
+from tuning.engines.training import (
+    RemoteTrainer,
+    Settings,
+    current_settings,
+    worker_environment,
+)
+from tuning.grid import Run
+from tuning.records import RunRecord
+from tuning.workload import told_in_one_line
+
+try:
+    import ray
+except ImportError as error:
+    raise ValueError(
+        "the engine 'ray' needs the package ray: pip install 'keras-adam[cluster]'."
+    ) from error
+
+
+class RayEngine:
+    """Actors on a Ray cluster.
+
+    Args:
+        task: what all runs have in common.
+        workers: how many actors; ``None`` takes as many as the cluster has room for.
+        address: of a running cluster, as for ``ray.init``; ``None`` starts Ray on this
+            machine, unless ``RAY_ADDRESS`` names a cluster.
+        gpus_per_run: GPUs that each actor is given; fractions share one.
+
+    Raises:
+        ValueError: the cluster cannot be reached, or has no room for a run.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        workers: int | None = None,
+        address: str | None = None,
+        gpus_per_run: float = 0.0,
+    ) -> None:
+        self._is_ours = not ray.is_initialized()
+        if self._is_ours:
+            _connect(address)
+        try:
+            room = _room(gpus_per_run)
+            self.workers = workers or room
+            # One core each, as Ray counts: more threads would take another's.
+            self._settings = current_settings(threads=1)
+            environment = worker_environment(2 if 0 < gpus_per_run < 1 else 1)
+            self._actor = ray.remote(
+                num_cpus=1,
+                num_gpus=gpus_per_run,
+                runtime_env={"env_vars": environment},
+            )(_Trainer)
+            self._task = ray.put(task)
+        except BaseException:
+            self._disconnect()
+            raise
+        self._actors: dict[int, Any] = {}
+        self._waiting: dict[Any, int] = {}
+        self._setting_up: dict[Any, int] = {}
+        self._events: collections.deque[Event] = collections.deque()
+
+    def start(self, worker: int, run: Run) -> None:
+        """See `tuning.engines.engine.Engine`."""
+        actor = self._actors.get(worker)
+        if actor is None:
+            actor = self._actors[worker] = self._actor.remote(sys.path)
+            ready = actor.set_up.remote(self._task, self._settings)
+            self._setting_up[ready] = worker
+        else:
+            self._events.append(Began(worker))
+        self._waiting[actor.run.remote(run)] = worker
+
+    def wait(self, seconds: float | None) -> Event | None:
+        """See `tuning.engines.engine.Engine`."""
+        if self._events:
+            return self._events.popleft()
+        pending = [*self._setting_up, *self._waiting]
+        done, _ = ray.wait(pending, num_returns=1, timeout=seconds)
+        if not done:
+            return None
+        (reference,) = done
+        is_set_up = reference in self._setting_up
+        of_worker = self._setting_up if is_set_up else self._waiting
+        worker = of_worker.pop(reference)
+        try:
+            result = ray.get(reference)
+        except (
+            ray.exceptions.RuntimeEnvSetupError,
+            ray.exceptions.ActorUnschedulableError,
+        ) as error:
+            raise WorkerStartError(told_in_one_line(error)) from None
+        except ray.exceptions.RayError as error:
+            # What the worker itself raised: an error of the run is in its record.
+            cause = getattr(error, "cause", None)
+            if is_set_up and cause is not None:
+                raise WorkerStartError(told_in_one_line(cause)) from None
+            self.end(worker)
+            return Lost(worker, told_in_one_line(cause or error))
+        if is_set_up:
+            return Began(worker)
+        line, traceback, notes = result
+        return Finished(worker, RunRecord.from_json(line), traceback, notes)
+
+    def end(self, worker: int) -> None:
+        """See `tuning.engines.engine.Engine`."""
+        actor = self._actors.get(worker)
+        self._forget(worker)
+        if actor is not None:
+            ray.kill(actor)
+
+    def close(self) -> None:
+        """End all workers, and Ray where it was started for them."""
+        for worker in list(self._actors):
+            self.end(worker)
+        self._disconnect()
+
+    def _forget(self, worker: int) -> None:
+        self._actors.pop(worker, None)
+        for references in (self._waiting, self._setting_up):
+            for reference in [r for r, w in references.items() if w == worker]:
+                del references[reference]
+
+    def _disconnect(self) -> None:
+        if self._is_ours:
+            ray.shutdown()
+
+
+class _Trainer:
+    """The actor: trains in its own process what the driver sends."""
+
+    def __init__(self, path: list[str]) -> None:
+        # Before anything arrives whose modules only the driver's path has.
+        sys.path.extend(entry for entry in path if entry not in sys.path)
+        self._trainer: RemoteTrainer | None = None
+
+    def set_up(self, task: Task, settings: Settings) -> None:
+        self._trainer = RemoteTrainer(task, settings)
+
+    def run(self, run: Run) -> tuple[str, str | None, tuple[str, ...]]:
+        if self._trainer is None:
+            raise RuntimeError("the worker was not set up.")
+        return self._trainer.run(run)
+
+
+def _connect(address: str | None) -> None:
+    # Ray would send these to a server of its makers, which nobody has asked for.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None and not os.environ.get("RAY_ADDRESS"):
+        options["include_dashboard"] = False
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Ray cannot be reached at {address or 'this machine'}: "
+            f"{told_in_one_line(error)}"
+        ) from error
+
+
+def _room(gpus_per_run: float) -> int:
+    """How many actors of one core and so many GPUs the cluster has room for."""
+    resources = ray.cluster_resources()
+    cores, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+    room = int(cores)
+    if gpus_per_run:
+        # Ray places no actor across two GPUs' fractions.
+        per_gpu = int(1 / gpus_per_run) if gpus_per_run < 1 else 0
+        room = min(room, int(gpus) * per_gpu if per_gpu else int(gpus // gpus_per_run))
+    if room < 1:
+        raise ValueError(
+            f"the Ray cluster has {cores:g} cores and {gpus:g} GPUs, no room for a "
+            f"run that needs 1 core and {gpus_per_run:g} GPUs."
+        )
+    return room

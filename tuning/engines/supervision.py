@@ -1,0 +1,152 @@
+"""Runs that hang, and workers that are lost: what becomes of them, on any engine."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from tuning.engines.engine import (
+    Began,
+    Engine,
+    Finished,
+    Lost,
+    Task,
+    failed_record,
+)
+from tuning.grid import Run
+
+logger = logging.getLogger(__name__)
+
+TRIES = 2
+"""A worker may be lost through no fault of its run, with the machine it was on; a run
+that loses a second one is at fault."""
+
+
+class SupervisedRuns:
+    """Runs on an engine, each of which comes back with a record, whatever happens.
+
+    A run that takes longer than the limit is ended and counts as failed; a run whose
+    worker is lost is tried once more.
+
+    Args:
+        engine: trains the runs.
+        task: what all runs have in common.
+        run_timeout: seconds that a run may take, building and compiling its model
+            included, but not the start of its worker; ``None`` without limit.
+        clock: seconds; tests have their own.
+
+    Raises:
+        ValueError: ``run_timeout`` is not positive.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        task: Task,
+        run_timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_run_timeout(run_timeout)
+        self._engine = engine
+        self._task = task
+        self._timeout = run_timeout
+        self._clock = clock
+        self._runs: dict[int, Run] = {}
+        self._tries: dict[int, int] = {}
+        self._deadlines: dict[int, float] = {}
+        self._notes: set[str] = set()
+
+    @property
+    def workers(self) -> int:
+        """How many runs can be under way."""
+        return self._engine.workers
+
+    def start(self, worker: int, run: Run) -> None:
+        """Have an idle worker train a run."""
+        self._runs[worker] = run
+        self._tries[worker] = 1
+        self._engine.start(worker, run)
+
+    def next_finished(self) -> Finished:
+        """Wait for the next run that comes to an end, in whatever way.
+
+        Raises:
+            WorkerStartError: a worker could not be set up.
+        """
+        while True:
+            event = self._engine.wait(self._seconds_left())
+            if isinstance(event, Began):
+                if self._timeout is not None:
+                    self._deadlines[event.worker] = self._clock() + self._timeout
+            elif isinstance(event, Finished):
+                self._tell(event.notes)
+                self._forget(event.worker)
+                return event
+            elif isinstance(event, Lost):
+                finished = self._try_again(event)
+                if finished is not None:
+                    return finished
+            late = self._first_late()
+            if late is not None:
+                return self._end(late)
+
+    def _seconds_left(self) -> float | None:
+        if not self._deadlines:
+            return None
+        return max(0.0, min(self._deadlines.values()) - self._clock())
+
+    def _first_late(self) -> int | None:
+        now = self._clock()
+        late = [worker for worker, end in self._deadlines.items() if end <= now]
+        return late[0] if late else None
+
+    def _end(self, worker: int) -> Finished:
+        self._engine.end(worker)
+        run = self._forget(worker)
+        message = (
+            f"TimeoutError: ended after {self._timeout:g} s, the limit that was set "
+            "for a run."
+        )
+        return Finished(worker, failed_record(self._task, run, message))
+
+    def _try_again(self, lost: Lost) -> Finished | None:
+        worker = lost.worker
+        self._deadlines.pop(worker, None)
+        run = self._runs[worker]
+        if self._tries[worker] < TRIES:
+            self._tries[worker] += 1
+            logger.warning(
+                "A worker was lost in run %s (%s); the run is tried again.",
+                run.run_id,
+                lost.reason,
+            )
+            self._engine.start(worker, run)
+            return None
+        self._forget(worker)
+        message = f"its worker was lost {TRIES} times; the last time {lost.reason}."
+        return Finished(worker, failed_record(self._task, run, message))
+
+    def _forget(self, worker: int) -> Run:
+        self._deadlines.pop(worker, None)
+        self._tries.pop(worker, None)
+        return self._runs.pop(worker)
+
+    def _tell(self, notes: tuple[str, ...]) -> None:
+        """Log what workers had to say, each text once: all of them say the same."""
+        for note in notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                logger.warning("%s", note)
+
+
+def check_run_timeout(run_timeout: float | None) -> None:
+    """See that a limit can be kept.
+
+    Raises:
+        ValueError: it is not a positive number.
+    """
+    if run_timeout is not None and not run_timeout > 0:
+        raise ValueError(
+            f"run_timeout must be a positive number of seconds; received {run_timeout}."
+        )

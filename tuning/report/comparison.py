@@ -1,0 +1,252 @@
+"""Two sweeps beside each other, for people: HTML, Markdown and JSON.
+
+:func:`write_comparison` reads two sweeps' directories and writes ``comparison.html``,
+``comparison.md`` and ``comparison.json`` into the second one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuning.files import PLAN_FILE, write_whole
+from tuning.number_text import format_number, format_share, join_words
+from tuning.records import read_records
+from tuning.report import figures
+from tuning.report.rendering import html_template, markdown_template, read_plan_file
+from tuning.report.tables import Cell, Table, brackets
+from tuning.robustness.comparison import (
+    ComparedOptimizer,
+    Comparison,
+    Difference,
+    compare,
+)
+
+
+def write_comparison(first: Path, second: Path) -> Path:
+    """Compare two sweeps and write what comes of it into the second's directory.
+
+    Args:
+        first: directory of the sweep that is measured against.
+        second: directory of the other.
+
+    Returns:
+        The path of ``comparison.html``.
+
+    Raises:
+        FileNotFoundError: a directory holds no records.
+        ValueError: the sweeps have nothing in common, or a plan cannot be read.
+    """
+    first, second = Path(first), Path(second)
+    comparison = compare(read_records(first), read_records(second))
+    plans = [read_plan_file(path / PLAN_FILE) for path in (first, second)]
+    names = _names(first, second)
+    content = {
+        "workload": comparison.workload,
+        "names": names,
+        "verdict": write_comparison_verdict(comparison, names, plans),
+        "table": comparison_table(comparison.optimizers),
+        "curve_table": comparison_table(comparison.curves),
+        "definitions": _definitions(names),
+        "commands": [
+            (name, plan.get("command") or "")
+            for name, plan in zip(names, plans, strict=True)
+        ],
+    }
+    plain = {
+        "first": str(first),
+        "second": str(second),
+        "verdict": list(content["verdict"]),
+        **dataclasses.asdict(comparison),
+    }
+    write_whole(
+        second / "comparison.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
+    )
+    markdown = markdown_template("comparison.md.j2").render(**content)
+    write_whole(second / "comparison.md", markdown)
+    style = {
+        "series_colours": figures.SERIES_COLOURS,
+        "colour_bar": figures.colour_bar(),
+        "map_width": 0,
+    }
+    page = html_template("comparison.html.j2").render(**content, **style)
+    write_whole(second / "comparison.html", page)
+    return second / "comparison.html"
+
+
+def write_comparison_verdict(
+    comparison: Comparison,
+    names: tuple[str, str],
+    plans: Sequence[Mapping[str, Any]],
+) -> tuple[str, ...]:
+    """What follows from a comparison, in sentences.
+
+    The rules, in this order:
+
+    1. What else than the runs differs between the plans: data, model, epochs, options.
+    2. Per optimizer, for the mean loss over the shared rates, the lowest loss and the
+       width of the good region: which sweep's is better, if the interval of the
+       difference leaves out 0 and the two do not read the same with three digits. The
+       others are named together.
+    3. Without an interval, that chance is not known.
+    4. Optimizers that only one of the sweeps has.
+    """
+    sentences = [*_other_plans(plans)]
+    for optimizer in comparison.optimizers:
+        sentences.append(_sentence(optimizer, names))
+    for only, name in zip(
+        (comparison.only_first, comparison.only_second), names, strict=True
+    ):
+        if only:
+            sentences.append(f"Only in {name}: {join_words(list(only))}.")
+    return tuple(sentences)
+
+
+def comparison_table(rows: tuple[ComparedOptimizer, ...]) -> Table:
+    """The figures of both sweeps and their differences, one row per comparison."""
+    headers = (
+        "Optimizer",
+        "Mean loss",
+        "difference",
+        "Lowest loss",
+        "difference",
+        "Good rates, decades",
+        "difference",
+        "Diverged",
+        "Time per step, ratio",
+        "Runs of each",
+    )
+    return Table(headers, tuple(_row(row) for row in rows))
+
+
+def _row(row: ComparedOptimizer) -> tuple[Cell, ...]:
+    name = _name(row)
+    if row.batch_size is not None:
+        name += f", {row.batch_size}"
+    shares = " → ".join(format_share(share) for share in row.diverged_shares)
+    return (
+        Cell(name),
+        *_difference_cells(row.mean_loss),
+        *_difference_cells(row.best_loss),
+        *_difference_cells(row.good_decades),
+        Cell(shares),
+        Cell(format_number(row.step_time_ratio)),
+        Cell(str(row.shared_runs)),
+    )
+
+
+def _difference_cells(difference: Difference) -> tuple[Cell, Cell]:
+    values = (difference.first, difference.second)
+    return (
+        Cell(" → ".join(format_number(value) for value in values)),
+        Cell(
+            _signed(difference.value),
+            difference.is_clear,
+            brackets(difference.interval),
+        ),
+    )
+
+
+def _sentence(row: ComparedOptimizer, names: tuple[str, str]) -> str:
+    name = _name(row)
+    if row.mean_loss.interval is None:
+        first, second = row.mean_loss.first, row.mean_loss.second
+        return (
+            f"{name}: mean loss {format_number(first)} in {names[0]}, "
+            f"{format_number(second)} in {names[1]}; fewer than two seeds are shared, "
+            "so the difference may be chance."
+        )
+    figures = (
+        ("mean loss over the rates", row.mean_loss, "lower", -1, ""),
+        ("lowest loss", row.best_loss, "lower", -1, ""),
+        ("region of good rates", row.good_decades, "wider", 1, " decades"),
+    )
+    clear, open_ = [], []
+    for figure, difference, better, sign, unit in figures:
+        values = [format_number(v) for v in (difference.first, difference.second)]
+        if not difference.is_clear or values[0] == values[1]:
+            open_.append(figure)
+            continue
+        winner = names[1] if difference.value * sign > 0 else names[0]
+        clear.append(
+            f"the {figure} is {better} in {winner} ({' → '.join(values)}{unit})"
+        )
+    parts = [join_words(clear)] if clear else []
+    if open_:
+        parts.append(f"over the seeds, no clear difference in {join_words(open_)}")
+    note = ""
+    if row.mean_loss.interval.seeds == 2 and clear:
+        note = " Two seeds agree half of the time by chance."
+    return f"{name}: {'; '.join(parts)}.{note}"
+
+
+def _other_plans(plans: Sequence[Mapping[str, Any]]) -> list[str]:
+    first, second = plans
+    differ = []
+    for what in ("data", "model"):
+        marks = [plan.get("fingerprints", {}).get(what) for plan in plans]
+        if None not in marks and marks[0] != marks[1]:
+            differ.append(f"the {what}")
+    grids = [plan.get("grid") or {} for plan in (first, second)]
+    if all(grids):
+        epochs = [grid.get("epochs") for grid in grids]
+        if epochs[0] != epochs[1]:
+            differ.append(f"the epochs ({epochs[0]} and {epochs[1]})")
+        if grids[0].get("options") != grids[1].get("options"):
+            differ.append("the optimizers' options")
+    if not differ:
+        return []
+    return [f"Beside what the names say, the sweeps differ in {join_words(differ)}."]
+
+
+def _definitions(names: tuple[str, str]) -> list[tuple[str, str]]:
+    return [
+        (
+            "What is compared",
+            f"runs that both sweeps have, {names[0]} → {names[1]}: the same learning "
+            "rate, batch size and seed; of one optimizer, or of two where each sweep "
+            "has one only.",
+        ),
+        (
+            "Difference",
+            f"the figure of {names[1]} less that of {names[0]}; in brackets the 95 % "
+            "bootstrap interval over seeds, drawn alike for both. Bold where it leaves "
+            "out 0.",
+        ),
+        (
+            "Mean loss",
+            "the judged loss (at most the initial one) averaged over seeds, shared "
+            "rates and batch sizes: what a rate chosen blindly gives.",
+        ),
+        ("Lowest loss", "at the best shared rate, averaged over batch sizes."),
+        (
+            "Good rates",
+            "width of the region of rates that miss at most 5 % of the improvement, "
+            "averaged over batch sizes.",
+        ),
+        (
+            "Time per step, ratio",
+            f"{names[1]} over {names[0]}, median over pairs of runs.",
+        ),
+    ]
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    if first.resolve().name != second.resolve().name:
+        return first.resolve().name, second.resolve().name
+    return str(first), str(second)
+
+
+def _name(row: ComparedOptimizer) -> str:
+    if row.first_name == row.second_name:
+        return row.first_name
+    return f"{row.first_name} → {row.second_name}"
+
+
+def _signed(value: float) -> str:
+    if value == 0:
+        return "0"
+    return ("+" if value > 0 else "") + format_number(value)

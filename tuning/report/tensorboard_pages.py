@@ -1,0 +1,39 @@
+"""What of a report TensorBoard shows: the verdict, heat maps, curves over rates.
+
+Plain values; `tuning.tensorboard_log.write_report_run` writes them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tuning.report import figures
+from tuning.report.page import render_markdown, sweep_scale
+from tuning.robustness.summary import Summary
+
+
+def verdict_page(summary: Summary) -> str:
+    """The report as Markdown, verdict first."""
+    return render_markdown(summary)
+
+
+def heat_map_images(summary: Summary) -> dict[str, np.ndarray]:
+    """The heat map of each optimizer: [height, width, 3] uint8."""
+    scale = sweep_scale(summary)
+    return {
+        optimizer.name: figures.draw_heat_map(
+            optimizer.heat_map, scale, f"{optimizer.name} on {summary.workload}"
+        )
+        for optimizer in summary.optimizers
+    }
+
+
+def losses_by_rate(summary: Summary) -> dict[str, dict[float, float]]:
+    """Mean loss by learning rate, by ``batch=B/optimizer``."""
+    return {
+        f"batch={curve.batch_size}/{optimizer.name}": {
+            point.learning_rate: point.loss for point in curve.points
+        }
+        for optimizer in summary.optimizers
+        for curve in optimizer.curves
+    }
