@@ -23,6 +23,8 @@ PACKAGES = (
     "jax",
     "optax",
     "torch",
+    "bitsandbytes",
+    "torchao",
 )
 
 

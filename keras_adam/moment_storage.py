@@ -48,15 +48,17 @@ _LARGEST_BFLOAT16 = (2 - 2.0**-7) * 2.0**127
 
 
 class Codec(Protocol):
-    """A way to keep a moment.
+    """A way to keep a moment."""
 
-    Attributes:
-        dtype: of the codes.
-        has_scales: whether codes stand in blocks, each of which has a scale.
-    """
+    @property
+    def dtype(self) -> str:
+        """Of the codes."""
+        ...
 
-    dtype: str
-    has_scales: bool
+    @property
+    def has_scales(self) -> bool:
+        """Whether codes stand in blocks, each of which has a scale."""
+        ...
 
     def encode(self, values: Tensor, scales: Tensor | None, bits: Tensor | None) -> Any:
         """Codes of float32 values.
