@@ -199,7 +199,7 @@ class PackedStep(WeightStep):
             step,
             gradient,
             factor,
-            self._state_of(variable).native(),
+            self._state_of(variable).as_argument(),
             learning_rate,
             ops.convert_to_tensor(self._get_variable_index(variable), dtype="int32"),
         )

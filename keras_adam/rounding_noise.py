@@ -39,14 +39,16 @@ def random_bits(
     start = ops.cast(step, "int32") * _signed(0x9E3779B1)
     start = start + ops.cast(stream, "int32") * _signed(0x85EBCA77)
     row = math.prod(shape[1:]) if ids is not None else _row_length(shape)
+    result = (-1, *shape[1:])
     if ids is None:
         ids = ops.arange(math.prod(shape) // max(row, 1), dtype="int32")
+        result = tuple(shape)
     # The step is added to the rows' places and not to all entries': a compiler would
     # keep a constant of the tensor's size.
     first = ops.cast(ids, "int32") * _signed(row) + start
     within = ops.arange(row, dtype="int32")
     bits = _hash(ops.expand_dims(first, 1) + ops.expand_dims(within, 0))
-    return ops.reshape(bits, (-1, *shape[1:]) if len(shape) else ())
+    return ops.reshape(bits, result)
 
 
 def _row_length(shape: Sequence[int]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_adam.placement import native_variable
 
 
@@ -30,8 +32,13 @@ class WeightState(NamedTuple):
     remainder: Any = None
     last_step: Any = None
 
-    def native(self) -> WeightState:
-        """The backend's own variables, which a compiled function can be given."""
+    def as_argument(self) -> WeightState:
+        """In a form that a compiled function can be given: TensorFlow's variables.
+
+        On the other backends a value is no variable, and no function is compiled.
+        """
+        if keras.backend.backend() != "tensorflow":
+            return self
         return WeightState(
             *(None if part is None else native_variable(part) for part in self)
         )

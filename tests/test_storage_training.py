@@ -344,6 +344,30 @@ def test_rows_of_bfloat16_moments_are_stepped_alone(way):
 
 
 @pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.parametrize("options", [{}, {"global_clipnorm": 0.5}], ids=str)
+def test_a_table_by_rows_goes_with_a_dense_weight(options):
+    import tensorflow as tf
+
+    start = make_weights([(3000, 32), LARGE, SMALL])
+    results = []
+    for storage in ("float32", "bfloat16"):
+        weights = [keras.Variable(one) for one in start]
+        optimizer = keras_adam.Adam(
+            0.01, sparse_updates="lazy", moment_storage=storage, **options
+        )
+        optimizer.build(weights)
+        rng = np.random.default_rng(4)
+        for dense in make_gradients(15, [LARGE, SMALL]):
+            ids = tf.constant(rng.integers(0, 1500, size=100))
+            values = tf.constant(rng.normal(size=(100, 32)), tf.float32)
+            rows = tf.IndexedSlices(values, ids, start[0].shape)
+            optimizer.apply([rows, *map(tf.constant, dense)], weights)
+        results.append(to_numpy(weights))
+    assert max(distance(results[1], results[0], start)) < NEAR["bfloat16"]
+    assert all(d > 0 for d in distance(results[1], results[0], start)[:2])
+
+
+@pytest.mark.usefixtures("on_tensorflow")
 @pytest.mark.parametrize("storage", ["float32", *LOSSY])
 def test_moments_are_written_in_place(storage):
     """XLA keeps no second set of codes, and no random bits, of a weight's size."""
