@@ -172,9 +172,9 @@ def test_a_tiny_sweep_learns_more_than_the_trivial_answer(
         epochs=epochs,
     )
     assert (record.status, record.message) == ("ok", "")
-    convolves_pictures = name in ("detection", "segmentation")
-    wanted = "model.fit" if convolves_pictures else "compiled-epochs"
-    assert record.execution == wanted
+    # On a CPU, which the tests run on, XLA is slow at convolutions.
+    convolves = name in ("detection", "segmentation", "speech-to-text")
+    assert record.execution == ("graph-epochs" if convolves else "compiled-epochs")
     assert record.best_val_loss < 0.9 * record.initial_loss
     reached, baseline = record.val_metrics[metric], trivial(name, data)[metric]
     if metric in SMALLER_IS_BETTER:

@@ -2,9 +2,8 @@
 
 A one-stage detector in the manner of "objects as points": a convolutional network asks
 of each cell of an 8 x 8 grid whether an object's centre lies in it, and how the
-object's box lies around it; local peaks of the answers are the detections. Trained by
-``model.fit``: XLA could compile it, and takes 30 times as long on a CPU for the
-gradients of two-dimensional convolutions.
+object's box lies around it; local peaks of the answers are the detections. Trained in
+whole epochs; on a CPU without XLA, which is slow there at gradients of convolutions.
 
 Embedded data: 1,200 scenes of 32 x 32 pixels with one to three handwritten digits among
 clutter, and 300 to judge by, made of other digits (`tuning.data_sources.digit_scenes`).
@@ -155,6 +154,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 32, 128),
         target_val_loss=0.9,
-        execution="model.fit",
         description=f"Boxes around objects ({told}), a one-stage detector.",
     )

@@ -1,8 +1,8 @@
 """Segmentation: which pixels belong to what is looked for?
 
 A U-Net with two levels: convolutions on the way down and on the way up, each level's
-details handed across. Trained by ``model.fit``: XLA could compile it, and takes 30
-times as long on a CPU for the gradients of two-dimensional convolutions.
+details handed across. Trained in whole epochs; on a CPU without XLA, which is slow
+there at gradients of convolutions.
 
 Embedded data: 1,200 scenes of 32 x 32 pixels with handwritten digits, whose strokes
 are looked for among clutter, and 300 to judge by, made of other digits
@@ -141,6 +141,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 32, 128),
         target_val_loss=0.2,
-        execution="model.fit",
         description=f"The pixels of what is looked for ({told}), a U-Net.",
     )

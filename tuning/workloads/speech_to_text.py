@@ -2,8 +2,8 @@
 
 A small Deep Speech 2: convolutions over a log-mel spectrogram that halve the frames, a
 bidirectional GRU, a dense layer, and connectionist temporal classification
-(`keras.losses.CTC`), which needs no timing of the digits. Trained in compiled epochs
-(XLA), the loss included.
+(`keras.losses.CTC`), which needs no timing of the digits. Trained in whole epochs, the
+loss included; on a CPU without XLA, which is slow there at gradients of convolutions.
 
 Embedded data: 800 strings of two to four digits to learn from and 160 to judge by,
 joined from recordings of a formant synthesiser's six voices. Real data: the same of
