@@ -42,6 +42,9 @@ _CONSTANTS_OF_A_TRACE = (
     "ema_momentum",
     "ema_overwrite_frequency",
     "gradient_accumulation_steps",
+    "rate_cap",
+    "rate_adaptation",
+    "rate_growth_limit",
 )
 """Options that may be set between steps; each setting needs a program of its own."""
 
@@ -109,6 +112,18 @@ class Adam(SparseStep):
             ``gradient_accumulation_steps``, nor with a subclass that overrides
             ``update_step``. Dense gradients are stepped as ever. On JAX and torch
             every gradient is dense, which is said in the log.
+        rate_cap: bound on the rate of the first steps, whatever the given one. Where a
+            schedule rises, the rate follows it up to the cap; only adaptation goes
+            beyond. The multiplier of `rate_multiplier` keeps a schedule's shape.
+        rate_adaptation: how fast the rate is adapted, as its logarithm's largest move
+            per step at first (0.1 to 0.3): up while gradients go on in the direction
+            of the steps, down while they turn back; slower with the steps. The
+            decoupled weight decay follows the rate. Needs ``beta_1`` above 0, and does
+            not go with a subclass that overrides ``update_step``. `Adam.robust` sets
+            both, to what was measured.
+        rate_growth_limit: how many times the given rate adaptation may reach at most;
+            ``None``: any. Where a small rate is meant to be small, as in fine-tuning,
+            1 to 10 keeps it so.
         skip_nonfinite: leave weights, state and step count untouched where any
             gradient entry is NaN or infinite, and count it in ``skipped_steps``.
             Keras applies constraints after such a step as well, and writes what it
@@ -144,6 +159,9 @@ class Adam(SparseStep):
         jit_compile: bool | str = "auto",
         moment_storage: str = "float32",
         sparse_updates: str = "dense",
+        rate_cap: float | None = None,
+        rate_adaptation: float | None = None,
+        rate_growth_limit: float | None = None,
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -185,12 +203,22 @@ class Adam(SparseStep):
         self.beta_2 = checked_beta("beta_2", beta_2)
         self.epsilon = checked_positive("epsilon", epsilon)
         self.amsgrad = amsgrad
+        self.rate_cap = (
+            rate_cap if rate_cap is None else checked_positive("rate_cap", rate_cap)
+        )
+        self.rate_adaptation = (
+            rate_adaptation
+            if rate_adaptation is None
+            else checked_positive("rate_adaptation", rate_adaptation)
+        )
+        self.rate_growth_limit = rate_growth_limit
         self.jit_compile = jit_compile
         self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
         self.moment_storage = moment_storage
         self._check_sparse_updates()
         self._check_moment_storage()
+        self._check_rate_control()
         self._compiled_apply = CompiledApply(jit_compile)
 
     def apply(
@@ -377,6 +405,9 @@ class Adam(SparseStep):
             jit_compile=self.jit_compile,
             moment_storage=self.moment_storage,
             sparse_updates=self.sparse_updates,
+            rate_cap=self.rate_cap,
+            rate_adaptation=self.rate_adaptation,
+            rate_growth_limit=self.rate_growth_limit,
             skip_nonfinite=self.skip_nonfinite,
         )
         if self._decay_exclusions:

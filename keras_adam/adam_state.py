@@ -29,6 +29,8 @@ class AdamState(keras.optimizers.Optimizer):
     skip_nonfinite: bool
     sparse_updates: str
     moment_storage: str
+    rate_cap: float | None
+    rate_adaptation: float | None
 
     def __init__(self, **keras_options: Any) -> None:
         super().__init__(**keras_options)
@@ -38,6 +40,8 @@ class AdamState(keras.optimizers.Optimizer):
         self._rounding_errors: list[keras.Variable | None] = []
         self._last_steps: list[keras.Variable | None] = []
         self._skipped_steps: keras.Variable | None = None
+        self._log_rate_multiplier: keras.Variable | None = None
+        self._peak_rate: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
         self._packing = Packing()
 
@@ -76,14 +80,21 @@ class AdamState(keras.optimizers.Optimizer):
             self._last_steps = [
                 self._add_last_steps(variable) for variable in variables
             ]
+            if self._controls_rate():
+                self._log_rate_multiplier = self._add_scalar("log_rate_multiplier")
+                self._peak_rate = self._add_scalar("peak_rate")
             if self.skip_nonfinite:
-                self._skipped_steps = self.add_variable(
-                    shape=(),
-                    dtype="int",
-                    aggregation="only_first_replica",
-                    name="skipped_steps",
-                )
+                self._skipped_steps = self._add_scalar("skipped_steps", "int")
             self._load_waiting_state()
+
+    def _controls_rate(self) -> bool:
+        """Whether a step's rate is another one than the given."""
+        return self.rate_cap is not None or self.rate_adaptation is not None
+
+    def _add_scalar(self, name: str, dtype: str = "float32") -> keras.Variable:
+        return self.add_variable(
+            shape=(), dtype=dtype, aggregation="only_first_replica", name=name
+        )
 
     def _packs_small_weights(self) -> bool:
         return True
@@ -313,6 +324,11 @@ class AdamState(keras.optimizers.Optimizer):
                 if variable is not None
             ],
             micro_batches=self.gradient_accumulation_steps or 1,
+            controls=[
+                variable
+                for variable in (self._log_rate_multiplier, self._peak_rate)
+                if variable is not None
+            ],
         )
 
     @property
@@ -355,6 +371,16 @@ class AdamState(keras.optimizers.Optimizer):
         """
         alone = [v for v in self.variables if not isinstance(v, PackedVariable)]
         return [*alone, *(v for pack in self._packing.packs for v in pack.moments())]
+
+    @property
+    def rate_multiplier(self) -> float:
+        """What the last step's rate was to the given one; 1 without rate control.
+
+        Saved with the optimizer.
+        """
+        if self._log_rate_multiplier is None:
+            return 1.0
+        return math.exp(ops.convert_to_numpy(self._log_rate_multiplier.value))
 
     def _count_skipped_step(self) -> None:
         if self._skipped_steps is not None:

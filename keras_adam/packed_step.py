@@ -15,6 +15,7 @@ from keras_adam.compiled_apply import Run
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
 from keras_adam.placement import read
+from keras_adam.rate_control import Agreement
 from keras_adam.step_control import Controls
 from keras_adam.update_rule import Moments
 from keras_adam.weight_state import WeightState
@@ -45,10 +46,12 @@ class _Stepped(NamedTuple):
     Attributes:
         packed: the new parameters of each pack that has a weight in the step.
         factor: by which the gradients of weights that are stepped apart are clipped.
+        agreements: what the gradients said of the rate, if some are stepped apart.
     """
 
     packed: list[Any]
     factor: Any | None
+    agreements: list[Agreement]
 
 
 class PackedStep(WeightStep):
@@ -126,20 +129,26 @@ class PackedStep(WeightStep):
             self._get_variable_index(variable): variable for variable in variables
         }
         packed = []
+        agreements = list(controls.agreements) if controls else []
         for pack, parameter in zip(
             self._packs_of(present), joined.parameters, strict=True
         ):
-            packed.append(
-                self._step_pack(pack, present, gradients.pop(0), parameter, rates)
+            stepped, said = self._step_pack(
+                pack, present, gradients.pop(0), parameter, rates
             )
+            packed.append(stepped)
+            agreements += said
         alone = [
             variable
             for index, variable in present.items()
             if not (index in self._packing.of_weight or self._is_encoded(variable))
         ]
         for gradient, variable in zip(gradients, alone, strict=True):
-            self._step_weight(gradient, variable, rates)
-        return _Stepped(packed, factor)
+            agreements += self._step_weight(gradient, variable, rates)
+        if any(map(self._is_encoded, variables)):
+            return _Stepped(packed, factor, agreements)
+        self._adapt_rate(agreements, learning_rate)
+        return _Stepped(packed, factor, [])
 
     def _assign_packed(self, stepped: _Stepped, variables: list[Any]) -> None:
         """Assign to each small weight its part of its pack's parameters."""
@@ -159,7 +168,7 @@ class PackedStep(WeightStep):
         learning_rate: Any,
         run: Run,
     ) -> None:
-        """Step the weights whose moments are encoded, one by one.
+        """Step the weights whose moments are encoded, one by one; then the rate.
 
         Args:
             gradients: of these weights, as `_join` returned them.
@@ -169,8 +178,13 @@ class PackedStep(WeightStep):
             run: compiles the step of a weight once for all weights like it.
         """
         encoded = [variable for variable in variables if self._is_encoded(variable)]
+        agreements = list(stepped.agreements)
         for gradient, variable in zip(gradients, encoded, strict=True):
-            self._step_encoded(gradient, variable, stepped.factor, learning_rate, run)
+            agreements += self._step_encoded(
+                gradient, variable, stepped.factor, learning_rate, run
+            )
+        if encoded and self._controls_rate():
+            run("rate", self._adapt_rate, agreements, learning_rate)
 
     def _step_encoded(
         self,
@@ -179,7 +193,7 @@ class PackedStep(WeightStep):
         factor: Any | None,
         learning_rate: Any,
         run: Run,
-    ) -> None:
+    ) -> list[Agreement]:
         decays = self._decays(variable)
         dtype = precision.compute_dtype(variable)
 
@@ -189,12 +203,12 @@ class PackedStep(WeightStep):
             state: WeightState,
             learning_rate: Any,
             stream: Any,
-        ) -> None:
+        ) -> list[Agreement]:
             gradient = self._clipped(gradient, factor)
             rate = self._rates(learning_rate, [variable])[dtype]
-            self._step_state(gradient, state, rate, stream, decays)
+            return self._step_state(gradient, state, rate, stream, decays)
 
-        run(
+        return run(
             (tuple(variable.shape), str(variable.dtype), decays),
             step,
             gradient,
@@ -218,7 +232,8 @@ class PackedStep(WeightStep):
         gradient: Any,
         parameter: Any,
         rates: dict[str, Rate],
-    ) -> Any:
+    ) -> tuple[Any, list[Agreement]]:
+        """The new parameters, and what the gradient said of the rate."""
         names = ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
         before = Moments(*(read(pack.moment(name)) for name in names))
         # All members decay or none does: that is how packs are made.
@@ -231,7 +246,7 @@ class PackedStep(WeightStep):
             # A weight without a gradient keeps its moments.
             kept = new if mask is None else ops.where(mask, new, old)
             self.assign(pack.moment(name), kept)
-        return parameter
+        return parameter, self._agreement(gradient, after)
 
     def _clip(
         self, gradients: list[Any], controls: Controls | None = None

@@ -2,6 +2,7 @@
 
 Pure functions of tensors. A gradient entry that is NaN or infinite stays what it is
 and stays where it is: clipping neither hides it nor spreads it to finite entries.
+What sets the rate of a step stands in `rate_control`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
+
+from keras_adam.rate_control import Agreement
 
 Tensor = Any
 
@@ -20,10 +23,12 @@ class Controls(NamedTuple):
     Attributes:
         is_finite: scalar bool; ``None`` if nobody asks.
         factor: scalar by which every gradient is clipped; ``None`` if none is.
+        agreements: what the gradients that are not at hand say of the rate.
     """
 
     is_finite: Tensor | None
     factor: Tensor | None
+    agreements: Sequence[Agreement] = ()
 
 
 def are_all_finite(tensors: Sequence[Tensor]) -> Tensor:
