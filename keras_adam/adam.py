@@ -31,6 +31,10 @@ from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument, is_by_rows
 from keras_adam.sparse_step import SparseStep
 
+ROBUST = {"rate_cap": 0.003, "rate_adaptation": 0.3}
+"""The options of `Adam.robust`: chosen on one half of the tasks of
+``benchmarks/robustness.py``, judged on the other."""
+
 _CONSTANTS_OF_A_TRACE = (
     "beta_1",
     "beta_2",
@@ -220,6 +224,20 @@ class Adam(SparseStep):
         self._check_moment_storage()
         self._check_rate_control()
         self._compiled_apply = CompiledApply(jit_compile)
+
+    @classmethod
+    def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
+        """An Adam that finds its rate in its first few hundred steps.
+
+        ``rate_cap`` and ``rate_adaptation`` have the values with which robustness was
+        measured (docs/robustness.md): from any rate between 1e-5 and 3 it trains
+        nearly alike.
+
+        Args:
+            learning_rate: number, schedule or callable; a schedule's shape is kept.
+            **options: of the optimizer; those given win.
+        """
+        return cls(learning_rate, **(ROBUST | options))
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None

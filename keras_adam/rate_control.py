@@ -27,12 +27,20 @@ Tensor = Any
 SATURATION = 0.3
 """The agreement at which adaptation is near its full speed."""
 
-BIAS = 0.1
+BIAS = 0.05
 """What is added to the agreement's part: the rate rests where gradients turn back a
 little, not where they are blind to each other."""
 
-HORIZON = 300
-"""Steps after which adaptation has half of its first speed, then a third, ..."""
+HORIZON = 30
+"""Steps after which adaptation has a quarter of its first speed, then a ninth, ...: all
+its moves together stay below ``gain · HORIZON · (1 + BIAS)``."""
+
+DESCENT = 1.0
+"""How fast the rate falls, to how fast it rises, where gradients agree as little as
+they would agree much."""
+
+REACH = 30.0
+"""How far above the cap adaptation may bring the rate: so many times."""
 
 SMALL = 65_536
 """Entries above which a tensor's agreement is that of a sample."""
@@ -138,14 +146,20 @@ def adapted(
     learning_rate: Tensor,
     step: Tensor,
     gain: float,
+    cap: float | None,
     largest_growth: float | None,
 ) -> RateState:
     """The state after a step.
 
-    ``L ← L + κ (tanh(A / SATURATION) + BIAS)``, at most ``log(largest_growth)``, with
-    ``A = Σ g · u / Σ |g · u|`` and
-    ``κ = gain / (1 + step / HORIZON) · learning_rate / peak``. L stays where there is
-    nothing to agree with, as at the first step, and where A is no number.
+    ``L ← L + κ z`` with ``z = tanh(A / SATURATION) + BIAS``, ``DESCENT`` times that
+    where it is negative, ``A = Σ g · u / Σ |g · u|`` and
+    ``κ = gain / (1 + step / HORIZON)² · learning_rate / peak``. L stays where there is
+    nothing to agree with, as at the first step, and where A is no number. It grows no
+    further than to ``log(largest_growth)``, and to a rate of ``REACH`` caps.
+
+    Adaptation dies out because what it sees is near: over thousands of steps a rate at
+    which gradients turn back, and that noise rules, is often the better one, and where
+    the data is learnt by heart they agree for ever.
 
     Args:
         state: of this step, as :func:`capped` returned it.
@@ -153,6 +167,7 @@ def adapted(
         learning_rate: scheduled, scalar.
         step: scalar; 1 at the first one.
         gain: of log(rate) per step.
+        cap: on the rate of the first steps; ``None``: none.
         largest_growth: the largest multiplier; ``None``: none.
     """
     log_multiplier, peak = state
@@ -161,13 +176,17 @@ def adapted(
     )
     is_known = ops.isfinite(aligned) & ops.isfinite(total) & (total > 0) & (step > 1)
     ratio = ops.where(is_known, aligned, 0.0) / ops.where(is_known, total, 1.0)
-    speed = gain / (1 + step / HORIZON)
+    speed = gain / ops.square(1 + step / HORIZON)
     share = learning_rate / ops.maximum(peak, _TINY)
-    move = speed * share * (ops.tanh(ratio / SATURATION) + BIAS)
-    log_multiplier = log_multiplier + ops.where(is_known, move, 0.0)
+    direction = ops.tanh(ratio / SATURATION) + BIAS
+    direction = ops.where(direction < 0, DESCENT * direction, direction)
+    moved = log_multiplier + ops.where(is_known, speed * share * direction, 0.0)
     if largest_growth is not None:
-        log_multiplier = ops.minimum(log_multiplier, math.log(largest_growth))
-    return RateState(log_multiplier, peak)
+        moved = ops.minimum(moved, math.log(largest_growth))
+    if cap is not None:
+        highest = ops.log(cap * REACH / ops.maximum(peak, _TINY))
+        moved = ops.minimum(moved, ops.maximum(log_multiplier, highest))
+    return RateState(moved, peak)
 
 
 _TINY = 1e-37

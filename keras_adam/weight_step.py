@@ -97,6 +97,7 @@ class WeightStep(AdamState):
                 ops.cast(learning_rate, "float32"),
                 ops.cast(self.iterations + 1, "float32"),
                 self.rate_adaptation,
+                self.rate_cap,
                 self.rate_growth_limit,
             )
         self.assign(self._log_rate_multiplier, state.log_multiplier)
