@@ -48,17 +48,16 @@ def convnet(shape: tuple[int, ...], classes: int, *, normalize: bool) -> Any:
 
 
 def residual_convnet(shape: tuple[int, ...], classes: int) -> Any:
-    """Two residual blocks with normalised convolutions, and a mean over places."""
+    """A residual block with normalised convolutions, and means over places."""
     import keras
 
     layers = keras.layers
     image = keras.Input(shape)
     x = layers.Conv2D(12, 3, 2, padding="same")(image)
-    for _ in range(2):
-        branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-        branch = layers.Conv2D(12, 3, padding="same")(branch)
-        branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(branch))
-        x = x + layers.Conv2D(12, 3, padding="same")(branch)
+    branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    branch = layers.Conv2D(12, 3, padding="same")(branch)
+    branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(branch))
+    x = x + layers.Conv2D(12, 3, padding="same")(branch)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     x = layers.Flatten()(layers.AveragePooling2D(2)(x))
     return keras.Model(image, layers.Dense(classes)(x))
@@ -77,7 +76,7 @@ def _block(x: Any, width: int, heads: int, *, causal: bool) -> Any:
 
 
 def transformer(length: int, words: int, classes: int, *, causal: bool) -> Any:
-    """One block, or two for the next word; the next word, or a text's class."""
+    """One block of attention; the next word after each, or a text's class."""
     import keras
 
     layers, ops = keras.layers, keras.ops
@@ -85,8 +84,7 @@ def transformer(length: int, words: int, classes: int, *, causal: bool) -> Any:
     inputs = keras.Input((length,), dtype="int32")
     x = layers.Embedding(words, width)(inputs)
     x = x + layers.Embedding(length, width)(ops.arange(length))
-    for _ in range(2 if causal else 1):
-        x = _block(x, width, 2, causal=causal)
+    x = _block(x, width, 2, causal=causal)
     x = layers.LayerNormalization()(x)
     if not causal:
         x = layers.GlobalAveragePooling1D()(x)

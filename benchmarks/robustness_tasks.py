@@ -71,7 +71,7 @@ def _of(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 
 _CHARACTER_MLP = _of(models.mlp, (8,), CHARACTERS, characters=CHARACTERS)
-_TRANSFORMER = _of(models.transformer, 32, CHARACTERS, CHARACTERS, causal=True)
+_TRANSFORMER = _of(models.transformer, 24, CHARACTERS, CHARACTERS, causal=True)
 _SPEECH = _of(models.speech_recurrent, 24, 32, 10)
 
 CHOOSING: dict[str, Task] = {
@@ -172,7 +172,7 @@ JUDGING: dict[str, Task] = {
     "transformer-shakespeare": Task(
         "transformer",
         _TRANSFORMER,
-        _of(data.character_windows, "shakespeare", 32, 9600, 128),
+        _of(data.character_windows, "shakespeare", 24, 9600, 128),
         classes_loss,
     ),
     "recurrent-shakespeare": Task(
@@ -221,9 +221,9 @@ JUDGING: dict[str, Task] = {
     "fine-tuning-shakespeare": Task(
         "fine-tuning",
         _TRANSFORMER,
-        _of(data.character_windows, "shakespeare", 32, 9600, 128),
+        _of(data.character_windows, "shakespeare", 24, 9600, 128),
         classes_loss,
-        _of(data.character_windows, "reference", 32, 9400, 128),
+        _of(data.character_windows, "reference", 24, 9600, 128),
     ),
 }
 

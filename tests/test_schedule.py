@@ -116,9 +116,7 @@ def test_a_schedule_is_part_of_the_plan(tmp_path):
 
 
 def test_a_schedule_that_there_is_not_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"schedule must be one of .*received 'cosine'"
-    ):
+    with pytest.raises(ValueError, match="received 'cosine'"):
         run_sweep(WORKLOAD, tmp_path / "s", schedule="cosine", **QUICK)
 
 
@@ -163,9 +161,7 @@ def test_a_batch_larger_than_an_epoch_is_refused(tmp_path):
 
 @pytest.mark.parametrize("examples", [0, 2.5, True, "all"])
 def test_an_epoch_has_a_number_of_examples(examples):
-    with pytest.raises(
-        ValueError, match=r"examples_per_epoch .*must be a positive int"
-    ):
+    with pytest.raises(ValueError, match="must be a positive integer"):
         make_workload(examples_per_epoch=examples)
 
 
