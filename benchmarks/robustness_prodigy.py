@@ -74,7 +74,8 @@ class Prodigy(keras.optimizers.Optimizer):
         d = self._estimate.value
         rate = ops.cast(learning_rate, "float32")
         slow = math.sqrt(self.beta_2)
-        weight = (1 - slow) * rate * d * d
+        # Of r and s alike; d / d_0 in place of d keeps them far from underflow.
+        weight = (1 - slow) * rate * d * (d / self.first_estimate)
         first = self._first[index] * self.beta_1 + (1 - self.beta_1) * d * gradient
         second = self._second[index] * self.beta_2 + (1 - self.beta_2) * ops.square(
             d * gradient
