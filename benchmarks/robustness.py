@@ -6,9 +6,14 @@
         [--seeds 3] [--report-only] [--part NAME]
 
 Each contender trains each task at twelve rates from 1e-5 to 3.16. A killed benchmark
-goes on where it was; several may share one ``OUT``, as long as they are at different
-tasks. The report at the end takes in whatever ``OUT`` holds of the chosen tasks and
-contenders.
+goes on where it was. Several processes may share one ``OUT`` if they are given
+different tasks. The report at the end takes in whatever ``OUT`` holds of the chosen
+tasks and contenders; more contenders and more seeds are added to what is there.
+
+A length is a number of steps of 32 examples; at other batch sizes as many examples are
+seen in more or fewer steps. A run has 12 epochs, and a batch must fit into one, so
+``--lengths 1536 --batches 4,16,64,256,1024`` compares 12,288 steps with 48. Where a
+batch is larger than the data or an epoch (small data), the task is left out.
 """
 
 from __future__ import annotations
@@ -108,7 +113,12 @@ def _train_one(
         if progress.record is not None:
             records.append(progress.record)
 
-    run(arguments.out, setting, name, contender, range(arguments.seeds), note)
+    try:
+        run(arguments.out, setting, name, contender, range(arguments.seeds), note)
+    except ValueError as error:
+        # Another process may be at it, a batch be larger than an epoch, or a class be
+        # missing: the others can go on.
+        print(f"{place}: {setting.path} {name} is LEFT OUT: {error}", flush=True)
     if not records:
         return
     seconds = time.perf_counter() - start

@@ -155,8 +155,7 @@ def _summary_row(name: str, of_tasks: Mapping[str, Compared]) -> dict[str, Any]:
         note(figure, geometric_mean_ratio(each(own, figure), each(base, figure)))
     bad, base_bad = each(own, "bad_share"), each(base, "bad_share")
     note("bad_share", bad.mean(axis=0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        note("bad_ratio", bad.mean(axis=0) / base_bad.mean(axis=0))
+    note("bad_ratio", _share_ratio(bad.mean(axis=0), base_bad.mean(axis=0)))
     note("worst_bad_excess", (bad - base_bad).max(axis=0))
     note("decades", each(own, "decades").mean(axis=0))
     best_ratios = each(own, "best_loss") / each(base, "best_loss")
@@ -171,6 +170,12 @@ def _summary_row(name: str, of_tasks: Mapping[str, Compared]) -> dict[str, Any]:
         sides = [[side[task][figure] for task in tuned] for side in (own, base)]
         note("fine_tuning_early_loss", geometric_mean_ratio(*sides))
     return row
+
+
+def _share_ratio(own: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Ratios of shares; no bad run at all is 0 of whatever the baseline has."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(own == 0, 0.0, own / base)
 
 
 def _steps(own: np.ndarray, base: np.ndarray) -> dict[str, Any]:

@@ -53,6 +53,7 @@ SUMMARY = {
     "s_narrow_shared": "S narrow, shared best",
     "best_loss": "best loss",
     "worst_best_loss": "worst task",
+    "worst_task": "which",
     "loss_at_1e-3": "loss at 1e-3",
     "loss_at_default": "loss at its default",
     "decades": "decades within 5 %",
@@ -159,12 +160,13 @@ def _report_group(
     ]
     print("\nTargets:\n")
     columns = {"contender": "contender", "told": "figure", "value": "value"}
-    print_table(verdicts, {**columns, "at_most": "at most", "verdict": "verdict"})
+    columns |= {"at_most": "at most", "verdict": "verdict"}
+    print_table([told(row) for row in verdicts], columns)
     print("\nTask by task:\n")
     tasks = []
     for task, one in of_tasks.items():
         tasks += task_rows(Setting(task, schedule, length, size), one)
-    print_table(tasks, TASK)
+    print_table([told(row) for row in tasks], TASK)
     kinds = (("summary", summaries), ("target", verdicts), ("task", tasks))
     return [{"kind": kind, **facts, **row} for kind, rows in kinds for row in rows]
 
@@ -180,7 +182,7 @@ def judge(row: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "contender": row["contender"],
                 "told": target.told,
                 "value": value,
-                "interval": row.get(f"{target.figure}_interval"),
+                "value_interval": row.get(f"{target.figure}_interval"),
                 "at_most": target.at_most,
                 "verdict": "reached" if is_reached else "missed",
             }
@@ -189,13 +191,15 @@ def judge(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures with their intervals as text."""
+    """Figures as text, with their intervals: a ratio of 0.9996 is not 1."""
     shown = dict(row)
     for name, value in row.items():
+        if not isinstance(value, float):
+            continue
+        shown[name] = f"{value:.4g}"
         interval = row.get(f"{name}_interval")
-        if interval and None not in interval and value is not None:
-            low, high = interval
-            shown[name] = f"{value:.3g} ({low:.3g} ... {high:.3g})"
+        if interval and None not in interval:
+            shown[name] += f" ({interval[0]:.3g} ... {interval[1]:.3g})"
     return shown
 
 
