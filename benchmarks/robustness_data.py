@@ -154,17 +154,6 @@ def scenes(train: int, val: int) -> Data:
     return Data(*parts)
 
 
-@functools.cache
-def digit_counts() -> Data:
-    """Scenes of 32 x 32 pixels, and how many digits stand in each (less one)."""
-    parts = []
-    for part in ("train", "validation"):
-        made = digit_scenes.make_scenes(part)
-        counts = np.array([len(boxes) for boxes in made.boxes], "int32")
-        parts += [made.image[:, ::2, ::2], np.clip(counts, 1, 3) - 1]
-    return Data(*parts)
-
-
 def _slices(first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
     slices = cell_membranes.read_cell_membranes(DATA)
     image = slices.image[first:end].astype("float32") / 255.0 - 0.5
@@ -211,32 +200,17 @@ def membrane_points(
 
 
 @functools.cache
-def photograph_squares(size: int, train: int, val: int) -> np.ndarray:
-    """Squares of photographs, at half their resolution, in [-0.5, 0.5]."""
-    photographs = raccoons.read_raccoons(DATA).image.astype("float32") / 255.0 - 0.5
-    small = photographs.reshape(-1, 64, 2, 64, 2, 3).mean(axis=(2, 4))
-    generator = np.random.default_rng(6)
-    squares = []
-    for part, count in ((small[:160], train), (small[160:], val)):
-        cuts = [_cut(generator, part.shape[:3], size) for _ in range(count)]
-        squares += [part[cut] for cut in cuts]
-    return np.stack(squares).astype("float32")
-
-
-@functools.cache
-def turned_photographs(size: int, train: int, val: int) -> Data:
-    """Squares of photographs turned by 0 ... 3 quarters, and by how many."""
-    squares = photograph_squares(size, train, val)
-    turns = np.random.default_rng(7).integers(0, 4, len(squares)).astype("int32")
-    turned = np.stack([np.rot90(s, k) for s, k in zip(squares, turns, strict=True)])
-    return Data(turned[:train], turns[:train], turned[train:], turns[train:])
-
-
-@functools.cache
 def photograph_patches(size: int, train: int, val: int) -> Data:
-    """Grey squares of photographs to be drawn again: y is x."""
-    grey = photograph_squares(size, train, val).mean(axis=-1, keepdims=True) * 2
-    return Data(grey[:train], grey[:train], grey[train:], grey[train:])
+    """Grey squares of photographs at half resolution to be drawn again: y is x."""
+    grey = raccoons.read_raccoons(DATA).image.astype("float32").mean(axis=-1)
+    small = grey.reshape(-1, 64, 2, 64, 2).mean(axis=(2, 4)) / 127.5 - 1.0
+    generator = np.random.default_rng(6)
+    parts = []
+    for photographs, count in ((small[:160], train), (small[160:], val)):
+        cuts = [_cut(generator, photographs.shape, size) for _ in range(count)]
+        squares = np.stack([photographs[cut] for cut in cuts])[..., None]
+        parts += [squares.astype("float32")] * 2
+    return Data(*parts)
 
 
 def _cut(
@@ -289,3 +263,11 @@ def spectrograms(
         waves = [spoken.samples[i] for i in chosen]
         parts += [log_mel(waves, SAMPLES), labels[chosen]]
     return Data(*parts)
+
+
+def spectrogram_pictures(source: str, target: str) -> Data:
+    """The same as pictures of one channel: ``[recordings, 24, 32, 1]``."""
+    spoken = spectrograms(source, target)
+    return spoken._replace(
+        x_train=spoken.x_train[..., None], x_val=spoken.x_val[..., None]
+    )
