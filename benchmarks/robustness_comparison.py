@@ -82,12 +82,14 @@ def compare(
 
     ``None`` where the baseline has not.
     """
+    if not seeds:
+        return None
     runs = {
         name: gather(of_contenders[name], RATES, seeds)
         for name in contenders
         if complete_seeds(of_contenders.get(name, ()), RATES).issuperset(seeds)
     }
-    if BASELINE not in runs or not seeds:
+    if BASELINE not in runs:
         return None
     draws = draws_of(len(seeds))
     shared = np.min([best_losses(one, draws) for one in runs.values()], axis=0)

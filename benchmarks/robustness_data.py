@@ -52,6 +52,22 @@ def _first(data: Data, train: int | None, val: int | None) -> Data:
     )
 
 
+def _mistaken(data: Data, share: float) -> Data:
+    """Other labels for a share of the examples, as where people label.
+
+    Without, some losses would end near zero, where ratios mean little.
+    """
+    generator = np.random.default_rng(3)
+    classes = int(data.y_train.max()) + 1
+
+    def relabel(labels: np.ndarray) -> np.ndarray:
+        is_wrong = generator.random(len(labels)) < share
+        others = generator.integers(0, classes, len(labels))
+        return np.where(is_wrong, others, labels).astype("int32")
+
+    return data._replace(y_train=relabel(data.y_train), y_val=relabel(data.y_val))
+
+
 # Texts, character by character.
 
 
@@ -121,20 +137,13 @@ def worded(source: str, words: int, length: int, train: int | None, val: int) ->
 
 
 @functools.cache
-def digits(mistaken: float = 0.0, train: int | None = None) -> Data:
-    """Handwritten digits, 8 x 8; a share of the labels may be mistaken."""
+def digits(mistaken: float, train: int | None = None) -> Data:
+    """Handwritten digits, ``[examples, 8, 8, 1]``; a share of labels is mistaken."""
     data = handwritten_digits.read_digits()
-    generator = np.random.default_rng(3)
-
-    def relabel(labels: np.ndarray) -> np.ndarray:
-        wrong = generator.random(len(labels)) < mistaken
-        return np.where(wrong, generator.integers(0, 10, len(labels)), labels).astype(
-            "int32"
-        )
-
-    x_train, x_val = (part.reshape(-1, 8, 8, 1) for part in (data.x_train, data.x_val))
-    whole = Data(x_train, relabel(data.y_train), x_val, relabel(data.y_val))
-    return _first(whole, train, None)
+    shaped = data._replace(
+        x_train=data.x_train.reshape(-1, 8, 8, 1), x_val=data.x_val.reshape(-1, 8, 8, 1)
+    )
+    return _first(_mistaken(shaped, mistaken), train, None)
 
 
 @functools.cache
@@ -239,6 +248,7 @@ def spectrograms(
     train: int | None = None,
     val: int | None = 400,
     speakers: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
+    mistaken: float = 0.0,
 ) -> Data:
     """Log-mel spectrograms, ``[recordings, 24, 32]``, and what was said or by whom.
 
@@ -248,6 +258,7 @@ def spectrograms(
         train: examples to learn from.
         val: examples to judge by.
         speakers: who is heard.
+        mistaken: share of mistaken labels.
     """
     spoken = _recordings(source)
     labels = (spoken.digit if target == "digit" else spoken.speaker).astype("int32")
@@ -262,12 +273,12 @@ def spectrograms(
         chosen = generator.permutation(np.nonzero(rows)[0])[:count]
         waves = [spoken.samples[i] for i in chosen]
         parts += [log_mel(waves, SAMPLES), labels[chosen]]
-    return Data(*parts)
+    return _mistaken(Data(*parts), mistaken)
 
 
-def spectrogram_pictures(source: str, target: str) -> Data:
+def spectrogram_pictures(source: str, target: str, mistaken: float) -> Data:
     """The same as pictures of one channel: ``[recordings, 24, 32, 1]``."""
-    spoken = spectrograms(source, target)
+    spoken = spectrograms(source, target, mistaken=mistaken)
     return spoken._replace(
         x_train=spoken.x_train[..., None], x_val=spoken.x_val[..., None]
     )

@@ -53,7 +53,7 @@ def residual_convnet(shape: tuple[int, ...], classes: int) -> Any:
 
     layers = keras.layers
     image = keras.Input(shape)
-    x = layers.Conv2D(12, 3, 2, padding="same")(image)
+    x = layers.Conv2D(12, 5, 4, padding="same")(image)
     branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     branch = layers.Conv2D(12, 3, padding="same")(branch)
     branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(branch))

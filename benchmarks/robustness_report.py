@@ -198,7 +198,7 @@ def told(row: Mapping[str, Any]) -> dict[str, Any]:
             continue
         shown[name] = f"{value:.4g}"
         interval = row.get(f"{name}_interval")
-        if interval and None not in interval:
+        if interval and None not in interval and interval[0] < interval[1]:
             shown[name] += f" ({interval[0]:.3g} ... {interval[1]:.3g})"
     return shown
 
