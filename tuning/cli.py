@@ -31,6 +31,7 @@ from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_comparison, write_report
 from tuning.robustness import summarize
 from tuning.terminal import ProgressDisplay, quiet_tensorflow, summary_table
+from tuning.workload import SCHEDULES
 from tuning.workloads import BUILT_IN as WORKLOADS
 from tuning.workloads import find_workload
 
@@ -86,6 +87,13 @@ def run(
         list[str] | None,
         typer.Option("--set", help="optimizer.option=value; may be repeated."),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Course of the learning rate: {', '.join(SCHEDULES)} (to zero). "
+            "[constant, unless the workload has another]"
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(help=f"Which runs of the grid: {', '.join(STRATEGIES)}. [grid]"),
@@ -134,6 +142,7 @@ def run(
         "--seeds": seeds,
         "--epochs": epochs,
         "--set": settings or None,
+        "--schedule": schedule,
         "--strategy": strategy,
         "--max-runs": max_runs,
         "--overwrite": overwrite or None,
@@ -161,6 +170,7 @@ def run(
                 "options": parse_options(settings or []),
                 "on_existing": "overwrite" if overwrite else "continue",
                 "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
+                "schedule": schedule,
                 "strategy": strategy or "grid",
                 "max_runs": max_runs,
                 **where,

@@ -49,6 +49,7 @@ class RunRecord:
         batch_size: examples per step.
         seed: of weights, data order and dropout.
         epochs: planned passes over the training data.
+        schedule: course of the learning rate; see `tuning.course.scheduled_rate`.
         status: one of `STATUSES`.
         message: why the run failed or where it diverged; empty when ``ok``.
         initial_loss: validation loss before the first step.
@@ -89,6 +90,7 @@ class RunRecord:
     state_bytes: int | None = None
     history: Mapping[str, list[float | None]] = dataclasses.field(default_factory=dict)
     execution: str = ""
+    schedule: str = "constant"
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
