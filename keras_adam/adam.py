@@ -49,6 +49,7 @@ _CONSTANTS_OF_A_TRACE = (
     "rate_cap",
     "rate_adaptation",
     "rate_growth_limit",
+    "spike_guard",
 )
 """Options that may be set between steps; each setting needs a program of its own."""
 
@@ -128,6 +129,10 @@ class Adam(SparseStep):
         rate_growth_limit: how many times the given rate adaptation may reach at most;
             ``None``: any. Where a small rate is meant to be small, as in fine-tuning,
             1 to 10 keeps it so.
+        spike_guard: where the norm of all gradients together lies this many standard
+            deviations of its logarithm above its running mean, they are scaled down
+            to there; 4 to 6. It looks at one more number of all gradients, as
+            ``global_clipnorm`` does, with which it goes; ``clipped_spikes`` counts.
         skip_nonfinite: leave weights, state and step count untouched where any
             gradient entry is NaN or infinite, and count it in ``skipped_steps``.
             Keras applies constraints after such a step as well, and writes what it
@@ -166,6 +171,7 @@ class Adam(SparseStep):
         rate_cap: float | None = None,
         rate_adaptation: float | None = None,
         rate_growth_limit: float | None = None,
+        spike_guard: float | None = None,
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -207,14 +213,9 @@ class Adam(SparseStep):
         self.beta_2 = checked_beta("beta_2", beta_2)
         self.epsilon = checked_positive("epsilon", epsilon)
         self.amsgrad = amsgrad
-        self.rate_cap = (
-            rate_cap if rate_cap is None else checked_positive("rate_cap", rate_cap)
-        )
-        self.rate_adaptation = (
-            rate_adaptation
-            if rate_adaptation is None
-            else checked_positive("rate_adaptation", rate_adaptation)
-        )
+        self.rate_cap = _positive_or_none("rate_cap", rate_cap)
+        self.rate_adaptation = _positive_or_none("rate_adaptation", rate_adaptation)
+        self.spike_guard = _positive_or_none("spike_guard", spike_guard)
         self.rate_growth_limit = rate_growth_limit
         self.jit_compile = jit_compile
         self.sparse_updates = sparse_updates
@@ -426,6 +427,7 @@ class Adam(SparseStep):
             rate_cap=self.rate_cap,
             rate_adaptation=self.rate_adaptation,
             rate_growth_limit=self.rate_growth_limit,
+            spike_guard=self.spike_guard,
             skip_nonfinite=self.skip_nonfinite,
         )
         if self._decay_exclusions:
@@ -445,3 +447,7 @@ class Adam(SparseStep):
             optimizer.exclude_from_weight_decay(var_names=exclusions.names)
             optimizer._decay_exclusions = exclusions
         return optimizer
+
+
+def _positive_or_none(name: str, value: Any) -> float | None:
+    return None if value is None else checked_positive(name, value)

@@ -15,6 +15,7 @@ from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
 from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
+from keras_adam.step_control import NormHistory
 from keras_adam.weight_state import WeightState
 
 
@@ -31,6 +32,7 @@ class AdamState(keras.optimizers.Optimizer):
     moment_storage: str
     rate_cap: float | None
     rate_adaptation: float | None
+    spike_guard: float | None
 
     def __init__(self, **keras_options: Any) -> None:
         super().__init__(**keras_options)
@@ -42,6 +44,8 @@ class AdamState(keras.optimizers.Optimizer):
         self._skipped_steps: keras.Variable | None = None
         self._log_rate_multiplier: keras.Variable | None = None
         self._peak_rate: keras.Variable | None = None
+        self._norm_history: list[keras.Variable] = []
+        self._clipped_spikes: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
         self._packing = Packing()
 
@@ -83,6 +87,12 @@ class AdamState(keras.optimizers.Optimizer):
             if self._controls_rate():
                 self._log_rate_multiplier = self._add_scalar("log_rate_multiplier")
                 self._peak_rate = self._add_scalar("peak_rate")
+            if self.spike_guard:
+                self._norm_history = [
+                    self._add_scalar(f"norm_history_{name}")
+                    for name in NormHistory._fields
+                ]
+                self._clipped_spikes = self._add_scalar("clipped_spikes", "int")
             if self.skip_nonfinite:
                 self._skipped_steps = self._add_scalar("skipped_steps", "int")
             self._load_waiting_state()
@@ -326,7 +336,11 @@ class AdamState(keras.optimizers.Optimizer):
             micro_batches=self.gradient_accumulation_steps or 1,
             controls=[
                 variable
-                for variable in (self._log_rate_multiplier, self._peak_rate)
+                for variable in (
+                    self._log_rate_multiplier,
+                    self._peak_rate,
+                    *self._norm_history,
+                )
                 if variable is not None
             ],
         )
@@ -356,9 +370,15 @@ class AdamState(keras.optimizers.Optimizer):
 
         Not saved, copied or pickled: saved state has Keras's form.
         """
-        if self._skipped_steps is None:
-            return 0
-        return int(ops.convert_to_numpy(self._skipped_steps.value))
+        return _counted(self._skipped_steps)
+
+    @property
+    def clipped_spikes(self) -> int:
+        """How many steps `spike_guard` has clipped so far.
+
+        Not saved, copied or pickled: saved state has Keras's form.
+        """
+        return _counted(self._clipped_spikes)
 
     @property
     def stored_variables(self) -> list[keras.Variable]:
@@ -382,9 +402,9 @@ class AdamState(keras.optimizers.Optimizer):
             return 1.0
         return math.exp(ops.convert_to_numpy(self._log_rate_multiplier.value))
 
-    def _count_skipped_step(self) -> None:
-        if self._skipped_steps is not None:
-            self._skipped_steps.assign_add(1)
+    def _count(self, counter: keras.Variable | None, happens: Any) -> None:
+        if counter is not None:
+            counter.assign_add(ops.cast(happens, counter.dtype))
 
     def _locate_decay_exclusions(self, variables: Sequence[Any]) -> None:
         known = getattr(self, "_exclude_from_weight_decay", set())
@@ -395,6 +415,10 @@ class AdamState(keras.optimizers.Optimizer):
         self._exclude_from_weight_decay = {
             self._var_key(variables[position]) for position in located.positions or ()
         }
+
+
+def _counted(counter: keras.Variable | None) -> int:
+    return 0 if counter is None else int(ops.convert_to_numpy(counter.value))
 
 
 def _can_be_encoded(variable: Any) -> bool:

@@ -54,7 +54,7 @@ class AdamStep(PackedStep):
         )
 
     def _skip_step(self) -> None:
-        self._count_skipped_step()
+        self._count(self._skipped_steps, True)
         # Keras counts every call of `apply`; this one is taken back in advance.
         self._iterations.assign_sub(1)
 

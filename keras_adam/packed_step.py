@@ -16,7 +16,7 @@ from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
 from keras_adam.placement import read
 from keras_adam.rate_control import Agreement
-from keras_adam.step_control import Controls
+from keras_adam.step_control import Controls, NormHistory
 from keras_adam.update_rule import Moments
 from keras_adam.weight_state import WeightState
 from keras_adam.weight_step import Rate, WeightStep
@@ -57,6 +57,8 @@ class _Stepped(NamedTuple):
 class PackedStep(WeightStep):
     """The step of all weights, by options that `keras_adam.Adam` sets."""
 
+    spike_guard: float | None
+
     def _join(
         self, gradients: list[Any], variables: list[Any]
     ) -> tuple[_Joined, list[Any]]:
@@ -95,7 +97,7 @@ class PackedStep(WeightStep):
         apart: list[Any] = []
         for gradient, variable in of_weight.values():
             (apart if self._is_encoded(variable) else joined.alone).append(gradient)
-        if self.global_clipnorm:
+        if self._clips_together():
             joined.apart.extend(apart)
         return joined, apart
 
@@ -265,17 +267,43 @@ class PackedStep(WeightStep):
     def _clipping_factor(
         self, gradients: list[Any], controls: Controls | None
     ) -> Any | None:
-        """What `global_clipnorm` scales every gradient by."""
-        if not self.global_clipnorm:
+        """What every gradient is scaled by, where their common norm decides."""
+        if not self._clips_together():
             return None
         if controls:
             return controls.factor
-        return step_control.clipping_factor(gradients, self.global_clipnorm)
+        return self._factor_by_norm(step_control.norm_of_finite(gradients))
+
+    def _clips_together(self) -> bool:
+        return bool(self.global_clipnorm or self.spike_guard)
+
+    def _factor_by_norm(self, norm: Any, is_counted: Any = True) -> Any:
+        """The factor for gradients of this common norm, which the guard takes note of.
+
+        Args:
+            norm: scalar.
+            is_counted: whether the step will be taken, scalar bool.
+        """
+        factor = ops.ones_like(norm)
+        if self.global_clipnorm:
+            factor = step_control.factor_within(norm, self.global_clipnorm)
+        if not self.spike_guard:
+            return factor
+        before = NormHistory(*map(read, self._norm_history))
+        norm = ops.cast(norm, "float32")
+        largest = step_control.largest_usual_norm(before, self.spike_guard)
+        after = step_control.with_norm(before, norm, largest)
+        for variable, old, new in zip(self._norm_history, before, after, strict=True):
+            self.assign(variable, ops.where(is_counted, new, old))
+        is_spike = ops.logical_and(norm > largest, is_counted)
+        self._count(self._clipped_spikes, is_spike)
+        guard = step_control.factor_within(norm, largest)
+        return ops.minimum(factor, ops.cast(guard, factor.dtype))
 
     def _clipped(self, gradient: Any, factor: Any | None) -> Any:
         """The part of clipping that is the same however gradients are joined."""
         if factor is not None:
-            return gradient * ops.cast(factor, gradient.dtype)
+            gradient = gradient * ops.cast(factor, gradient.dtype)
         if self.clipvalue:
             return ops.clip(gradient, -self.clipvalue, self.clipvalue)
         return gradient

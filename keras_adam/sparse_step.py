@@ -195,7 +195,7 @@ class SparseStep(TableCatchUp):
         run: Run,
     ) -> Controls:
         """What all gradients decide; a scalar each stands in for those by rows."""
-        clips_together = self.global_clipnorm and not self.clipnorm
+        clips_together = self._clips_together()
         if not (self.skip_nonfinite or clips_together):
             return Controls(None, None)
         all_sums = [one.gradient.sums for one in touched]
@@ -212,9 +212,9 @@ class SparseStep(TableCatchUp):
             if self.skip_nonfinite:
                 is_finite = step_control.are_all_finite([*dense, *flags])
             if clips_together:
-                factor = step_control.clipping_factor(
-                    [*dense, *norms], self.global_clipnorm
-                )
+                norm = step_control.norm_of_finite([*dense, *norms])
+                is_counted = True if is_finite is None else is_finite
+                factor = self._factor_by_norm(norm, is_counted)
             return Controls(is_finite, factor)
 
         return run(undivided(decide), (dense, norms, flags), learning_rate, "controls")
