@@ -172,18 +172,16 @@ class AdamStep(PackedStep):
                     f"rate_growth_limit={limit!r} bounds what rate_adaptation does, "
                     "which is off. Set rate_adaptation, or use Adam.robust(...)."
                 )
-        if self.rate_adaptation is None:
-            return
-        if self.beta_1 == 0:
+        if self.rate_adaptation is not None and self.beta_1 == 0:
             raise ValueError(
                 "rate_adaptation compares gradients with the first moment, which "
                 "beta_1=0 does not keep. Use beta_1 above 0, or rate_adaptation=None."
             )
-        if self._has_own_rule():
+        if self._controls_rate() and self._has_own_rule():
             raise ValueError(
-                f"rate_adaptation={self.rate_adaptation!r} reads Adam's moments, and "
-                f"{type(self).__name__} overrides update_step. Use "
-                "rate_adaptation=None."
+                f"rate_cap={self.rate_cap!r} and rate_adaptation="
+                f"{self.rate_adaptation!r} control the rate of Adam's own rule, but "
+                f"{type(self).__name__} overrides update_step. Use None for both."
             )
 
     def _packs_small_weights(self) -> bool:
