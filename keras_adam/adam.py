@@ -386,6 +386,31 @@ class Adam(SparseStep):
             )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
 
+    def scale_rate(self, factor: float) -> None:
+        """Multiply the rate, and what is known of it, by a factor.
+
+        A controlled rate would take a higher one for a schedule that rises, and hold it
+        where it was; here it goes along, its cap too.
+
+        Args:
+            factor: positive.
+
+        Raises:
+            ValueError: the factor is not positive.
+            TypeError: the rate is a schedule or a callable.
+        """
+        factor = checked_positive("factor", factor)
+        if not isinstance(self._learning_rate, keras.Variable):
+            raise TypeError(
+                "scale_rate() needs a rate that is a number; this optimizer was "
+                "created with a schedule or a callable."
+            )
+        self._learning_rate.assign(self._learning_rate * factor)
+        if self.rate_cap is not None:
+            self.rate_cap *= factor
+        if self._peak_rate is not None:
+            self._peak_rate.assign(self._peak_rate * factor)
+
     def exclude_from_weight_decay(
         self,
         var_list: Sequence[Any] | None = None,
