@@ -31,15 +31,11 @@ BIAS = 0.05
 """What is added to the agreement's part: the rate rests where gradients turn back a
 little, not where they are blind to each other."""
 
-HORIZON = 30
+HORIZON = 50
 """Steps after which adaptation has a quarter of its first speed, then a ninth, ...: all
 its moves together stay below ``gain · HORIZON · (1 + BIAS)``."""
 
-DESCENT = 1.0
-"""How fast the rate falls, to how fast it rises, where gradients agree as little as
-they would agree much."""
-
-REACH = 30.0
+REACH = 10.0
 """How far above the cap adaptation may bring the rate: so many times."""
 
 SMALL = 65_536
@@ -151,8 +147,7 @@ def adapted(
 ) -> RateState:
     """The state after a step.
 
-    ``L ← L + κ z`` with ``z = tanh(A / SATURATION) + BIAS``, ``DESCENT`` times that
-    where it is negative, ``A = Σ g · u / Σ |g · u|`` and
+    ``L ← L + κ (tanh(A / SATURATION) + BIAS)`` with ``A = Σ g · u / Σ |g · u|`` and
     ``κ = gain / (1 + step / HORIZON)² · learning_rate / peak``. L stays where there is
     nothing to agree with, as at the first step, and where A is no number. It grows no
     further than to ``log(largest_growth)``, and to a rate of ``REACH`` caps.
@@ -179,7 +174,6 @@ def adapted(
     speed = gain / ops.square(1 + step / HORIZON)
     share = learning_rate / ops.maximum(peak, _TINY)
     direction = ops.tanh(ratio / SATURATION) + BIAS
-    direction = ops.where(direction < 0, DESCENT * direction, direction)
     moved = log_multiplier + ops.where(is_known, speed * share * direction, 0.0)
     if largest_growth is not None:
         moved = ops.minimum(moved, math.log(largest_growth))

@@ -12,6 +12,7 @@ from training import make_gradients, make_weights, modes, train
 
 import keras_adam
 from keras_adam import rate_control
+from keras_adam.adam import ROBUST
 from keras_adam.rate_control import Agreement, RateState
 
 needs_tensorflow = pytest.mark.skipif(
@@ -71,8 +72,6 @@ class Reference:
             return
         agreement = sum(np.sum(p) for p in products) / total
         direction = np.tanh(agreement / rate_control.SATURATION) + rate_control.BIAS
-        if direction < 0:
-            direction *= rate_control.DESCENT
         speed = self.gain / (1 + step / rate_control.HORIZON) ** 2
         before = self.log_multiplier
         self.log_multiplier += speed * scheduled / self.peak * direction
@@ -188,9 +187,9 @@ def test_a_sample_is_spread_evenly_over_a_large_tensor():
 
 
 def test_one_move_by_hand():
-    # A = 0.15: tanh(0.5) = 0.46212; the speed at step 30 is a quarter of the gain, and
+    # A = 0.15: tanh(0.5) = 0.46212; the speed at step 50 is a quarter of the gain, and
     # the schedule stands at half of its peak.
-    after = adapted(state(-1.0, 0.02), 0.15, 1.0, rate=0.01, step=30)
+    after = adapted(state(-1.0, 0.02), 0.15, 1.0, rate=0.01, step=50)
     expected = -1.0 + 0.3 / 4 * 0.5 * (0.46212 + rate_control.BIAS)
     assert float(after.log_multiplier) == pytest.approx(expected, abs=1e-5)
 
@@ -477,7 +476,7 @@ def test_a_configuration_comes_back_whole():
 def test_robust_sets_what_is_not_given():
     optimizer = keras_adam.Adam.robust(0.5, rate_cap=0.01, weight_decay=0.1)
     assert optimizer.rate_cap == 0.01
-    assert optimizer.rate_adaptation == 0.3
+    assert optimizer.rate_adaptation == ROBUST["rate_adaptation"]
     assert optimizer.weight_decay == 0.1
 
 
