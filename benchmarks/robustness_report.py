@@ -118,6 +118,9 @@ def report(
     if not compared:
         print(f"{out} holds no whole curve of {BASELINE} yet; there is no report.")
         return
+    print(
+        f"\nOver the seeds {', '.join(map(str, seeds))}, which {BASELINE} has of all."
+    )
     rows: list[dict[str, Any]] = []
     for group, of_tasks in grouped(compared).items():
         rows += _report_group(group, of_tasks, contenders)

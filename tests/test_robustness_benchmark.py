@@ -325,7 +325,7 @@ def tiny_task(monkeypatch):
         monkeypatch.setattr(module, "TASKS", known)
     monkeypatch.setattr(sweeps, "RATES", RATES)
     monkeypatch.setattr(comparison, "RATES", RATES)
-    monkeypatch.setattr(sweeps, "PRETRAINING_STEPS", 300)
+    monkeypatch.setattr(sweeps, "PRETRAINING_STEPS", 100)
 
 
 @on_tensorflow
