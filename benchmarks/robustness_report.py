@@ -118,7 +118,8 @@ def report(
     if not compared:
         print(f"{out} holds no whole curve of {BASELINE} yet; there is no report.")
         return
-    print(
+    told_seeds = ", ".join(map(str, seeds))
+    print(f"\nOver the seeds {told_seeds}, which {BASELINE} has in every setting.")
         f"\nOver the seeds {', '.join(map(str, seeds))}, which {BASELINE} has of all."
     )
     rows: list[dict[str, Any]] = []
