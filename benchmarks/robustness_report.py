@@ -120,8 +120,6 @@ def report(
         return
     told_seeds = ", ".join(map(str, seeds))
     print(f"\nOver the seeds {told_seeds}, which {BASELINE} has in every setting.")
-        f"\nOver the seeds {', '.join(map(str, seeds))}, which {BASELINE} has of all."
-    )
     rows: list[dict[str, Any]] = []
     for group, of_tasks in grouped(compared).items():
         rows += _report_group(group, of_tasks, contenders)
