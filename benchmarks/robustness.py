@@ -3,7 +3,7 @@
     python benchmarks/robustness.py --out OUT --half judging
         [--tasks a,b] [--contenders keras-adam,robust] [--variant 'label:{...}']
         [--schedules constant,linear] [--lengths 300,3000] [--batches 32]
-        [--seeds 3] [--report-only] [--part NAME]
+        [--seeds 3] [--report-only] [--by-task] [--part NAME]
 
 Each contender trains each task at twelve rates from 1e-5 to 3.16. A killed benchmark
 goes on where it was. Several processes may share one ``OUT`` if they are given
@@ -51,6 +51,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report-only", action="store_true")
+    parser.add_argument("--by-task", action="store_true", help="a table of all tasks")
     parser.add_argument("--part", default="", help="suffix of the results' file")
     read = parser.parse_args(arguments)
     try:
@@ -136,7 +137,13 @@ def main() -> None:
     arguments = read_arguments()
     if not arguments.report_only:
         train(arguments)
-    report(arguments.out, settings_of(arguments), arguments.contenders, arguments.part)
+    report(
+        arguments.out,
+        settings_of(arguments),
+        arguments.contenders,
+        arguments.part,
+        by_task=arguments.by_task,
+    )
 
 
 if __name__ == "__main__":

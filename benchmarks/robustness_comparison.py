@@ -119,6 +119,7 @@ def task_rows(setting: Setting, compared: Compared) -> list[dict[str, Any]]:
             "family": TASKS[setting.task].family,
             "contender": name,
             **{figure: _plain(values[0]) for figure, values in found.items()},
+            "losses": [_plain(one) for one in compared.runs[name].losses.mean(axis=1)],
         }
         for figure in RATIOS:
             ratio = geometric_mean_ratio([found[figure]], [base[figure]])
@@ -127,31 +128,33 @@ def task_rows(setting: Setting, compared: Compared) -> list[dict[str, Any]]:
     return rows
 
 
-def summary_rows(of_tasks: Mapping[str, Compared]) -> list[dict[str, Any]]:
-    """One row per contender over all tasks: geometric means of ratios, and shares.
+def summary_rows(compared: Mapping[Setting, Compared]) -> list[dict[str, Any]]:
+    """One row per contender over all settings: geometric means of ratios, and shares.
 
-    A contender that lacks a task is compared over those that it has; ``tasks`` tells
-    how many these are.
+    A contender that lacks a setting is compared over those that it has; ``settings``
+    tells how many these are.
     """
-    names = dict.fromkeys(name for one in of_tasks.values() for name in one.figures)
-    return [_summary_row(name, of_tasks) for name in names]
+    names = dict.fromkeys(name for one in compared.values() for name in one.figures)
+    return [_summary_row(name, compared) for name in names]
 
 
-def _summary_row(name: str, of_tasks: Mapping[str, Compared]) -> dict[str, Any]:
-    tasks = [task for task, one in of_tasks.items() if name in one.figures]
-    own = {task: of_tasks[task].figures[name] for task in tasks}
-    base = {task: of_tasks[task].figures[BASELINE] for task in tasks}
-    row: dict[str, Any] = {"contender": name, "tasks": len(tasks)}
+def _summary_row(name: str, compared: Mapping[Setting, Compared]) -> dict[str, Any]:
+    settings = [setting for setting, one in compared.items() if name in one.figures]
+    own = {setting: compared[setting].figures[name] for setting in settings}
+    base = {setting: compared[setting].figures[BASELINE] for setting in settings}
+    row: dict[str, Any] = {"contender": name, "settings": len(settings)}
 
     def note(figure: str, values: np.ndarray) -> None:
-        seeds = len(of_tasks[tasks[0]].seeds)
+        seeds = len(compared[settings[0]].seeds)
         row[figure] = _plain(values[0])
         interval = percentiles(values[1:], seeds) if seeds > 1 else None
         if interval:
             row[f"{figure}_interval"] = [_plain(interval.low), _plain(interval.high)]
 
-    def each(side: Mapping[str, Mapping[str, np.ndarray]], figure: str) -> np.ndarray:
-        return np.array([side[task][figure] for task in tasks])
+    def each(
+        side: Mapping[Setting, Mapping[str, np.ndarray]], figure: str
+    ) -> np.ndarray:
+        return np.array([side[setting][figure] for setting in settings])
 
     for figure in RATIOS:
         note(figure, geometric_mean_ratio(each(own, figure), each(base, figure)))
@@ -162,14 +165,14 @@ def _summary_row(name: str, of_tasks: Mapping[str, Compared]) -> dict[str, Any]:
     note("decades", each(own, "decades").mean(axis=0))
     best_ratios = each(own, "best_loss") / each(base, "best_loss")
     note("worst_best_loss", best_ratios.max(axis=0))
-    row["worst_task"] = tasks[int(best_ratios[:, 0].argmax())]
+    row["worst_task"] = settings[int(best_ratios[:, 0].argmax())].task
     row.update(
         _steps(each(own, "steps_to_target")[:, 0], each(base, "steps_to_target")[:, 0])
     )
-    tuned = [task for task in tasks if TASKS[task].family == FINE_TUNING]
+    tuned = [one for one in settings if TASKS[one.task].family == FINE_TUNING]
     if tuned:
         figure = "early_loss_at_low_rates"
-        sides = [[side[task][figure] for task in tuned] for side in (own, base)]
+        sides = [[side[setting][figure] for setting in tuned] for side in (own, base)]
         note("fine_tuning_early_loss", geometric_mean_ratio(*sides))
     return row
 

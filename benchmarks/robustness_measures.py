@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -78,8 +79,8 @@ def gather(
     found = {(record.learning_rate, record.seed): record for record in records}
     table = [[found[rate, seed] for seed in seeds] for rate in rates]
 
-    def each(function: object) -> np.ndarray:
-        return np.array([[function(r) for r in row] for row in table])  # type: ignore
+    def each(figure: Callable[[RunRecord], Any]) -> np.ndarray:
+        return np.array([[figure(record) for record in row] for row in table])
 
     courses = [[_course(record) for record in row] for row in table]
     longest = max(len(course) for row in courses for course in row)

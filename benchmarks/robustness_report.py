@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ from robustness_measures import batch_figures, best_losses
 from robustness_sweeps import Setting, records_of
 from robustness_tasks import BATCH_SIZE, CHOOSING
 
-OURS = "keras_adam"
-"""Package of the contenders that the targets are for."""
+PEERS = ("keras.optimizers:", "robustness_prodigy:")
+"""Where the contenders are from that the targets are not for."""
 
 
 class Target(NamedTuple):
@@ -46,7 +47,7 @@ TARGETS = (
 
 SUMMARY = {
     "contender": "contender",
-    "tasks": "tasks",
+    "settings": "tasks",
     "s_wide": "S wide",
     "s_narrow": "S narrow",
     "s_wide_shared": "S wide, shared best",
@@ -68,6 +69,9 @@ SUMMARY = {
 
 TASK = {
     "task": "task",
+    "schedule": "schedule",
+    "length": "length",
+    "batch_size": "batch",
     "contender": "contender",
     "initial_loss": "initial",
     "best_loss": "best loss",
@@ -106,8 +110,18 @@ def report(
     settings: Sequence[Setting],
     contenders: Mapping[str, Contender],
     part: str,
+    *,
+    by_task: bool = False,
 ) -> None:
-    """Print the tables, and write them as JSON with every figure of every task."""
+    """Print the tables, and write them as JSON with every figure of every task.
+
+    Args:
+        out: directory of the benchmark.
+        settings: to take in.
+        contenders: to take in.
+        part: suffix of the file's name.
+        by_task: print a table of all tasks, too.
+    """
     records = read(out, settings, list(contenders))
     seeds = shared_seeds(records)
     compared = {
@@ -118,57 +132,81 @@ def report(
     if not compared:
         print(f"{out} holds no whole curve of {BASELINE} yet; there is no report.")
         return
+    told_seeds = ", ".join(map(str, seeds))
+    print(f"\nOver the seeds {told_seeds}, which {BASELINE} has in every setting.")
     rows: list[dict[str, Any]] = []
-    for group, of_tasks in grouped(compared).items():
-        rows += _report_group(group, of_tasks, contenders)
+    for heading, group in grouped(compared).items():
+        rows += _report_group(heading, group, contenders)
     rows += _report_batches(compared)
+    rows += _report_tasks(compared, is_shown=by_task)
     path = write_results("robustness", rows, part, seeds=list(seeds))
     print(f"\nwritten: {path}")
 
 
 def grouped(
     compared: Mapping[Setting, Compared],
-) -> dict[tuple[str, str, int, int], dict[str, Compared]]:
-    """By half, schedule, length and batch size, then by task."""
-    groups: dict[tuple[str, str, int, int], dict[str, Compared]] = {}
+) -> dict[str, dict[Setting, Compared]]:
+    """By half, schedule, length and batch size; then schedules and lengths together."""
+    groups: dict[str, dict[Setting, Compared]] = {}
+    together: dict[str, dict[Setting, Compared]] = {}
     for setting, one in compared.items():
-        half = "choosing" if setting.task in CHOOSING else "judging"
-        group = (half, setting.schedule, setting.length, setting.batch_size)
-        groups.setdefault(group, {})[setting.task] = one
-    return groups
+        half, size = half_of(setting), setting.batch_size
+        heading = (
+            f"{half} tasks, {setting.schedule} rate, {setting.length} steps of "
+            f"{BATCH_SIZE} examples, batches of {size}"
+        )
+        groups.setdefault(heading, {})[setting] = one
+        heading = f"{half} tasks, all schedules and lengths, batches of {size}"
+        together.setdefault(heading, {})[setting] = one
+    parts = {frozenset(group) for group in groups.values()}
+    new = {h: group for h, group in together.items() if frozenset(group) not in parts}
+    return groups | new
+
+
+def half_of(setting: Setting) -> str:
+    """To which half of the tasks a setting belongs."""
+    return "choosing" if setting.task in CHOOSING else "judging"
 
 
 def _report_group(
-    group: tuple[str, str, int, int],
-    of_tasks: Mapping[str, Compared],
+    heading: str,
+    group: Mapping[Setting, Compared],
     contenders: Mapping[str, Contender],
 ) -> list[dict[str, Any]]:
-    half, schedule, length, size = group
-    facts = {"half": half, "schedule": schedule, "length": length, "batch_size": size}
     print(
-        f"\n## {half} tasks, {schedule} rate, {length} steps of {BATCH_SIZE} examples, "
-        f"batches of {size}\n\nRatios to {BASELINE}, geometric means over tasks; "
-        "decades and shares of runs: plain means.\n"
+        f"\n## {heading}\n\nRatios to {BASELINE}, geometric means over tasks; decades "
+        "and shares of runs: plain means.\n"
     )
-    summaries = summary_rows(of_tasks)
+    summaries = summary_rows(group)
     print_table([told(row) for row in summaries], SUMMARY)
     verdicts = [
         verdict
         for row in summaries
-        if contenders[row["contender"]].reference.startswith(OURS)
+        if not contenders[row["contender"]].reference.startswith(PEERS)
         for verdict in judge(row)
     ]
-    print("\nTargets:\n")
-    columns = {"contender": "contender", "told": "figure", "value": "value"}
-    columns |= {"at_most": "at most", "verdict": "verdict"}
-    print_table([told(row) for row in verdicts], columns)
-    print("\nTask by task:\n")
-    tasks = []
-    for task, one in of_tasks.items():
-        tasks += task_rows(Setting(task, schedule, length, size), one)
-    print_table([told(row) for row in tasks], TASK)
-    kinds = (("summary", summaries), ("target", verdicts), ("task", tasks))
-    return [{"kind": kind, **facts, **row} for kind, rows in kinds for row in rows]
+    if verdicts:
+        print("\nTargets:\n")
+        columns = {"contender": "contender", "told": "figure", "value": "value"}
+        columns |= {"at_most": "at most", "verdict": "verdict"}
+        print_table([told(row) for row in verdicts], columns)
+    kinds = (("summary", summaries), ("target", verdicts))
+    return [
+        {"kind": kind, "group": heading, **row} for kind, rows in kinds for row in rows
+    ]
+
+
+def _report_tasks(
+    compared: Mapping[Setting, Compared], *, is_shown: bool
+) -> list[dict[str, Any]]:
+    rows = []
+    for setting, one in compared.items():
+        facts = {"half": half_of(setting), **dataclasses.asdict(setting)}
+        rows += [{**facts, **row} for row in task_rows(setting, one)]
+    if is_shown:
+        print("\n## Task by task\n")
+        print_table([told(row) for row in rows], TASK)
+    return [{"kind": "task", **row} for row in rows]
 
 
 def judge(row: Mapping[str, Any]) -> list[dict[str, Any]]:

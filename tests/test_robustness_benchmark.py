@@ -161,26 +161,27 @@ def four_rates(monkeypatch):
     monkeypatch.setattr(comparison, "RATES", RATES)
 
 
+def setting_of(task="mlp-reference"):
+    return sweeps.Setting(task, "constant", 120, 32)
+
+
 def compared(ours, theirs, task="mlp-reference", seeds=(0,)):
-    setting = sweeps.Setting(task, "constant", 120, 32)
     records = {"mine": ours, BASELINE: theirs} if ours else {BASELINE: theirs}
     contenders = {BASELINE: CONTENDERS[BASELINE], "mine": Contender("a:b", {}, 1e-3)}
-    return comparison.compare(setting, records, contenders, seeds)
+    return comparison.compare(setting_of(task), records, contenders, seeds)
 
 
 @pytest.mark.usefixtures("four_rates")
 def test_a_summary_averages_over_the_tasks_that_a_contender_has():
-    of_tasks = {
-        "mlp-reference": compared(
-            curve(2.1, 2.0, 2.1, 2.2), curve(3.0, 2.0, None, None)
-        ),
-        "small-data-news": compared(
-            curve(1.0, 1.0, 1.0, None), curve(1.0, 1.0, 1.0, 3.0), "small-data-news"
-        ),
-        "speech-voices": compared(None, curve(3.0, 2.0, 2.5, 3.0), "speech-voices"),
+    curves = {
+        "mlp-reference": (curve(2.1, 2.0, 2.1, 2.2), curve(3.0, 2.0, None, None)),
+        "small-data-news": (curve(1.0, 1.0, 1.0, None), curve(1.0, 1.0, 1.0, 3.0)),
+        "speech-voices": (None, curve(3.0, 2.0, 2.5, 3.0)),
     }
-    base, mine = comparison.summary_rows(of_tasks)
-    assert (base["tasks"], mine["tasks"]) == (3, 2)
+    base, mine = comparison.summary_rows(
+        {setting_of(task): compared(*pair, task) for task, pair in curves.items()}
+    )
+    assert (base["settings"], mine["settings"]) == (3, 2)
     assert base["s_wide"] == base["best_loss"] == 1.0
     # S of 0.1 to 1.25 and of 0.75 to 0.5.
     assert mine["s_wide"] == pytest.approx(math.sqrt(0.08 * 1.5), rel=1e-4)
@@ -201,7 +202,7 @@ def test_intervals_come_from_the_same_seeds_for_both_sides():
     ours = [*curve(3.0, 2.0, 3.0, 3.0), *curve(3.6, 2.4, 3.6, 3.6, seed=1)]
     theirs = [*curve(3.9, 2.0, 3.9, 3.9), *curve(3.9, 2.4, 3.9, 3.9, seed=1)]
     _, mine = comparison.summary_rows(
-        {"mlp-reference": compared(ours, theirs, seeds=(0, 1))}
+        {setting_of(): compared(ours, theirs, seeds=(0, 1))}
     )
     assert mine["best_loss_interval"] == [1.0, 1.0]
     low, high = mine["s_wide_interval"]
@@ -325,7 +326,7 @@ def tiny_task(monkeypatch):
         monkeypatch.setattr(module, "TASKS", known)
     monkeypatch.setattr(sweeps, "RATES", RATES)
     monkeypatch.setattr(comparison, "RATES", RATES)
-    monkeypatch.setattr(sweeps, "PRETRAINING_STEPS", 300)
+    monkeypatch.setattr(sweeps, "PRETRAINING_STEPS", 100)
 
 
 @on_tensorflow
@@ -393,8 +394,9 @@ def test_the_report_is_written_from_records_alone(tmp_path, monkeypatch, capsys)
     for setting in settings:
         for name, contender in variants.items():
             sweeps.run(tmp_path, setting, name, contender, range(2))
-    robustness_report.report(tmp_path, settings, variants, "part")
+    robustness_report.report(tmp_path, settings, variants, "part", by_task=True)
     told = capsys.readouterr().out
+    assert "Task by task" in told
     assert "\n| keras-adam | 1 | 1 | 1 | " in told
     assert "S, 1e-5 ... 3.16" in told
     assert "Batch sizes" in told
