@@ -31,7 +31,7 @@ from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument, is_by_rows
 from keras_adam.sparse_step import SparseStep
 
-ROBUST = {"rate_cap": 0.002, "rate_adaptation": 0.2}
+ROBUST: dict[str, Any] = {"rate_cap": 0.002, "rate_adaptation": 0.2}
 """The options of `Adam.robust`: chosen on one half of the tasks of
 ``benchmarks/robustness.py``, judged on the other."""
 
