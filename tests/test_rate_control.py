@@ -369,6 +369,31 @@ def test_rows_say_what_the_dense_gradient_says():
 
 
 @needs_tensorflow
+def test_rows_that_catch_up_follow_the_controlled_rate():
+    import tensorflow as tf
+
+    shape = (8192, 8)
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=shape).astype("float32")
+    ended = {}
+    for rate in (2.0, 200.0):
+        # Both are far above the cap, so that both are stepped at the same rate.
+        optimizer = keras_adam.Adam.robust(rate, sparse_updates="catch_up")
+        table = keras.Variable(start)
+        optimizer.build([table])
+        noise = np.random.default_rng(1)
+        for _ in range(12):
+            ids = noise.choice(shape[0], 500, replace=False)
+            values = noise.normal(1.0, 1.0, size=(500, 8)).astype("float32")
+            rows = tf.IndexedSlices(tf.constant(values), tf.constant(ids), shape)
+            optimizer.apply([rows], [table])
+        optimizer.finalize_variable_values([table])
+        ended[rate] = table.numpy()
+    np.testing.assert_allclose(ended[2.0], ended[200.0], atol=1e-5)
+    assert 0.001 < np.abs(ended[2.0] - start).max() < 0.5
+
+
+@needs_tensorflow
 def test_replicas_find_the_rate_that_one_device_finds():
     import replicated_training
     import tensorflow as tf
@@ -386,6 +411,43 @@ def test_replicas_find_the_rate_that_one_device_finds():
     assert made[1].rate_multiplier == pytest.approx(made[0].rate_multiplier, rel=1e-4)
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=10 * tolerances.REPLICAS)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_weights_of_another_dtype_find_the_rate_of_float32(dtype):
+    if keras.backend.backend() == "jax" and dtype == "float64":
+        pytest.skip("JAX has no float64 unless it is told to")
+    weights, gradients = make_weights(), drifting_gradients(30)
+    # What bfloat16 holds exactly, so that both see the same numbers.
+    coarse = [[np.float32(g).astype("float16") for g in one] for one in gradients]
+    found = []
+    for kind in ("float32", dtype):
+        optimizer = keras_adam.Adam.robust(0.5)
+        train(optimizer, weights, coarse, dtype=kind)
+        found.append(optimizer.rate_multiplier)
+    # Gradients arrive rounded to eight bits of mantissa.
+    assert found[1] == pytest.approx(found[0], rel=0.02)
+
+
+def test_a_loss_scale_that_changes_does_not_concern_the_rate():
+    found = []
+    for scaled in (False, True):
+        inner = keras_adam.Adam.robust(0.1)
+        optimizer = (
+            keras.optimizers.LossScaleOptimizer(inner, initial_scale=64.0)
+            if scaled
+            else inner
+        )
+        variables = [keras.Variable(w) for w in make_weights()]
+        optimizer.build(variables)
+        for gradients in drifting_gradients(15):
+            scale = 64.0 if scaled else 1.0
+            optimizer.apply(
+                [ops.convert_to_tensor(np.float32(g * scale)) for g in gradients],
+                variables,
+            )
+        found.append(inner.rate_multiplier)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 def test_a_step_left_out_leaves_the_rate():
