@@ -1,6 +1,7 @@
 """How long a training step takes in a plain `model.fit`, with Keras's Adam and ours.
 
     python benchmarks/fit_time.py [--models mlp,lstm] [--processes 6] [--epochs 12]
+                                  [--pair ours,robust]
 
 Whole processes run at one of two speeds on a shared machine, whichever the optimizer,
 so both train in one process, an epoch each in turn, and that in several processes.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pkgutil
 import statistics
 import sys
 import time
@@ -102,15 +104,20 @@ def _inputs(model: Any) -> np.ndarray:
     return rng.normal(size=shape).astype("float32")
 
 
+OPTIMIZERS = {
+    "keras": "keras.optimizers:Adam",
+    "ours": "keras_adam:Adam",
+    "robust": "keras_adam:Adam.robust",
+}
+
+
 def _compiled(name: str, optimizer: str) -> Any:
     """The model, to be trained by one of the optimizers."""
     import keras
 
-    import keras_adam
-
     keras.utils.set_random_seed(0)
     model = MODELS[name]()
-    adam = keras_adam.Adam if optimizer == "ours" else keras.optimizers.Adam
+    adam = pkgutil.resolve_name(OPTIMIZERS[optimizer])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(adam(1e-3), loss)
     return model
@@ -143,11 +150,11 @@ def _seconds_without_update(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     return statistics.median(times)
 
 
-def measure(name: str, first: str, epochs: int) -> dict[str, float]:
+def measure(name: str, order: list[str], epochs: int) -> dict[str, float]:
     """Train one model by both optimizers in this process, an epoch each in turn."""
-    order = [first, *({"keras", "ours"} - {first})]
+    base, other = sorted(order, key=list(OPTIMIZERS).index)
     models = {optimizer: _compiled(name, optimizer) for optimizer in order}
-    x = _inputs(models[first])
+    x = _inputs(models[base])
     y = np.arange(len(x)) % CLASSES
     first_epochs = {o: _epoch_seconds(model, x, y) for o, model in models.items()}
     seconds: dict[str, list[float]] = {optimizer: [] for optimizer in order}
@@ -158,15 +165,17 @@ def measure(name: str, first: str, epochs: int) -> dict[str, float]:
     return {
         **{f"{optimizer}_ms": value for optimizer, value in ms.items()},
         **{f"{o}_first_epoch_seconds": found for o, found in first_epochs.items()},
-        "ratio": ms["ours"] / ms["keras"],
-        "gradients_ms": 1e3 * _seconds_without_update(models["keras"], x, y),
+        "ratio": ms[other] / ms[base],
+        "gradients_ms": 1e3 * _seconds_without_update(models[base], x, y),
     }
 
 
-def compare(name: str, processes: int, epochs: int) -> dict[str, Any]:
+def compare(name: str, pair: list[str], processes: int, epochs: int) -> dict[str, Any]:
     """Several processes, in each of which both optimizers train."""
     runs = [
-        run_worker(__file__, [name, ("keras", "ours")[number % 2], str(epochs)])
+        run_worker(
+            __file__, [name, ",".join(pair[:: 1 - 2 * (number % 2)]), str(epochs)]
+        )
         for number in range(processes)
     ]
     row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
@@ -179,34 +188,41 @@ def compare(name: str, processes: int, epochs: int) -> dict[str, Any]:
     }
 
 
-COLUMNS = {
-    "model": "model",
-    "keras_ms": "Keras, ms per step",
-    "ours_ms": "ours",
-    "ratio": "ratio",
-    "lowest_ratio": "lowest",
-    "highest_ratio": "highest",
-    "gradients_ms": "gradients alone, ms",
-    "keras_first_epoch_seconds": "first epoch, s: Keras",
-    "ours_first_epoch_seconds": "ours",
-}
+def columns_of(base: str, other: str) -> dict[str, str]:
+    """Headings by key, of a pair."""
+    return {
+        "model": "model",
+        f"{base}_ms": f"{base}, ms per step",
+        f"{other}_ms": other,
+        "ratio": "ratio",
+        "lowest_ratio": "lowest",
+        "highest_ratio": "highest",
+        "gradients_ms": "gradients alone, ms",
+        f"{base}_first_epoch_seconds": f"first epoch, s: {base}",
+        f"{other}_first_epoch_seconds": other,
+    }
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
-        name, first, epochs = sys.argv[2:]
-        print(json.dumps(measure(name, first, int(epochs))))
+        name, order, epochs = sys.argv[2:]
+        print(json.dumps(measure(name, order.split(","), int(epochs))))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--processes", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--pair", default="keras,ours", help="the base, and another")
     arguments = parser.parse_args()
+    pair = arguments.pair.split(",")
+    if len(pair) != 2 or pair != [name for name in OPTIMIZERS if name in pair]:
+        parser.error(f"--pair must be two of {','.join(OPTIMIZERS)}, in this order.")
     rows = []
     for name in arguments.models.split(","):
-        rows.append(compare(name, arguments.processes, arguments.epochs))
-        print_table(rows[-1:], COLUMNS)
-    print(f"written: {write_results('fit_time', rows).name}")
+        rows.append(compare(name, pair, arguments.processes, arguments.epochs))
+        print_table(rows[-1:], columns_of(*pair))
+    part = "" if pair == ["keras", "ours"] else pair[1]
+    print(f"written: {write_results('fit_time', rows, part).name}")
 
 
 if __name__ == "__main__":
