@@ -79,14 +79,6 @@ class Codec(Protocol):
         """The float32 values of codes."""
         ...
 
-    def variance(self, values: Tensor) -> Tensor:
-        """The square of what storing changed each value by, as is to be expected.
-
-        Args:
-            values: as they were decoded.
-        """
-        ...
-
 
 @dataclasses.dataclass(frozen=True)
 class Unchanged:
@@ -104,10 +96,6 @@ class Unchanged:
         """The values themselves."""
         del scales
         return codes
-
-    def variance(self, values: Tensor) -> Tensor:
-        """Zero."""
-        return ops.zeros_like(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,11 +129,6 @@ class BFloat16:
         """The values in float32, exactly."""
         del scales
         return ops.cast(codes, "float32")
-
-    def variance(self, values: Tensor) -> Tensor:
-        """Of rounding by chance, or to the nearest, between neighbours."""
-        by_chance = _variance_of_chance(values, mantissa_bits=7)
-        return by_chance if self.is_second else by_chance / 2
 
 
 _MANTISSA_BITS = 3
@@ -194,10 +177,6 @@ class SignedMinifloat:
         value = _value(magnitude + _level_below_codes(scales, 127))
         return ops.where(magnitude == 0, 0.0, ops.where(codes < 0, -value, value))
 
-    def variance(self, values: Tensor) -> Tensor:
-        """Of rounding by chance between neighbouring levels."""
-        return _variance_of_chance(values, _MANTISSA_BITS)
-
 
 @dataclasses.dataclass(frozen=True)
 class UnsignedMinifloat:
@@ -224,10 +203,6 @@ class UnsignedMinifloat:
         value = _value(codes + _level_below_codes(scales, 255))
         return ops.where(codes == 0, 0.0, value)
 
-    def variance(self, values: Tensor) -> Tensor:
-        """Of rounding by chance between neighbouring levels."""
-        return _variance_of_chance(values, _MANTISSA_BITS)
-
 
 _HALF = 1 << (_CUT_BITS - 1)
 
@@ -247,20 +222,29 @@ def largest_magnitudes(blocks: Tensor) -> Tensor:
     return ops.where(ops.isfinite(largest), largest, 0.0)
 
 
+def rounding_variance(codec: Codec, values: Tensor) -> Tensor:
+    """The square of what storing changed each value by, as is to be expected.
+
+    For a value anywhere between two neighbours at the distance d, d² / 6 if it is
+    rounded by chance: up with probability p, which has the variance d² p (1 - p); and
+    d² / 12 if it is rounded to the nearest.
+
+    Args:
+        codec: by which the values were stored.
+        values: as they were decoded.
+    """
+    if isinstance(codec, Unchanged):
+        return ops.zeros_like(values)
+    is_bfloat16 = isinstance(codec, BFloat16)
+    exponent = _as_float(ops.bitwise_and(_bits_of(values), _int32(0x7F800000)))
+    distance = exponent * 2.0 ** -(7 if is_bfloat16 else _MANTISSA_BITS)
+    is_by_chance = not is_bfloat16 or codec.is_second
+    return ops.square(distance) / (6 if is_by_chance else 12)
+
+
 def within_float32(scales: Tensor) -> Tensor:
     """Scales of which none is infinite, as the square of a finite number may be."""
     return ops.minimum(scales, LARGEST)
-
-
-def _variance_of_chance(values: Tensor, mantissa_bits: int) -> Tensor:
-    """A sixth of the squared distance to the neighbour.
-
-    What is rounded up with probability p, by 1 - p of the distance, and else down by
-    p, has the variance p (1 - p): a sixth in the mean over p. To the nearest it is a
-    twelfth, the variance of even chances over one distance.
-    """
-    exponent = ops.bitwise_and(_bits_of(values), _int32(0x7F800000))
-    return ops.square(_as_float(exponent) * 2.0**-mantissa_bits) / 6
 
 
 def _bits_of(values: Tensor) -> Tensor:

@@ -73,9 +73,10 @@ class ReadableOptimizer:
 
     def learning_rate(self) -> float | None:
         """The rate of the next step; ``None`` where there is not one for all."""
-        rate = self.optimizer.learning_rate
-        if isinstance(rate, (dict, list, tuple)):
-            return None
+        try:
+            rate = self.optimizer.learning_rate
+        except AttributeError:
+            return None  # of a `MultiOptimizer`
         return float(ops.convert_to_numpy(rate))
 
     def rate_multipliers(self) -> list[float] | None:

@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_adam import precision
 from keras_adam.adam_state import AdamState
-from keras_adam.moment_storage import BLOCK, Codec
+from keras_adam.moment_storage import BLOCK, Codec, rounding_variance
 from keras_adam.placement import read
 from keras_adam.update_rule import Moments
 from keras_adam.weight_state import WeightState
@@ -31,9 +31,9 @@ class Entries(NamedTuple):
         second: its second moment.
         denominator: the second moment that the step divides by the root of: AMSGrad's
             largest, else the same.
-        first_variance: expected square of what storing the first moment changed it by;
-            ``None`` where no moment of the optimizer loses digits by that.
-        second_variance: likewise, of the second.
+        first_variance: of the rounding of the first moment, see
+            `keras_adam.moment_storage.rounding_variance`; ``None`` where no moment of
+            the optimizer is rounded.
     """
 
     parameter: Tensor
@@ -41,7 +41,6 @@ class Entries(NamedTuple):
     second: Tensor | None = None
     denominator: Tensor | None = None
     first_variance: Tensor | None = None
-    second_variance: Tensor | None = None
 
 
 class StateReading(AdamState):
@@ -113,8 +112,7 @@ class StateReading(AdamState):
             return entries
         storage = self._storage_of(variable)
         return entries._replace(
-            first_variance=storage.first.variance(moments.first),
-            second_variance=storage.second.variance(moments.second),
+            first_variance=rounding_variance(storage.first, moments.first)
         )
 
     def _moments_of_entries(self, state: WeightState, stride: int) -> Moments:

@@ -80,9 +80,10 @@ class AdamTelemetry(keras.callbacks.Callback):
     - ``effective_rate``: the learning rate times what the optimizer multiplies it by
       for this weight, which is ``rate_multiplier`` where there is such an option.
     - ``first_moment_storage_error``, ``second_moment_storage_error``: root mean square
-      of the rounding with which ``moment_storage`` kept the moment, in units of the
-      moment's own. It is what is to be expected where the moment lies in the storage's
-      grid: the exact moment is nowhere kept.
+      of the rounding with which ``moment_storage`` kept the moment after this step, in
+      units of the moment's own. That of the first is what is to be expected where it
+      lies in the storage's grid, for the exact moment is kept nowhere; that of the
+      second is measured, by an exact update with the gradient.
 
     And of the optimizer: ``learning_rate``, the ``gradient_norm`` of all weights
     together, and, where it has them, ``skipped_steps``, ``clipped_spikes``,
@@ -95,11 +96,13 @@ class AdamTelemetry(keras.callbacks.Callback):
     to single precision; of ``moment_storage="8bit"`` that is an estimate, from which
     the expected rounding has been subtracted.
 
-    Weights of 131,072 entries and more are judged by 65,536 or more of their entries,
-    evenly spread: a look costs the same, and no more than a megabyte of memory, however
-    large they are. Where a step is told of that shares an execution with others
-    (``steps_per_execution``), the figures are of all steps of the execution: a root
-    mean square of gradient norms, and the movement divided by the steps.
+    Weights of 131,072 entries and more are judged by about 65,536 of their entries,
+    evenly spread (fewer where there are more than 64 weights): a look costs no more,
+    in time and in memory, however large they are. Where a step is told of that shares
+    an execution with others (``steps_per_execution``), the figures are of all steps of
+    the execution: a root mean square of gradient norms, and the movement divided by
+    the steps. The very first step is not told of where Keras builds the optimizer in
+    the midst of it.
 
     Args:
         log_dir: directory that TensorBoard shows as a run, on a local file system. A

@@ -25,6 +25,11 @@ ENTRIES = 65_536
 so many: what a look costs in time and memory does not grow with the weights. Norms of
 independent entries are then known to 0.3 %."""
 
+ENTRIES_IN_ALL = 2**22
+"""About what is looked at where a model has many such weights; each has fewer then."""
+
+LEAST_ENTRIES = 4_096
+"""But no fewer than these: norms are then known to 1 %."""
 
 Figures = list[float | None]
 """One number per weight; ``None`` where there is nothing to tell."""
@@ -43,7 +48,7 @@ class StepFigures(NamedTuple):
         first_storage_error: root mean square of what storing the first moment is
             expected to have changed, in units of the moment's own; of moments that
             lose digits by being stored.
-        second_storage_error: likewise, of the second.
+        second_storage_error: likewise of the second, as measured; of single steps.
     """
 
     gradient_norm: Figures
@@ -63,7 +68,8 @@ class Probe:
     def __init__(self, optimizer: ReadableOptimizer) -> None:
         self._optimizer = optimizer
         sizes = [math.prod(weight.shape) for weight in optimizer.weights]
-        self._strides = [stride_of(size) for size in sizes]
+        entries = min(ENTRIES, max(LEAST_ENTRIES, ENTRIES_IN_ALL // max(1, len(sizes))))
+        self._strides = [stride_of(size, entries) for size in sizes]
         self._counts = np.array(
             [-(-n // stride) for n, stride in zip(sizes, self._strides, strict=True)]
         )
@@ -131,15 +137,17 @@ class Probe:
         old = iter(copies)
         before = Entries(*(None if part is None else next(old) for part in after))
         movement = after.parameter - before.parameter
+        first_change = _difference(after.first, before.first)
+        second_change = _difference(after.second, before.second)
         has_moved = movement != 0
-        for new, old_part in zip(after[1:3], before[1:3], strict=True):
-            if new is not None:
-                has_moved = ops.logical_or(has_moved, new != old_part)
+        for change in (first_change, second_change):
+            if change is not None:
+                has_moved = ops.logical_or(has_moved, change != 0)
 
-        def taken_in(old_part: Tensor, new: Tensor, new_share: Tensor) -> Tensor:
+        def taken_in(old_part: Tensor, change: Tensor, new_share: Tensor) -> Tensor:
             # An entry without a gradient, of a row or a weight that had no part in the
             # step, keeps its moments: they say nothing.
-            average = old_part + (new - old_part) / new_share
+            average = old_part + change / new_share
             return ops.where(has_moved, average, ops.zeros_like(average))
 
         squares = {
@@ -147,19 +155,22 @@ class Probe:
             "parameter": ops.square(before.parameter),
         }
         if after.first is not None:
-            gradient = taken_in(before.first, after.first, first_new)
+            gradient = taken_in(before.first, first_change, first_new)
             squares["gradient"] = ops.square(gradient)
             squares["first"] = ops.square(after.first)
         if after.second is not None:
             squares["squared_gradient"] = taken_in(
-                before.second, after.second, second_new
+                before.second, second_change, second_new
             )
         if after.first is not None and after.denominator is not None:
             root = ops.sqrt(after.denominator) + self._optimizer.epsilon
             squares["ratio"] = ops.square(after.first / root)
-        if after.first_variance is not None and after.second is not None:
+        if after.first_variance is not None:
             squares["first_variance"] = after.first_variance
-            squares["second_variance"] = after.second_variance
+            squares["first_change"] = ops.square(first_change)
+            # The exact moment is kept nowhere, but what it was made of is known.
+            exact_change = (squares["gradient"] - before.second) * second_new
+            squares["second_error"] = ops.square(second_change - exact_change)
             squares["second"] = ops.square(after.second)
         return {name: self._sum_per_weight(part) for name, part in squares.items()}
 
@@ -173,15 +184,16 @@ class Probe:
         self, sums: dict[str, np.ndarray], steps: int, iterations: int
     ) -> StepFigures:
         nothing: Figures = [None] * len(self._strides)
-        gradient = self._squared_gradient(sums, steps)
+        rounding = _variance_of_rounding(sums)
+        gradient = self._squared_gradient(sums, rounding, steps)
         movement, parameter = np.sqrt(sums["movement"]), np.sqrt(sums["parameter"])
-
-        def storage_error(moment: str) -> Figures:
-            if f"{moment}_variance" not in sums:
-                return nothing
-            variance = sums[f"{moment}_variance"]
-            return _told(np.sqrt(variance / sums[moment]), variance > 0)
-
+        first_error, second_error = nothing, nothing
+        if rounding is not None:
+            is_rounded = sums["first_variance"] > 0
+            first_error = _told(np.sqrt(rounding / sums["first"]), is_rounded)
+            if steps == 1:
+                error = np.sqrt(sums["second_error"] / sums["second"])
+                second_error = _told(error, is_rounded)
         return StepFigures(
             nothing
             if gradient is None
@@ -192,26 +204,60 @@ class Probe:
             else _told(
                 np.sqrt(sums["ratio"] / self._counts) * self._correction(iterations)
             ),
-            storage_error("first"),
-            storage_error("second"),
+            first_error,
+            second_error,
         )
 
     def _squared_gradient(
-        self, sums: dict[str, np.ndarray], steps: int
+        self, sums: dict[str, np.ndarray], rounding: np.ndarray | None, steps: int
     ) -> np.ndarray | None:
         if steps > 1 or "gradient" not in sums:
             return sums.get("squared_gradient")
-        if "first_variance" not in sums:
+        if rounding is None:
             return sums["gradient"]
-        # What storing has changed looks like a gradient of its own.
+        # What rounding has changed looks like a gradient of its own.
         new_share = 1 - (self._optimizer.first_decay or 0.0)
-        return sums["gradient"] - sums["first_variance"] / new_share**2
+        return sums["gradient"] - rounding / new_share**2
 
     def _correction(self, iterations: int) -> float:
         """Adam's bias correction, √(1 - β₂ᵗ) / (1 - β₁ᵗ)."""
         first = self._optimizer.first_decay or 0.0
         second = self._optimizer.second_decay or 0.0
         return math.sqrt(1 - second**iterations) / (1 - first**iterations)
+
+
+def _difference(new: Tensor | None, old: Tensor | None) -> Any:
+    return None if new is None or old is None else new - old
+
+
+def _variance_of_rounding(sums: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Per weight, the sum of squares of what storing the first moment has changed.
+
+    The moment lay on the grid before the step. Where it has moved by far less than the
+    grid's distance d, it is seldom rounded away: by x d, with x from a normal
+    distribution of deviation s, it has changed by ``d² (s² + h(s))`` in the mean of
+    squares, of which rounding is h(s), the mean of the variance p (1 - p) over x::
+
+        h(s) = 1/6 - 1/π² Σₖ exp(-2 π² k² s²) / k²
+
+    s is found from the change that there is.
+    """
+    if "first_variance" not in sums:
+        return None
+    squared_distance = 6 * sums["first_variance"]
+    change = sums["first_change"] / np.where(squared_distance > 0, squared_distance, 1)
+    k = np.arange(1, 200)
+
+    def h(s: np.ndarray) -> np.ndarray:
+        terms = np.exp(-2 * np.square(np.pi * k * s[:, None])) / k**2
+        return 1 / 6 - terms.sum(axis=1) / np.pi**2
+
+    low, high = np.zeros_like(change), np.sqrt(np.where(change > 0, change, 0))
+    for _ in range(30):
+        middle = (low + high) / 2
+        is_above = middle**2 + h(middle) > change
+        low, high = np.where(is_above, low, middle), np.where(is_above, middle, high)
+    return squared_distance * h(high)
 
 
 def _told(values: np.ndarray, where: np.ndarray | None = None) -> Figures:
@@ -221,13 +267,15 @@ def _told(values: np.ndarray, where: np.ndarray | None = None) -> Figures:
     ]
 
 
-def stride_of(size: int) -> int:
+def stride_of(size: int, entries: int = ENTRIES) -> int:
     """From one entry that is looked at to the next, in a flat weight of this size.
+
+    At least ``entries`` are looked at, if the weight has so many.
 
     It has no divisor in common with the size, so that in time every column of a matrix
     is met as often as any other.
     """
-    stride = max(1, size // ENTRIES)
+    stride = max(1, size // entries)
     while math.gcd(stride, size) > 1:
         stride -= 1
     return stride

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from browser import Browser, needs_chromium
 from keras import ops
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
@@ -113,6 +114,8 @@ OPTIMIZERS = {
 def test_figures_are_those_computed_by_hand(tmp_path, make, every):
     model = linear_model(make(0.01))
     expected = by_hand(model.get_weights())
+    # Otherwise Keras does so within the first step, which then is not told of.
+    model.optimizer.build(model.trainable_variables)
     fit(model, [keras_adam.AdamTelemetry(tmp_path, every=every)])
     told = read(tmp_path)
     steps = [step for step in range(1, 13) if step % every == 0]
@@ -227,7 +230,7 @@ def test_training_in_mixed_precision_is_the_same(tmp_path):
     finally:
         keras.config.set_dtype_policy("float32")
     told = read(tmp_path)
-    assert set(told["optimizer/loss_scale"].values()) == {2.0**15}
+    assert all(math.log2(s).is_integer() for s in told["optimizer/loss_scale"].values())
     assert all(map(math.isfinite, told["dense/kernel/gradient_norm"].values()))
 
 
@@ -414,36 +417,35 @@ def test_a_weight_without_a_gradient_has_none():
     assert figures.gradient_norm[0] == pytest.approx(300, rel=0.02)
 
 
-@pytest.mark.parametrize("mean", [0.0, 2.0], ids=["noise", "all of one sign"])
-@pytest.mark.parametrize("storage", ["bfloat16", "8bit"])
-def test_gradients_are_told_although_moments_are_rounded(storage, mean):
-    gradients = random_gradients(8, mean)
-    figures, _ = one_step(keras_adam.Adam(moment_storage=storage), gradients)
-    assert figures.gradient_norm == pytest.approx(norms(gradients[-1]), rel=0.02)
+CHANGING = {"noise": (0.0, 1.0), "all of one sign": (2.0, 1.0), "steady": (2.0, 0.02)}
 
 
+@pytest.mark.parametrize(("mean", "noise"), CHANGING.values(), ids=CHANGING)
 @pytest.mark.parametrize("storage", ["bfloat16", "8bit"])
-def test_the_storage_error_is_that_of_the_exact_update(storage):
-    gradients = random_gradients(8)
+def test_of_rounded_moments_gradients_and_errors_are_told(storage, mean, noise):
+    """Beside an exact update of the moments that were stored before."""
     optimizer = keras_adam.Adam(moment_storage=storage)
     rng = np.random.default_rng(11)
-    weight = keras.Variable(rng.normal(size=SHAPES[0]).astype("float32"))
+    shape = (300, 300)
+    weight = keras.Variable(rng.normal(size=shape).astype("float32"))
     optimizer.build([weight])
     probe = Probe(ReadableOptimizer(optimizer, [weight]))
-    for (gradient, *_), step in zip(gradients, range(1, 9), strict=True):
+    direction, steps = rng.normal(size=shape), 40
+    for step in range(1, steps + 1):
+        gradient = mean * direction + noise * rng.normal(size=shape)
+        gradient = gradient.astype("float32")
         old = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
-        copies = probe.before()
+        copies = probe.before() if step == steps else None
         optimizer.apply([ops.convert_to_tensor(gradient)], [weight])
-        figures = probe.after(copies, 1, step)
-    exact = [
-        0.9 * old[0].astype("float64") + 0.1 * gradient,
-        0.999 * old[1].astype("float64") + 0.001 * gradient.astype("float64") ** 2,
-    ]
+    figures = probe.after(copies, 1, steps)
+    assert figures.gradient_norm == pytest.approx(norms([gradient]), rel=0.02)
+    gradient = gradient.astype("float64")
+    exact = [0.9 * old[0] + 0.1 * gradient, 0.999 * old[1] + 0.001 * gradient**2]
     stored = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
     found = (figures.first_storage_error[0], figures.second_storage_error[0])
     for kept, true, error in zip(stored, exact, found, strict=True):
         real = np.linalg.norm(kept - true) / np.linalg.norm(true)
-        assert error == pytest.approx(real, rel=0.06)
+        assert error == pytest.approx(real, rel=0.1)
 
 
 def test_small_weights_have_no_storage_error():
@@ -549,6 +551,30 @@ def test_charts_lay_all_weights_over_each_other(tmp_path):
     assert "Storage error of the first moment" not in tags
     assert re.match(tags["Gradient norm"], "slope/kernel/gradient_norm")
     assert not re.match(tags["Gradient norm"], "optimizer/gradient_norm")
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_layers_are_groups_in_a_browser(tmp_path):
+    logs = tmp_path / "logs"
+    fit(linear_model(keras_adam.Adam()), [keras_adam.AdamTelemetry(logs, every=3)])
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs)]
+    address = ["--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(
+        [*command, *address], stderr=subprocess.PIPE, text=True
+    ) as board:
+        try:
+            lines = iter(board.stderr.readline, "")
+            found = (re.search(r"http://127\.0\.0\.1:\d+/", line) for line in lines)
+            url = next(match[0] for match in found if match)
+            wanted = ["slope", "slope/kernel/gradient_norm", "optimizer/learning_rate"]
+            with Browser(tmp_path / "browser") as browser:
+                page = browser.text_of(f"{url}#timeseries", wanted)
+        finally:
+            board.terminate()
+            board.wait(timeout=60)
+    for word in wanted:
+        assert word in page
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True, None, "100"])
