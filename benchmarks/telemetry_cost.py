@@ -165,13 +165,15 @@ def main() -> None:
     parser.add_argument("--optimizers", default=",".join(OPTIMIZERS))
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--part", default="", help="of the results' name")
     arguments = parser.parse_args()
     rows = []
     for name in arguments.models.split(","):
         for optimizer in arguments.optimizers.split(","):
             rows.append(compare(name, optimizer, arguments.processes, arguments.epochs))
             print_table(rows[-1:], COLUMNS)
-    path = write_results("telemetry_cost", rows, every=EVERY)
+    note = "other jobs ran on the machine"
+    path = write_results("telemetry_cost", rows, arguments.part, every=EVERY, note=note)
     print(f"written: {path.name}")
 
 

@@ -227,7 +227,8 @@ def rounding_variance(codec: Codec, values: Tensor) -> Tensor:
 
     For a value anywhere between two neighbours at the distance d, d² / 6 if it is
     rounded by chance: up with probability p, which has the variance d² p (1 - p); and
-    d² / 12 if it is rounded to the nearest.
+    d² / 12 if it is rounded to the nearest. Below a power of two neighbours are half as
+    far apart as above it; for the power itself the mean of both counts.
 
     Args:
         codec: by which the values were stored.
@@ -236,10 +237,11 @@ def rounding_variance(codec: Codec, values: Tensor) -> Tensor:
     if isinstance(codec, Unchanged):
         return ops.zeros_like(values)
     is_bfloat16 = isinstance(codec, BFloat16)
-    exponent = _as_float(ops.bitwise_and(_bits_of(values), _int32(0x7F800000)))
-    distance = exponent * 2.0 ** -(7 if is_bfloat16 else _MANTISSA_BITS)
+    power = _as_float(ops.bitwise_and(_bits_of(values), _int32(0x7F800000)))
+    distance = power * 2.0 ** -(7 if is_bfloat16 else _MANTISSA_BITS)
     is_by_chance = not is_bfloat16 or codec.is_second
-    return ops.square(distance) / (6 if is_by_chance else 12)
+    mean_of_both = ops.where(power == ops.abs(values), (1 + 1 / 4) / 2, 1.0)
+    return ops.square(distance) * mean_of_both / (6 if is_by_chance else 12)
 
 
 def within_float32(scales: Tensor) -> Tensor:

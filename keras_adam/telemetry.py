@@ -82,8 +82,9 @@ class AdamTelemetry(keras.callbacks.Callback):
     - ``first_moment_storage_error``, ``second_moment_storage_error``: root mean square
       of the rounding with which ``moment_storage`` kept the moment after this step, in
       units of the moment's own. That of the first is what is to be expected where it
-      lies in the storage's grid, for the exact moment is kept nowhere; that of the
-      second is measured, by an exact update with the gradient.
+      lies in the storage's grid, for the exact moment is kept nowhere (where gradients
+      hardly change, right to a quarter); that of the second is measured, by an exact
+      update with the gradient.
 
     And of the optimizer: ``learning_rate``, the ``gradient_norm`` of all weights
     together, and, where it has them, ``skipped_steps``, ``clipped_spikes``,

@@ -171,6 +171,9 @@ class Probe:
             # The exact moment is kept nowhere, but what it was made of is known.
             exact_change = (squares["gradient"] - before.second) * second_new
             squares["second_error"] = ops.square(second_change - exact_change)
+            # And as exactly as the gradient: with g blurred by n, g² is by 2 g n.
+            blur = after.first_variance * ops.square(second_new / first_new)
+            squares["second_blur"] = 4 * squares["gradient"] * blur
             squares["second"] = ops.square(after.second)
         return {name: self._sum_per_weight(part) for name, part in squares.items()}
 
@@ -192,8 +195,9 @@ class Probe:
             is_rounded = sums["first_variance"] > 0
             first_error = _told(np.sqrt(rounding / sums["first"]), is_rounded)
             if steps == 1:
-                error = np.sqrt(sums["second_error"] / sums["second"])
-                second_error = _told(error, is_rounded)
+                blur = sums["second_blur"] * rounding / sums["first_variance"]
+                squared = np.maximum(sums["second_error"] - blur, 0)
+                second_error = _told(np.sqrt(squared / sums["second"]), is_rounded)
         return StepFigures(
             nothing
             if gradient is None

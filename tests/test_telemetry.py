@@ -167,7 +167,7 @@ def convnet(optimizer, **compile_options):
     model = keras.Sequential(
         [
             keras.layers.Input((5,)),
-            keras.layers.Dense(300),
+            keras.layers.Dense(300, name="wide"),
             keras.layers.BatchNormalization(),
             keras.layers.Dropout(0.2),
             keras.layers.Dense(250, activation="relu"),
@@ -231,7 +231,7 @@ def test_training_in_mixed_precision_is_the_same(tmp_path):
         keras.config.set_dtype_policy("float32")
     told = read(tmp_path)
     assert all(math.log2(s).is_integer() for s in told["optimizer/loss_scale"].values())
-    assert all(map(math.isfinite, told["dense/kernel/gradient_norm"].values()))
+    assert all(map(math.isfinite, told["wide/kernel/gradient_norm"].values()))
 
 
 def test_two_replicas_are_told_of_as_one_device(tmp_path, two_replicas):
@@ -443,9 +443,14 @@ def test_of_rounded_moments_gradients_and_errors_are_told(storage, mean, noise):
     exact = [0.9 * old[0] + 0.1 * gradient, 0.999 * old[1] + 0.001 * gradient**2]
     stored = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
     found = (figures.first_storage_error[0], figures.second_storage_error[0])
-    for kept, true, error in zip(stored, exact, found, strict=True):
-        real = np.linalg.norm(kept - true) / np.linalg.norm(true)
-        assert error == pytest.approx(real, rel=0.1)
+    real = [
+        np.linalg.norm(kept - true) / np.linalg.norm(true)
+        for kept, true in zip(stored, exact, strict=True)
+    ]
+    # To the nearest, a first moment that has nearly settled is off by no chance.
+    is_settled = noise < 0.1 and storage == "bfloat16"
+    assert found[0] == pytest.approx(real[0], rel=0.25 if is_settled else 0.06)
+    assert found[1] == pytest.approx(real[1], rel=0.06)
 
 
 def test_small_weights_have_no_storage_error():
@@ -567,7 +572,7 @@ def test_layers_are_groups_in_a_browser(tmp_path):
             lines = iter(board.stderr.readline, "")
             found = (re.search(r"http://127\.0\.0\.1:\d+/", line) for line in lines)
             url = next(match[0] for match in found if match)
-            wanted = ["slope", "slope/kernel/gradient_norm", "optimizer/learning_rate"]
+            wanted = ["slope", "optimizer", "learning_rate"]
             with Browser(tmp_path / "browser") as browser:
                 page = browser.text_of(f"{url}#timeseries", wanted)
         finally:
