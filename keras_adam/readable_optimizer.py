@@ -63,6 +63,11 @@ class ReadableOptimizer:
         )
 
     @property
+    def keeps_codes(self) -> bool:
+        """Whether moments must be decoded."""
+        return getattr(self.optimizer, "moment_storage", "float32") != "float32"
+
+    @property
     def epsilon(self) -> float:
         """What the step adds to the root of the second moment."""
         return float(self.optimizer.epsilon)
@@ -125,9 +130,7 @@ class ReadableOptimizer:
         first = None if self.first_decay is None else moment("momentum")
         second = None if self.second_decay is None else moment("velocity")
         largest = None if second is None else moment("velocity_hat")
-        return Entries(
-            flat(weight), first, second, second if largest is None else largest
-        )
+        return Entries(flat(weight), first, second, largest)
 
     def variables(self) -> list[Any]:
         """All that `entries` may read."""

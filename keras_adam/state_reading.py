@@ -29,8 +29,7 @@ class Entries(NamedTuple):
         parameter: the weight, with what a low-precision one has lost by rounding.
         first: its first moment; ``None`` where there is none, as for what follows.
         second: its second moment.
-        denominator: the second moment that the step divides by the root of: AMSGrad's
-            largest, else the same.
+        largest: the largest second moment, with AMSGrad.
         first_variance: of the rounding of the first moment, see
             `keras_adam.moment_storage.rounding_variance`; ``None`` where no moment of
             the optimizer is rounded.
@@ -39,7 +38,7 @@ class Entries(NamedTuple):
     parameter: Tensor
     first: Tensor | None = None
     second: Tensor | None = None
-    denominator: Tensor | None = None
+    largest: Tensor | None = None
     first_variance: Tensor | None = None
 
 
@@ -101,13 +100,7 @@ class StateReading(AdamState):
         if state.momentum is None:
             return Entries(parameter)
         moments = self._moments_of_entries(state, stride)
-        largest = moments.largest_second
-        entries = Entries(
-            parameter,
-            moments.first,
-            moments.second,
-            moments.second if largest is None else largest,
-        )
+        entries = Entries(parameter, *moments)
         if self.moment_storage == "float32":
             return entries
         storage = self._storage_of(variable)

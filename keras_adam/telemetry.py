@@ -16,6 +16,7 @@ import numpy as np
 from keras_adam.arguments import check_count
 from keras_adam.event_file import EventFile, check_tensorboard_is_installed
 from keras_adam.readable_optimizer import ReadableOptimizer
+from keras_adam.state_reading import Entries
 from keras_adam.telemetry_probe import Figures, Probe, StepFigures
 
 logger = logging.getLogger(__name__)
@@ -55,12 +56,12 @@ class _Sample(NamedTuple):
     Attributes:
         iterations: steps taken until then.
         learning_rate: of the step; ``None`` where there is not one for all.
-        copies: of entries of weights and moments.
+        before: entries of weights and moments.
     """
 
     iterations: int
     learning_rate: float | None
-    copies: Any
+    before: Sequence[Entries]
 
 
 class AdamTelemetry(keras.callbacks.Callback):
@@ -97,9 +98,9 @@ class AdamTelemetry(keras.callbacks.Callback):
     to single precision; of ``moment_storage="8bit"`` that is an estimate, from which
     the expected rounding has been subtracted.
 
-    Weights of 131,072 entries and more are judged by about 65,536 of their entries,
-    evenly spread (fewer where there are more than 64 weights): a look costs no more,
-    in time and in memory, however large they are. Where a step is told of that shares
+    Large weights are judged by about 8,192 of their entries, evenly spread (by fewer
+    where there are more than 64 weights): a look costs no more, in time and in memory,
+    however large they are. Where a step is told of that shares
     an execution with others (``steps_per_execution``), the figures are of all steps of
     the execution: a root mean square of gradient norms, and the movement divided by
     the steps. The very first step is not told of where Keras builds the optimizer in
@@ -171,9 +172,9 @@ class AdamTelemetry(keras.callbacks.Callback):
         if self._executions_to_pass > 0:
             self._executions_to_pass -= 1
             return
-        self._tell()
+        iterations = self._tell()
         if self._sample is None:
-            self._consider_next()
+            self._consider_next(iterations)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Look at the last step before a validation."""
@@ -196,8 +197,12 @@ class AdamTelemetry(keras.callbacks.Callback):
                 self.every,
             )
 
-    def _consider_next(self) -> None:
-        """Look at the state before the next step, or know how long there is time."""
+    def _consider_next(self, iterations: int | None) -> None:
+        """Look at the state before the next step, or know how long there is time.
+
+        Args:
+            iterations: steps taken, if that is known already.
+        """
         model = self.model
         if self._reading is None:
             if not model.optimizer.built:
@@ -205,8 +210,10 @@ class AdamTelemetry(keras.callbacks.Callback):
             self._reading = self._prepared(model)
             begin = self._reading.optimizer.iterations()
             self._write(lambda file: file.restart(begin))
+            iterations = begin
         reading = self._reading
-        iterations = reading.optimizer.iterations()
+        if iterations is None:
+            iterations = reading.optimizer.iterations()
         remaining = self.every - iterations % self.every - self._steps_per_execution
         if remaining > 0:
             self._executions_to_pass = -(-remaining // self._steps_per_execution) - 1
@@ -214,27 +221,32 @@ class AdamTelemetry(keras.callbacks.Callback):
         self._sample = _Sample(
             iterations,
             reading.optimizer.learning_rate(),
-            reading.probe.before(),
+            reading.probe.look(),
         )
 
-    def _tell(self) -> None:
-        """Write what the step that was sampled has done, once it has been taken."""
+    def _tell(self) -> int | None:
+        """Write what the step that was sampled has done, once it has been taken.
+
+        Returns:
+            How many steps there have been, if that had to be read.
+        """
         if self._sample is None or self._reading is None:
-            return
+            return None
         _ = self.model  # On JAX this brings the variables up to date.
         sample, (optimizer, probe, tags) = self._sample, self._reading
         iterations = optimizer.iterations()
         if iterations <= sample.iterations:
             # It was left out, or gradients are still being accumulated: the state is
             # as it was.
-            return
+            return iterations
         self._sample = None
         steps = iterations - sample.iterations
-        figures = probe.after(sample.copies, steps, iterations)
+        figures = probe.compare(sample.before, probe.look(), steps, iterations)
         told = _told_of_weights(tags, sample.learning_rate, optimizer, figures)
         told |= _told_of_all(sample.learning_rate, optimizer, figures)
         self._has_told = True
         self._write(lambda file: file.write(iterations, told))
+        return iterations
 
     def _prepared(self, model: Any) -> _Reading:
         """The reader of this model's optimizer; the last one where that is the same."""

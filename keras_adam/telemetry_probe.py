@@ -1,4 +1,4 @@
-"""What one step has done, from copies of weights and moments before it.
+"""What one step has done, from weights and moments before it and after it.
 
 A gradient is gone when its step is done, but the moments have taken it in: of an
 average ``m ← β m + (1 - β) g`` the change tells what was new in it.
@@ -7,29 +7,30 @@ average ``m ← β m + (1 - β) g`` the change tells what was new in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_adam import precision
+from keras_adam.compiled_reading import compiled_reading
 from keras_adam.readable_optimizer import ReadableOptimizer
 from keras_adam.state_reading import Entries
 
-Tensor = Any
+ENTRIES = 8_192
+"""About so many, evenly spread, are looked at of weights that have twice as many or
+more: what a look costs in time and memory does not grow with the weights. Norms of
+independent entries are then known to 0.8 %."""
 
-ENTRIES = 65_536
-"""Of weights of two times this and more, evenly spread entries are looked at, at least
-so many: what a look costs in time and memory does not grow with the weights. Norms of
-independent entries are then known to 0.3 %."""
-
-ENTRIES_IN_ALL = 2**22
+ENTRIES_IN_ALL = 2**19
 """About what is looked at where a model has many such weights; each has fewer then."""
 
-LEAST_ENTRIES = 4_096
-"""But no fewer than these: norms are then known to 1 %."""
+LEAST_ENTRIES = 2_048
+"""But no fewer than these: norms are then known to 2 %."""
+
+GROUP = 32
+"""Weights whose entries are joined into one array."""
 
 Figures = list[float | None]
 """One number per weight; ``None`` where there is nothing to tell."""
@@ -74,114 +75,129 @@ class Probe:
             [-(-n // stride) for n, stride in zip(sizes, self._strides, strict=True)]
         )
         self._shares = self._counts / np.array(sizes)
-        self._segments = np.repeat(np.arange(len(sizes)), self._counts).astype("int32")
-        dtypes = {precision.compute_dtype(weight) for weight in optimizer.weights}
-        self._dtype = "float64" if "float64" in dtypes else "float32"
-        self._copy = _program(self._copied, optimizer.variables())
-        self._compare = _program(self._sums, optimizer.variables())
+        # Decoding takes many small operations; without it XLA gains less than it takes
+        # to compile.
+        self._read = compiled_reading(
+            self._joined, optimizer.variables(), with_xla=optimizer.keeps_codes
+        )
 
-    def before(self) -> list[Tensor]:
-        """Copies that a later step does not change."""
-        return self._copy()
+    def look(self) -> list[Entries]:
+        """Entries of each weight as they are now.
 
-    def after(self, copies: list[Tensor], steps: int, iterations: int) -> StepFigures:
-        """What happened since the copies were made.
+        Shapes:
+            each a NumPy array ``[entries]``.
+        """
+        looks = []
+        for first, group in zip(self._group_begins(), self._read(), strict=True):
+            counts = self._counts[first : first + GROUP]
+            ends = np.cumsum(counts)[:-1]
+            parts = [
+                [None] * len(counts)
+                if joined is None
+                else np.split(ops.convert_to_numpy(joined), ends)
+                for joined in group
+            ]
+            looks += [Entries(*of_weight) for of_weight in zip(*parts, strict=True)]
+        return looks
+
+    def compare(
+        self,
+        before: Sequence[Entries],
+        after: Sequence[Entries],
+        steps: int,
+        iterations: int,
+    ) -> StepFigures:
+        """What happened between two looks.
 
         Args:
-            copies: that `before` returned.
-            steps: how many steps since, at least 1.
-            iterations: how many steps the optimizer has taken in all.
+            before: a look.
+            after: another one.
+            steps: how many steps between them, at least 1.
+            iterations: how many steps the optimizer had taken at the second.
         """
-        new_shares = [
-            ops.convert_to_tensor(1 - (decay or 0.0) ** steps, self._dtype)
-            for decay in (self._optimizer.first_decay, self._optimizer.second_decay)
-        ]
-        sums = {
-            name: ops.convert_to_numpy(value).astype("float64")
-            for name, value in self._compare(copies, *new_shares).items()
-        }
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # The numbers of a training that diverges may be any.
+        with np.errstate(all="ignore"):
+            # Weight by weight, in the processor's caches.
+            per_weight = [
+                self._sums(_in_float64(one), _in_float64(other), steps)
+                for one, other in zip(before, after, strict=True)
+            ]
+            sums = {
+                name: np.array([of_weight[name] for of_weight in per_weight])
+                for name in per_weight[0]
+            }
             return self._figures(sums, steps, iterations)
 
-    def _copied(self) -> list[Tensor]:
-        # The sum is no alias, even where there is but one weight: JAX gives the memory
-        # of a step's arguments to its results.
-        return [joined + 0.0 for joined in self._joined() if joined is not None]
+    def _group_begins(self) -> range:
+        return range(0, len(self._strides), GROUP)
 
-    def _joined(self) -> Entries:
-        """Entries of all weights, end to end."""
+    def _joined(self) -> list[Entries]:
+        """Entries of all weights, end to end in groups.
+
+        Not all in one: XLA's time to compile grows faster than what is joined.
+        """
+        dtypes = {precision.compute_dtype(w) for w in self._optimizer.weights}
+        dtype = "float64" if "float64" in dtypes else "float32"
         per_weight = [
             self._optimizer.entries(index, stride)
             for index, stride in enumerate(self._strides)
         ]
-        return Entries(
-            *(
-                None
-                if parts[0] is None
-                else ops.concatenate([ops.cast(part, self._dtype) for part in parts])
-                for parts in zip(*per_weight, strict=True)
+        return [
+            Entries(
+                *(
+                    None
+                    if parts[0] is None
+                    else ops.concatenate([ops.cast(part, dtype) for part in parts])
+                    for parts in zip(*per_weight[first : first + GROUP], strict=True)
+                )
             )
-        )
+            for first in self._group_begins()
+        ]
 
-    def _sums(
-        self, copies: list[Tensor], first_new: Tensor, second_new: Tensor
-    ) -> dict[str, Tensor]:
-        """Sums over each weight's entries of what the figures are made of.
-
-        Args:
-            copies: from before.
-            first_new: 1 - β₁ᵏ, the share of the first moment that k steps renew.
-            second_new: likewise, of the second.
-        """
-        after = self._joined()
-        old = iter(copies)
-        before = Entries(*(None if part is None else next(old) for part in after))
+    def _sums(self, before: Entries, after: Entries, steps: int) -> dict[str, float]:
+        """Of one weight, the sums over its entries that the figures are made of."""
+        first_new = 1 - (self._optimizer.first_decay or 0.0) ** steps
+        second_new = 1 - (self._optimizer.second_decay or 0.0) ** steps
         movement = after.parameter - before.parameter
         first_change = _difference(after.first, before.first)
         second_change = _difference(after.second, before.second)
-        has_moved = movement != 0
+        # An entry without a gradient, of a row or a weight that had no part in the
+        # step, keeps its moments: they say nothing.
+        has_gradient = movement != 0
         for change in (first_change, second_change):
             if change is not None:
-                has_moved = ops.logical_or(has_moved, change != 0)
-
-        def taken_in(old_part: Tensor, change: Tensor, new_share: Tensor) -> Tensor:
-            # An entry without a gradient, of a row or a weight that had no part in the
-            # step, keeps its moments: they say nothing.
-            average = old_part + change / new_share
-            return ops.where(has_moved, average, ops.zeros_like(average))
-
-        squares = {
-            "movement": ops.square(movement),
-            "parameter": ops.square(before.parameter),
+                has_gradient |= change != 0
+        sums = {
+            "movement": _square(movement),
+            "parameter": _square(before.parameter),
         }
-        if after.first is not None:
-            gradient = taken_in(before.first, first_change, first_new)
-            squares["gradient"] = ops.square(gradient)
-            squares["first"] = ops.square(after.first)
-        if after.second is not None:
-            squares["squared_gradient"] = taken_in(
-                before.second, second_change, second_new
-            )
-        if after.first is not None and after.denominator is not None:
-            root = ops.sqrt(after.denominator) + self._optimizer.epsilon
-            squares["ratio"] = ops.square(after.first / root)
-        if after.first_variance is not None:
-            squares["first_variance"] = after.first_variance
-            squares["first_change"] = ops.square(first_change)
-            # The exact moment is kept nowhere, but what it was made of is known.
-            exact_change = (squares["gradient"] - before.second) * second_new
-            squares["second_error"] = ops.square(second_change - exact_change)
-            # And as exactly as the gradient: with g blurred by n, g² is by 2 g n.
-            blur = after.first_variance * ops.square(second_new / first_new)
-            squares["second_blur"] = 4 * squares["gradient"] * blur
-            squares["second"] = ops.square(after.second)
-        return {name: self._sum_per_weight(part) for name, part in squares.items()}
-
-    def _sum_per_weight(self, entries: Tensor) -> Tensor:
-        if keras.backend.backend() == "tensorflow":
-            return ops.segment_sum(entries, self._segments, sorted=True)
-        count = len(self._strides)
-        return ops.segment_sum(entries, self._segments, num_segments=count)
+        first, second = after.first, after.second
+        gradient: Any = None
+        if first is not None:
+            gradient = before.first + first_change * (1 / first_new)
+            gradient = np.where(has_gradient, gradient, 0)
+            sums["gradient"] = _square(gradient)
+        if second is not None and (steps > 1 or first is None):
+            squared = before.second + second_change * (1 / second_new)
+            sums["squared_gradient"] = np.sum(squared, where=has_gradient)
+        if first is not None and second is not None:
+            largest = second if after.largest is None else after.largest
+            root = np.sqrt(largest) + self._optimizer.epsilon
+            sums["ratio"] = _square(first / root)
+            if after.first_variance is not None:
+                variance = after.first_variance
+                sums["first_variance"] = np.sum(variance)
+                sums["first"] = _square(first)
+                sums["first_change"] = _square(first_change)
+                sums["second"] = _square(second)
+                # The exact moment is kept nowhere, but what it was made of is known.
+                squared = np.square(gradient)
+                exact_change = (squared - before.second) * second_new
+                sums["second_error"] = _square(second_change - exact_change)
+                # And as exactly as the gradient: with g blurred by n, g² is by 2 g n.
+                share = (second_new / first_new) ** 2
+                sums["second_blur"] = 4 * share * _product(squared, variance)
+        return sums
 
     def _figures(
         self, sums: dict[str, np.ndarray], steps: int, iterations: int
@@ -230,7 +246,23 @@ class Probe:
         return math.sqrt(1 - second**iterations) / (1 - first**iterations)
 
 
-def _difference(new: Tensor | None, old: Tensor | None) -> Any:
+def _in_float64(entries: Entries) -> Entries:
+    """Where squares of all that float32 holds have a place."""
+    return Entries(
+        *(None if part is None else part.astype("float64") for part in entries)
+    )
+
+
+def _square(entries: np.ndarray) -> float:
+    return _product(entries, entries)
+
+
+def _product(one: np.ndarray, other: np.ndarray) -> float:
+    # Not by np.dot, whose threads would wait for those that train.
+    return float(np.einsum("i,i->", one, other))
+
+
+def _difference(new: Any, old: Any) -> Any:
     return None if new is None or old is None else new - old
 
 
@@ -274,42 +306,9 @@ def _told(values: np.ndarray, where: np.ndarray | None = None) -> Figures:
 def stride_of(size: int, entries: int = ENTRIES) -> int:
     """From one entry that is looked at to the next, in a flat weight of this size.
 
-    At least ``entries`` are looked at, if the weight has so many.
-
-    It has no divisor in common with the size, so that in time every column of a matrix
-    is met as often as any other.
+    Near the one that leaves so many entries, and without a divisor in common with the
+    size, so that in time every column of a matrix is met as often as any other.
     """
-    stride = max(1, size // entries)
-    while math.gcd(stride, size) > 1:
-        stride -= 1
-    return stride
-
-
-def _program(function: Callable[..., Any], variables: Sequence[Any]) -> Any:
-    """The function compiled as the backend does, which reads variables as they are.
-
-    Args:
-        function: of tensors; assigns nothing.
-        variables: all that it reads.
-    """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf  # Absent where another backend is at work.
-
-        return tf.function(function, autograph=False)
-    if backend == "jax":
-        import jax  # Absent where another backend is at work.
-
-        def with_values(values: Sequence[Any], *arguments: Any) -> Any:
-            # A value that is read while tracing would be a constant of the program.
-            mapping = list(zip(variables, values, strict=True))
-            with keras.StatelessScope(state_mapping=mapping):
-                return function(*arguments)
-
-        compiled = jax.jit(with_values)
-        return lambda *arguments: compiled([v.value for v in variables], *arguments)
-    if backend == "torch":
-        import torch  # pyright: ignore[reportMissingImports]
-
-        return torch.no_grad()(function)
-    return function
+    wanted = max(1, size // entries)
+    nearest = (wanted + sign * d for d in range(wanted + 1) for sign in (1, -1))
+    return next(s for s in nearest if s > 0 and (s == 1 or math.gcd(s, size) == 1))

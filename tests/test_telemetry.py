@@ -344,12 +344,12 @@ def one_step(optimizer, gradients_per_step, shapes=SHAPES):
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     probe = Probe(ReadableOptimizer(optimizer, weights))
     for gradients in gradients_per_step:
-        copies = probe.before()
+        before = probe.look()
         optimizer.apply(
             [None if g is None else ops.convert_to_tensor(g) for g in gradients],
             weights,
         )
-    return probe.after(copies, 1, int(inner.iterations)), weights
+    return probe.compare(before, probe.look(), 1, int(inner.iterations)), weights
 
 
 def random_gradients(steps, mean=0.0):
@@ -435,9 +435,9 @@ def test_of_rounded_moments_gradients_and_errors_are_told(storage, mean, noise):
         gradient = mean * direction + noise * rng.normal(size=shape)
         gradient = gradient.astype("float32")
         old = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
-        copies = probe.before() if step == steps else None
+        before = probe.look() if step == steps else None
         optimizer.apply([ops.convert_to_tensor(gradient)], [weight])
-    figures = probe.after(copies, 1, steps)
+    figures = probe.compare(before, probe.look(), 1, steps)
     assert figures.gradient_norm == pytest.approx(norms([gradient]), rel=0.02)
     gradient = gradient.astype("float64")
     exact = [0.9 * old[0] + 0.1 * gradient, 0.999 * old[1] + 0.001 * gradient**2]
@@ -474,14 +474,15 @@ def test_large_weights_are_judged_by_a_part_of_their_entries():
     assert figures.update_ratio == pytest.approx([moved / norm], rel=0.01)
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_536, 131_072, 4096 * 4096, 999_983, 10**8])
+@pytest.mark.parametrize(
+    "size", [0, 1, 16_383, 65_536, 90_000, 4096 * 4096, 999_983, 10**8]
+)
 def test_enough_entries_are_looked_at_and_not_many_more(size):
     stride = stride_of(size)
     count = -(-size // stride)
-    assert count >= min(size, 65_536)
+    assert count >= min(size, 6_000)
+    assert count < 2 * 8_192
     assert math.gcd(stride, size) == 1 or size == 0
-    if size >= 2**20:
-        assert count < 3 * 65_536
 
 
 @pytest.mark.parametrize("rows", ["lazy", "catch_up"])
@@ -497,10 +498,10 @@ def test_rows_without_a_gradient_have_none(on_tensorflow, rows):
     for step in range(1, 7):
         ids = rng.choice(shape[0], size=400, replace=False)
         values = rng.normal(size=(400, 16)).astype("float32")
-        copies = probe.before()
+        before = probe.look()
         slices = tf.IndexedSlices(tf.constant(values), tf.constant(ids), shape)
         optimizer.apply([slices], [table])
-        figures = probe.after(copies, 1, step)
+        figures = probe.compare(before, probe.look(), 1, step)
         assert figures.gradient_norm == pytest.approx(
             [np.linalg.norm(values)], rel=0.01
         )
@@ -642,9 +643,8 @@ def test_nothing_is_read_between_two_samples(tmp_path, monkeypatch):
     monkeypatch.setattr(ReadableOptimizer, "iterations", counted)
     fit(linear_model(keras_adam.Adam()), [telemetry], epochs=4)
     assert len(read(tmp_path)["optimizer/learning_rate"]) == 4
-    # One when training begins; per sample one before it, one after it, and one that
-    # tells how long there is time.
-    assert len(reads) <= 1 + 3 * 4 + 1
+    # One when training begins; per sample one before it and one after it.
+    assert len(reads) <= 1 + 2 * 4
 
 
 def test_keras_still_need_not_wait_for_each_step():
