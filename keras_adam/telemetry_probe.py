@@ -134,7 +134,8 @@ class Probe:
     def _joined(self) -> list[Entries]:
         """Entries of all weights, end to end in groups.
 
-        Not all in one: XLA's time to compile grows faster than what is joined.
+        Not all in one: XLA's time to compile grows faster than what is joined. Copies
+        also where a group has one weight: JAX gives a step's memory to its results.
         """
         dtypes = {precision.compute_dtype(w) for w in self._optimizer.weights}
         dtype = "float64" if "float64" in dtypes else "float32"
@@ -147,7 +148,7 @@ class Probe:
                 *(
                     None
                     if parts[0] is None
-                    else ops.concatenate([ops.cast(part, dtype) for part in parts])
+                    else ops.copy(ops.concatenate([ops.cast(p, dtype) for p in parts]))
                     for parts in zip(*per_weight[first : first + GROUP], strict=True)
                 )
             )

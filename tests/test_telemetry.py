@@ -223,6 +223,19 @@ def test_training_is_the_same_with_every_option(tmp_path, options):
     )
 
 
+def test_training_of_a_single_weight_is_the_same(tmp_path):
+    def make():
+        keras.utils.set_random_seed(4)
+        layer = keras.layers.Dense(2, use_bias=False, name="slope")
+        model = keras.Sequential([keras.layers.Input((5,)), layer])
+        model.compile(keras_adam.Adam(0.01), loss="mse")
+        return model
+
+    assert_training_is_the_same(make, tmp_path, every=1)
+    ratios = read(tmp_path)["slope/kernel/update_ratio"]
+    assert all(0 < ratio < 0.1 for ratio in ratios.values())
+
+
 def test_training_in_mixed_precision_is_the_same(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     try:
