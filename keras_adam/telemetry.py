@@ -5,35 +5,25 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from keras_adam.arguments import check_count
 from keras_adam.event_file import EventFile, check_tensorboard_is_installed
 from keras_adam.readable_optimizer import ReadableOptimizer
 from keras_adam.state_reading import Entries
-from keras_adam.telemetry_probe import Figures, Probe, StepFigures
+from keras_adam.telemetry_probe import Probe
+from keras_adam.telemetry_tags import (
+    PER_WEIGHT,
+    tag_prefixes,
+    told_of_all,
+    told_of_weights,
+)
 
 logger = logging.getLogger(__name__)
-
-PER_WEIGHT = {
-    "gradient_norm": "Gradient norm",
-    "update_ratio": "Update-to-weight ratio",
-    "moment_ratio": "Root mean square of m / √v",
-    "effective_rate": "Effective learning rate",
-    "rate_multiplier": "What cap and adaptation multiply the rate by",
-    "first_moment_storage_error": "Storage error of the first moment",
-    "second_moment_storage_error": "Storage error of the second moment",
-}
-"""What is written of each weight, by the end of its tag -> the title of its chart."""
-
-OF_ALL = "optimizer"
-"""What tags begin with that concern all weights."""
 
 
 class _Reading(NamedTuple):
@@ -242,8 +232,8 @@ class AdamTelemetry(keras.callbacks.Callback):
         self._sample = None
         steps = iterations - sample.iterations
         figures = probe.compare(sample.before, probe.look(), steps, iterations)
-        told = _told_of_weights(tags, sample.learning_rate, optimizer, figures)
-        told |= _told_of_all(sample.learning_rate, optimizer, figures)
+        told = told_of_weights(tags, sample.learning_rate, optimizer, figures)
+        told |= told_of_all(sample.learning_rate, optimizer, figures)
         self._has_told = True
         self._write(lambda file: file.write(iterations, told))
         return iterations
@@ -272,74 +262,6 @@ class AdamTelemetry(keras.callbacks.Callback):
                 self.log_dir,
                 error,
             )
-
-
-def _told_of_weights(
-    tags: Sequence[str],
-    learning_rate: float | None,
-    optimizer: ReadableOptimizer,
-    figures: StepFigures,
-) -> dict[str, float]:
-    """Numbers of single weights, by tag."""
-    multipliers = optimizer.rate_multipliers()
-    values: dict[str, Figures] = {
-        "gradient_norm": figures.gradient_norm,
-        "update_ratio": figures.update_ratio,
-        "moment_ratio": figures.moment_ratio,
-        "first_moment_storage_error": figures.first_storage_error,
-        "second_moment_storage_error": figures.second_storage_error,
-    }
-    if multipliers is not None:
-        values["rate_multiplier"] = list(multipliers)
-    if learning_rate is not None:
-        factors = multipliers or [1.0] * len(tags)
-        values["effective_rate"] = [learning_rate * factor for factor in factors]
-    return {
-        f"{tag}/{name}": number
-        for name, numbers in values.items()
-        for tag, number in zip(tags, numbers, strict=True)
-        if number is not None
-    }
-
-
-def _told_of_all(
-    learning_rate: float | None, optimizer: ReadableOptimizer, figures: StepFigures
-) -> dict[str, float]:
-    """Numbers that concern all weights, by tag."""
-    values = optimizer.controls()
-    if learning_rate is not None:
-        values["learning_rate"] = learning_rate
-    norms = [norm for norm in figures.gradient_norm if norm is not None]
-    if norms:
-        values["gradient_norm"] = float(np.linalg.norm(norms))
-    return {f"{OF_ALL}/{name}": number for name, number in values.items()}
-
-
-def tag_prefixes(paths: Sequence[str]) -> list[str]:
-    """What the tags of each weight begin with: its layer, and its name in the layer.
-
-    TensorBoard folds what has its first part in common, so the layer is one part,
-    ``encoder.block_1.query/kernel``; what all weights have in common is left out.
-
-    Args:
-        paths: of the weights, ``model/encoder/block_1/query/kernel``.
-    """
-    parts = [path.split("/") for path in paths]
-    # A layer's name at least is left, and a weight without one is put into a layer.
-    shortest = min((len(part) for part in parts), default=0)
-    shared = 0
-    while shared < shortest - 2 and len({part[shared] for part in parts}) == 1:
-        shared += 1
-    prefixes = [
-        f"{'.'.join(part[shared:-1]) or 'weights'}/{part[-1]}" for part in parts
-    ]
-    seen: Counter[str] = Counter()
-    unique = []
-    for prefix in prefixes:
-        seen[prefix] += 1
-        number = seen[prefix]
-        unique.append(prefix if number == 1 else f"{prefix}_{number}")
-    return unique
 
 
 def _is_read(weight: Any) -> bool:

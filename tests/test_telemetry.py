@@ -19,8 +19,8 @@ import keras_adam
 from keras_adam import telemetry as telemetry_module
 from keras_adam import telemetry_probe
 from keras_adam.readable_optimizer import ReadableOptimizer
-from keras_adam.telemetry import tag_prefixes
 from keras_adam.telemetry_probe import Probe, stride_of
+from keras_adam.telemetry_tags import tag_prefixes
 
 BATCH = 8
 ROWS = 48  # six steps per epoch
