@@ -394,9 +394,9 @@ class AdamState(keras.optimizers.Optimizer):
 
     @property
     def rate_multiplier(self) -> float:
-        """What the last step's rate was to the given one; 1 without rate control.
+        """What the next step's rate is to the given one; 1 without rate control.
 
-        Saved with the optimizer.
+        Of a schedule that rises the cap may take some more. Saved with the optimizer.
         """
         if self._log_rate_multiplier is None:
             return 1.0

@@ -222,6 +222,28 @@ def largest_magnitudes(blocks: Tensor) -> Tensor:
     return ops.where(ops.isfinite(largest), largest, 0.0)
 
 
+def rounding_variance(codec: Codec, values: Tensor) -> Tensor:
+    """The square of what storing changed each value by, as is to be expected.
+
+    For a value anywhere between two neighbours at the distance d, d² / 6 if it is
+    rounded by chance: up with probability p, which has the variance d² p (1 - p); and
+    d² / 12 if it is rounded to the nearest. Below a power of two neighbours are half as
+    far apart as above it; for the power itself the mean of both counts.
+
+    Args:
+        codec: by which the values were stored.
+        values: as they were decoded.
+    """
+    if isinstance(codec, Unchanged):
+        return ops.zeros_like(values)
+    is_bfloat16 = isinstance(codec, BFloat16)
+    power = _as_float(ops.bitwise_and(_bits_of(values), _int32(0x7F800000)))
+    distance = power * 2.0 ** -(7 if is_bfloat16 else _MANTISSA_BITS)
+    is_by_chance = not is_bfloat16 or codec.is_second
+    mean_of_both = ops.where(power == ops.abs(values), (1 + 1 / 4) / 2, 1.0)
+    return ops.square(distance) * mean_of_both / (6 if is_by_chance else 12)
+
+
 def within_float32(scales: Tensor) -> Tensor:
     """Scales of which none is infinite, as the square of a finite number may be."""
     return ops.minimum(scales, LARGEST)

@@ -14,13 +14,13 @@ import keras
 from keras import ops
 
 from keras_adam import precision, rate_control, update_rule
-from keras_adam.adam_state import AdamState
 from keras_adam.gradients import as_dense
 from keras_adam.moment_storage import Codec, largest_magnitudes, within_float32
 from keras_adam.placement import read
 from keras_adam.rate_control import Agreement, RateState
 from keras_adam.rounding_noise import random_bits
 from keras_adam.sparse_rows import assign_rows, read_rows
+from keras_adam.state_reading import StateReading
 from keras_adam.update_rule import Moments
 from keras_adam.weight_state import WeightState
 from keras_adam.xla_fusion import fuses_several_outputs
@@ -36,11 +36,9 @@ class Rate(NamedTuple):
     corrected: Any
 
 
-class WeightStep(AdamState):
+class WeightStep(StateReading):
     """The step of one weight, by options that `keras_adam.Adam` sets."""
 
-    beta_1: float
-    beta_2: float
     epsilon: float
     rate_growth_limit: float | None
 

@@ -1,6 +1,7 @@
 """Every example runs and prints what it promises."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_custom_training_loop():
     output = run("custom_training_loop.py")
     assert "steps taken: 145" in output
     assert "steps skipped: 15" in output
+
+
+def test_watch_the_optimizer(tmp_path):
+    output = run("watch_the_optimizer.py", tmp_path / "logs")
+    ratios = re.findall(r"(?:first|second|head): (.*)", output)
+    assert len(ratios) == 3
+    assert all(0 < float(r) < 0.1 for layer in ratios for r in layer.split(", "))
 
 
 @pytest.fixture(scope="module")

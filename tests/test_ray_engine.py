@@ -26,7 +26,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Ray with two cores, started once, and a mark for `hazards.KILLED_ONCE`."""
+    """Ray with two cores, started once, and a mark for `hazards.KILLED_ONCE`.
+
+    It is told of a GPU that is not there: shares of it are counted all the same.
+    """
     mark = tmp_path_factory.mktemp("ray") / "mark"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     path = os.pathsep.join(
@@ -37,6 +40,7 @@ def cluster(tmp_path_factory):
         patch.setenv("PYTHONPATH", path)
         ray.init(
             num_cpus=2,
+            num_gpus=1,
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=80 * 2**20,
@@ -117,8 +121,31 @@ def test_a_cluster_without_room_is_told(cluster):
     from tuning.engines.ray_cluster import RayEngine
 
     task = Task(tiny_workload.WORKLOAD, tiny_workload.load_data(), 1)
-    with pytest.raises(ValueError, match=r"2 cores and 0 GPUs, no room.*0.5 GPUs"):
-        RayEngine(task, gpus_per_run=0.5)
+    with pytest.raises(ValueError, match=r"2 cores and 1 GPUs, no room.*1.5 GPUs"):
+        RayEngine(task, gpus_per_run=1.5)
+
+
+def test_runs_share_a_gpu_by_fractions(cluster):
+    from tuning.engines.ray_cluster import RayEngine
+
+    task = Task(
+        tiny_workload.WORKLOAD, tiny_workload.load_data(), 1, execution="model.fit"
+    )
+    for share, workers in ((1, 1), (0.6, 1), (0.5, 2), (0.25, 2)):  # two cores
+        engine = RayEngine(task, gpus_per_run=share)
+        engine.close()
+        assert engine.workers == workers
+    engine = RayEngine(task, gpus_per_run=0.5)
+    try:
+        for worker in range(2):
+            engine.start(worker, Run("sgd", 16, 0.1, worker))
+        told = [engine.wait(60) for _ in range(4)]
+        finished = [event for event in told if isinstance(event, Finished)]
+        assert [event.record.status for event in finished] == ["ok"] * 2
+        # Both are still there, and hold a half each.
+        assert ray.available_resources().get("GPU", 0) == 0
+    finally:
+        engine.close()
 
 
 def test_a_worker_that_cannot_be_set_up_is_told_once(cluster):

@@ -1,8 +1,10 @@
 """What TensorBoard shows of a whole sweep, read back from the events."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from test_grid import make_grid
 from test_robustness import make_records
 from test_tensorboard_log import read, read_scalar
 
+from tuning.records import read_records
 from tuning.report import tensorboard_pages
 from tuning.robustness import summarize
 from tuning.tensorboard_log import write_experiment, write_report_run
@@ -85,6 +88,30 @@ def test_charts_are_laid_out_for_every_batch_size_and_every_run(tmp_path):
     assert tags == [["^loss_by_rate/batch=16/"], ["^loss_by_rate/batch=64/"]]
     tags = [list(chart.multiline.tag) for chart in by_epoch.chart]
     assert tags == [["^epoch_val_loss$"], ["^epoch_loss$"]]
+
+
+@pytest.mark.slow
+def test_every_page_is_written_on_a_backend_other_than_tensorflow(tmp_path):
+    out = tmp_path / "sweep"
+    command = [sys.executable, "-m", "tuning", "run", "tiny_workload:WORKLOAD"]
+    options = ["--out", str(out), "--optimizers", "sgd", "--seeds", "1"]
+    subprocess.run(
+        [*command, *options, "--epochs", "1"],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": str(Path(__file__).parent),
+        },
+        check=True,
+    )
+    # On JAX there is no other way to train.
+    assert {record.execution for record in read_records(out)} == {"model.fit"}
+    logs = out / "tensorboard"
+    assert (
+        "best_val_loss" in read(logs / "sgd/batch=16/lr=0.01/seed=0").Tags()["tensors"]
+    )
+    assert "_hparams_/experiment" in read(logs).Tags()["tensors"]
+    assert {"verdict", "loss/sgd"} <= set(read(logs / "report").Tags()["tensors"])
 
 
 @pytest.mark.slow
