@@ -21,16 +21,32 @@ from rich.logging import RichHandler
 
 from tuning import sweep_directory as directories
 from tuning import tensorboard_log
-from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
+from tuning.claims.budgets import BUDGETS, default_workers, estimate
+from tuning.claims.page import write_claims
+from tuning.claims.results import read_results
+from tuning.claims.tables import overview_table
+from tuning.claims.verdicts import judge_all
+from tuning.data_sources.public_data import (
+    DIRECTORY_VARIABLE,
+    embedded_data,
+    real_data_in,
+)
 from tuning.engines.choice import ENGINES, EngineChoice
 from tuning.engines.engine import WorkerStartError
-from tuning.optimizers import BUILT_IN, parse_options
+from tuning.number_text import format_seconds
+from tuning.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
 from tuning.option_values import read_count, read_integers, read_names, read_rates
 from tuning.plan import STRATEGIES, read_plan
 from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_comparison, write_report
-from tuning.robustness import summarize
-from tuning.terminal import ProgressDisplay, quiet_tensorflow, summary_table
+from tuning.robustness import Summary, summarize
+from tuning.terminal import (
+    ProgressDisplay,
+    claims_plan_table,
+    quiet_tensorflow,
+    summary_table,
+    text_table,
+)
 from tuning.workloads import BUILT_IN as WORKLOADS
 from tuning.workloads import find_workload
 
@@ -59,7 +75,10 @@ def run(
     ] = ...,  # pyright: ignore[reportArgumentType]
     optimizers: Annotated[
         str | None,
-        typer.Option(help=f"Comma-separated names. [{','.join(BUILT_IN)}]"),
+        typer.Option(
+            help=f"Comma-separated names of {', '.join(BUILT_IN)}, or "
+            f"package.module:attribute. [{','.join(SWEPT_BY_DEFAULT)}]"
+        ),
     ] = None,
     learning_rates: Annotated[
         str | None,
@@ -195,6 +214,75 @@ def report(
 
 
 @app.command()
+def claims(
+    out: Annotated[
+        Path, typer.Option(help="Directory of the claims; made if it is not there.")
+    ],
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="; ".join(
+                f"{b.name}: at most {format_seconds(b.limit_seconds)} on two cores"
+                for b in BUDGETS.values()
+            )
+            + "."
+        ),
+    ] = "small",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once. [2; 1 on a single core]")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, and train nothing.")
+    ] = False,
+) -> None:
+    """Put four claims that are made of Adam to the test, on embedded data.
+
+    Ours, Keras's Adam and four others train the built-in workloads; a page states each
+    claim, its measures, and whether it is supported. Interrupted, the same command
+    continues.
+    """
+    with _user_errors(), embedded_data():
+        if budget not in BUDGETS:
+            raise ValueError(
+                f"--budget must be one of {', '.join(BUDGETS)}; received {budget!r}."
+            )
+        chosen = BUDGETS[budget]
+        count = default_workers() if workers is None else workers
+        choice = EngineChoice("local", count)
+        choice.leave_gpus_to_workers()
+        console = Console(stderr=True)
+        _log_to(console)
+        with quiet_tensorflow():
+            import tensorflow  # noqa: F401 - greets when it is imported
+
+            from tuning.claims import execution
+        contenders = execution.choose_contenders()
+        execution.check_claims_directory(out, chosen, contenders)
+        parts = estimate(chosen, contenders, count)
+        Console().print(claims_plan_table(chosen, parts, count))
+        if dry_run:
+            return
+        command = shlex.join(["keras-adam-sweep", *sys.argv[1:]])
+
+        def start(_: Any, show: Any) -> None:
+            execution.run_claims(
+                out,
+                chosen,
+                contenders,
+                workers=count,
+                command=command,
+                progress=show,
+                finished=_write_reports,
+            )
+
+        _sweep(start, names_workloads=True)
+        page = write_claims(out)
+        content = overview_table(judge_all(read_results(out).tasks))
+        Console().print(text_table(content, "What is claimed of Adam"))
+        typer.echo(f"page:  {page}")
+
+
+@app.command()
 def tensorboard(
     directory: Annotated[Path, typer.Argument(metavar="DIR")],
     port: Annotated[
@@ -221,21 +309,25 @@ def workloads() -> None:
         typer.echo(f"{name}  {find_workload(name).description}")
 
 
-def _sweep(start: Callable[[Any, Any], Any]) -> None:
-    """Start or continue a sweep, with progress on standard error."""
-    console = Console(stderr=True)
+def _log_to(console: Console) -> None:
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
         handlers=[RichHandler(console=console, show_path=False, show_time=False)],
     )
+
+
+def _sweep(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) -> None:
+    """Start or continue a sweep, with progress on standard error."""
+    console = Console(stderr=True)
+    _log_to(console)
     with quiet_tensorflow():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
         from tuning import sweep
     try:
-        with ProgressDisplay(console) as display:
+        with ProgressDisplay(console, names_workloads=names_workloads) as display:
             start(sweep, display.show)
     except KeyboardInterrupt:
         typer.echo("Interrupted; the same command continues the sweep.", err=True)
@@ -265,18 +357,26 @@ def _finish(directory: Path) -> None:
         )
     if len(failed) == len(records):
         raise typer.Exit(NOTHING_TO_JUDGE)
-    plan = read_plan(directory)
-    summary = summarize(records, grid=plan.grid, strategy=plan.strategy)
+    summary = _write_reports(directory)
     Console().print(summary_table(summary))
-    typer.echo(f"report:       {write_report(directory)}")
+    typer.echo(f"report:       {directory / 'report.html'}")
+    command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
+    typer.echo(f"TensorBoard:  {command}")
+
+
+def _write_reports(directory: Path) -> Summary:
+    """Write a sweep's report, and its pages in TensorBoard; what they are made of."""
+    plan = read_plan(directory)
+    records = read_records(directory)
+    summary = summarize(records, grid=plan.grid, strategy=plan.strategy)
+    write_report(directory)
     tensorboard_log.write_report_run(
         directory / directories.TENSORBOARD_DIRECTORY,
         tensorboard_pages.verdict_page(summary),
         tensorboard_pages.heat_map_images(summary),
         tensorboard_pages.losses_by_rate(summary),
     )
-    command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
-    typer.echo(f"TensorBoard:  {command}")
+    return summary
 
 
 def _compare(first: Path, second: Path) -> None:

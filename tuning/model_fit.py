@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.course import EVALUATION_BATCH, Course, epoch_order
+from tuning.course import EVALUATION_BATCH, Course, epoch_order, losses_of_steps
 from tuning.workload import Data
 
 NAME = "model.fit"
@@ -41,7 +41,7 @@ def fit(
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[_Report(course)],
+        callbacks=[_Report(course, len(data.x_train))],
     )
 
 
@@ -101,17 +101,26 @@ def _take(array: Any, rows: np.ndarray) -> Any:
 class _Report(keras.callbacks.Callback):
     """Hands every epoch to the course and ends the training when told to."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course, examples: int) -> None:
         super().__init__()
         self._course = course
+        self._examples = examples
+        self._means: list[Any] = []
         self._start = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        self._means = []
         self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
+        # Turned into a number after the epoch: a device must not be waited for here.
+        self._means.append((logs or {}).get("loss", math.nan))
 
     def on_test_begin(self, logs: Mapping | None = None) -> None:
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
-        if not self._course.add_epoch(logs or {}, self._trained - self._start):
+        means = [float(mean) for mean in self._means]
+        losses = losses_of_steps(means, self._examples)
+        if not self._course.add_epoch(logs or {}, self._trained - self._start, losses):
             self.model.stop_training = True  # pyright: ignore[reportOptionalMemberAccess]

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -21,15 +21,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from tuning.claims.budgets import Budget, Estimate
 from tuning.number_text import (
     NOTHING,
+    count_of,
     format_bytes,
     format_number,
     format_rate,
     format_seconds,
     format_share,
 )
+from tuning.report.tables import Table as TextTable
 from tuning.robustness import Summary
 
 if TYPE_CHECKING:
@@ -46,10 +50,12 @@ class ProgressDisplay:
 
     Args:
         console: where to; usually standard error, so results can be piped.
+        names_workloads: whether to tell the workload of the run, too.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, names_workloads: bool = False) -> None:
         self._console = console
+        self._names_workloads = names_workloads
         self._bar: Progress | None = None
         self._started = self._last_line = time.monotonic()
         self._finished_before = 0
@@ -95,6 +101,8 @@ class ProgressDisplay:
         at = "starting"
         if progress.record is not None:
             at = f"{progress.record.optimizer}, batch {progress.record.batch_size}"
+            if self._names_workloads:
+                at = f"{progress.record.workload}, {at}"
         bar.update(
             bar.task_ids[0], completed=progress.finished, description=at + self._told()
         )
@@ -161,6 +169,44 @@ def summary_table(summary: Summary) -> Table:
         "loss: the lowest; S: mean loss over the rates above the best of any "
         "optimizer, less is better; decades: width of the region of good rates"
     )
+    return table
+
+
+def claims_plan_table(budget: Budget, parts: Sequence[Estimate], workers: int) -> Table:
+    """What a budget of claims trains, and about how long that takes."""
+    total = format_seconds(sum(part.seconds for part in parts))
+    limit = format_seconds(budget.limit_seconds)
+    table = Table(
+        title=f"{budget.name}: about {total} with {count_of(workers, 'worker')} "
+        f"(at most {limit} on two cores)",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("part", no_wrap=True)
+    for header in ("batch sizes", "epochs", "examples", "runs", "about"):
+        table.add_column(header, justify="right", no_wrap=True)
+    sweeps = {sweep.directory: sweep for sweep in budget.sweeps}
+    for part in parts:
+        sweep = sweeps.get(part.name)
+        cells = [NOTHING] * 3
+        if sweep is not None:
+            sizes = ", ".join(str(size) for size in sweep.batch_sizes)
+            cells = [sizes, str(sweep.epochs), str(sweep.examples or "all")]
+        table.add_row(part.name, *cells, str(part.runs), format_seconds(part.seconds))
+    return table
+
+
+def text_table(content: TextTable, title: str) -> Table:
+    """A report's table in a terminal; the best of a column is bold."""
+    table = Table(
+        title=title, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    for number, header in enumerate(content.headers):
+        table.add_column(header, justify="right" if number else "left")
+    for row in content.rows:
+        cells = (Text(cell.text, "bold" if cell.is_best else "") for cell in row)
+        table.add_row(*cells)
     return table
 
 
