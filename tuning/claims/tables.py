@@ -149,7 +149,9 @@ def _closest_cell(findings: Sequence[Finding]) -> Cell:
     if MEASURES[comparison.measure].compared_by == "difference" and rival:
         rival = rival.replace(" of ", " from ")
     note = _interval_text(comparison.pooled)
-    return Cell(f"{_pooled_text(comparison)}{rival}", note=note)
+    if closest.verdict == "not judged":
+        note += " not judged"
+    return Cell(f"{_pooled_text(comparison)}{rival}", note=note.strip())
 
 
 def _finding_cell(finding: Finding) -> Cell:
@@ -185,7 +187,7 @@ def _pooled_text(comparison: Comparison) -> str:
         return figure_text(measure, value)
     if measure.compared_by == "ratio":
         return f"{format_number(value)} \N{MULTIPLICATION SIGN}"
-    sign = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else ""
+    sign = "+" if value > 0 else "-" if value < 0 else ""
     size = abs(value)
     is_share = measure.unit == "share"
     return sign + (format_share(size) if is_share else format_number(size))
