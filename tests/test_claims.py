@@ -9,7 +9,7 @@ from claims_workloads import RATES, tiny_budget
 from test_report import Page
 from typer.testing import CliRunner
 
-from tuning import cli
+from tuning import claims_command, cli, session
 from tuning.claims import budgets, execution, page, peak_memory
 from tuning.claims.budgets import (
     BUDGETS,
@@ -183,9 +183,9 @@ def test_an_interrupted_command_is_continued(claims, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(cli, "_write_reports", interrupt)
+        context.setattr(claims_command, "write_reports", interrupt)
         result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
-    assert result.exit_code == cli.INTERRUPTED
+    assert result.exit_code == session.INTERRUPTED
     assert "Interrupted; the same command continues" in result.stderr
     assert not (claims / DIRECTORIES[2]).exists()
     result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
