@@ -9,24 +9,26 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import itertools
 import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tuning.claims.budgets import CONTENDERS, STORAGE_OPTIONS, Budget, PlannedSweep
-from tuning.claims.peak_memory import measure_peak, state_of_storages
+from tuning.claims.peak_memory import BATCH, RATE, measure_peak, state_of_storages
 from tuning.claims.results import (
     FORMAT,
+    LARGE_MODEL,
     MEMORY_FILE,
     PLAN_FILE,
     read_claims_plan,
     read_memory,
 )
 from tuning.files import write_whole
+from tuning.grid import Run
 from tuning.optimizers import without_home
-from tuning.records import installed_versions
+from tuning.records import RunRecord, installed_versions
 from tuning.sweep import Progress, run_sweep
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
@@ -94,7 +96,8 @@ def run_claims(
         contenders: names of optimizers.
         workers: runs at once.
         command: how it was started, for the page.
-        progress: called at the start and after every run, of all sweeps together.
+        progress: called at the start and after every run, of all sweeps together; a
+            process that measures memory counts as a run.
         finished: called with the directory of each sweep that is complete.
 
     Raises:
@@ -113,10 +116,10 @@ def run_claims(
             "versions": installed_versions(),
         }
         write_whole(directory / PLAN_FILE, json.dumps(plan, indent=2) + "\n")
-    _measure_memory(directory, budget, contenders)
     per_size = len(contenders) * len(budget.learning_rates) * budget.seeds
-    total = per_size * sum(len(sweep.batch_sizes) for sweep in budget.sweeps)
-    before = 0
+    before = len(_processes(budget, contenders))
+    total = before + per_size * sum(len(sweep.batch_sizes) for sweep in budget.sweeps)
+    _measure_memory(directory, budget, contenders, _shifted(progress, 0, total))
     for sweep in budget.sweeps:
         path = directory / sweep.directory
         run_sweep(
@@ -153,36 +156,67 @@ def _first_examples(load_data: Callable[[], Data], count: int) -> Data:
 def _shifted(
     progress: Callable[[Progress], None] | None, before: int, total: int
 ) -> Callable[[Progress], None] | None:
-    """A sweep's progress as that of all of them."""
+    """The progress of one part as that of all of them, which start only once."""
     if progress is None:
         return None
 
-    def tell(of_sweep: Progress) -> None:
-        if of_sweep.record is not None or not before:
-            progress(Progress(before + of_sweep.finished, total, of_sweep.record))
+    def tell(part: Progress) -> None:
+        if part.record is not None or not before:
+            progress(Progress(before + part.finished, total, part.record))
 
     return tell
 
 
-def _measure_memory(directory: Path, budget: Budget, contenders: Sequence[str]) -> None:
+def _processes(budget: Budget, contenders: Sequence[str]) -> list[tuple[int, str]]:
+    """Round and contender of every process that measures memory."""
+    names = (*contenders, *STORAGE_OPTIONS)
+    return list(itertools.product(range(budget.peak_model.rounds), names))
+
+
+def _measure_memory(
+    directory: Path,
+    budget: Budget,
+    contenders: Sequence[str],
+    progress: Callable[[Progress], None] | None,
+) -> None:
     memory = read_memory(directory)
-    measured = {(peak["contender"], peak["round"]) for peak in memory["peaks"]}
+    measured = {(peak["round"], peak["contender"]) for peak in memory["peaks"]}
+    processes = _processes(budget, contenders)
 
     def write() -> None:
         write_whole(directory / MEMORY_FILE, json.dumps(memory, indent=1) + "\n")
 
-    for number in range(budget.peak_model.rounds):
-        for contender in (*contenders, *STORAGE_OPTIONS):
-            if (contender, number) in measured:
-                continue
-            told: dict[str, Any] | None = measure_peak(contender, budget.peak_model)
-            if told is not None:
-                memory["peaks"].append(
-                    {"contender": contender, "round": number, **told}
-                )
-                write()
+    def tell(record: RunRecord | None) -> None:
+        if progress is not None:
+            progress(Progress(len(measured), len(processes), record))
+
+    tell(None)
+    for number, contender in processes:
+        if (number, contender) in measured:
+            continue
+        told = measure_peak(contender, budget.peak_model)
+        if told is not None:
+            memory["peaks"].append({"contender": contender, "round": number, **told})
+            write()
+        measured.add((number, contender))
+        tell(_memory_record(contender, number))
     for sweep in budget.sweeps:
         if sweep.directory not in memory["workloads"]:
             found = state_of_storages(find_workload(sweep.workload))
             memory["workloads"][sweep.directory] = found
             write()
+
+
+def _memory_record(contender: str, number: int) -> RunRecord:
+    """A process that measures memory, for those who look on."""
+    return RunRecord(
+        run_id=Run(contender, BATCH, RATE, number).run_id,
+        workload=LARGE_MODEL,
+        optimizer=contender,
+        optimizer_config={},
+        learning_rate=RATE,
+        batch_size=BATCH,
+        seed=number,
+        epochs=1,
+        status="ok",
+    )

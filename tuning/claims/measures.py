@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import numpy as np
+
 from tuning.claims.task_runs import DEFAULT_RATES, Seeds, TaskRuns, mean_of
 from tuning.claims.training_curves import (
     count_spikes,
@@ -19,7 +21,7 @@ from tuning.claims.training_curves import (
     steps_to,
 )
 from tuning.robustness.curves import find_good_region
-from tuning.robustness.seed_losses import is_bad
+from tuning.robustness.seed_losses import is_bad, learning_rate_sensitivity
 
 Figure = Callable[[TaskRuns, str, Seeds], float | None]
 """Of an optimizer on a workload, over drawn seeds; ``None`` where it has no data."""
@@ -129,8 +131,8 @@ def _sensitivity(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
             return None
         if best is None or initial is None or not initial > best:
             continue
-        lost = [(loss - best) / (initial - best) for loss in losses.values()]
-        found.append(mean_of(lost))
+        lost = learning_rate_sensitivity(np.array(list(losses.values())), best)
+        found.append(float(lost) / (initial - best))
     return mean_of(found)
 
 

@@ -102,13 +102,9 @@ def write_claims_verdict(
     """The verdicts in sentences: one per claim, then what goes beyond Keras's Adam."""
     sentences = []
     for claim in rules.CLAIMS:
-        said: dict[str, list[str]] = {}
-        for judgement in judgements:
-            if judgement.claim == claim and judgement.verdict != "not judged":
-                subject = tables.label(judgement.subject)
-                said.setdefault(judgement.verdict, []).append(subject)
-        parts = [f"{verdict} for {join_words(who)}" for verdict, who in said.items()]
-        sentences.append(f"{claim.name}: {'; '.join(parts) or 'not judged'}.")
+        of_claim = [j for j in judgements if j.claim == claim]
+        judged = [j for j in of_claim if j.verdict != "not judged"]
+        sentences.append(_claim_sentence(claim.name, judged))
     for subject in dict.fromkeys(b.comparison.subject for b in beyond):
         of_it = [b for b in beyond if b.comparison.subject == subject]
         judged = [b for b in of_it if b.standing != "not judged"]
@@ -126,6 +122,22 @@ def write_claims_verdict(
             f"{results.failed[0].message}"
         )
     return sentences
+
+
+def _claim_sentence(name: str, judged: Sequence[Judgement]) -> str:
+    """The verdict for each subject, and how many of its comparisons support it."""
+    if not judged:
+        return f"{name}: not judged."
+    said: dict[str, list[str]] = {}
+    told = " comparisons support it"
+    for judgement in judged:
+        verdicts = [f.verdict for f in judgement.findings if f.verdict != "not judged"]
+        count = f"{verdicts.count('supported')} of {len(verdicts)}{told}"
+        subject = f"{tables.label(judgement.subject)} ({count})"
+        said.setdefault(judgement.verdict, []).append(subject)
+        told = ""
+    parts = [f"{verdict} for {join_words(who)}" for verdict, who in said.items()]
+    return f"{name}: {'; '.join(parts)}."
 
 
 def _beyond_sentence(subject: str, judged: Sequence[BeyondStock]) -> str:

@@ -20,7 +20,7 @@ from tuning.claims.budgets import STORAGE_OPTIONS, PeakModel
 
 logger = logging.getLogger(__name__)
 
-STEPS, BATCH = 3, 8
+STEPS, BATCH, RATE = 3, 8, 1e-4
 
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -87,7 +87,7 @@ def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
     for _ in range(layers):
         model.add(keras.layers.Dense(width, activation="relu"))
     name, options = optimizer_of(contender)
-    model.compile(build_optimizer(name, 1e-4, options), loss="mean_squared_error")
+    model.compile(build_optimizer(name, RATE, options), loss="mean_squared_error")
     x = np.random.default_rng(0).random((STEPS * BATCH, width), np.float32)
     model.fit(x, x, batch_size=BATCH, verbose=0)
     peak = peak_of_this_process()
