@@ -14,7 +14,6 @@ from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
@@ -58,7 +57,7 @@ class ProgressDisplay:
         self._names_workloads = names_workloads
         self._bar: Progress | None = None
         self._started = self._last_line = time.monotonic()
-        self._finished_before = 0
+        self._done_before = 0.0
         self._outcomes = {"diverged": 0, "failed": 0}
 
     def __enter__(self) -> ProgressDisplay:
@@ -66,7 +65,7 @@ class ProgressDisplay:
             bar = self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -84,7 +83,7 @@ class ProgressDisplay:
         record = progress.record
         if record is None:
             self._started = self._last_line = time.monotonic()
-            self._finished_before = progress.finished
+            self._done_before = progress.done
         elif record.status in self._outcomes:
             self._outcomes[record.status] += 1
         if self._bar is not None:
@@ -96,15 +95,19 @@ class ProgressDisplay:
         bar = self._bar
         if bar is None:
             return
+        count = f"{progress.finished}/{progress.total}"
         if not bar.task_ids:
-            bar.add_task("", total=progress.total, completed=progress.finished)
+            bar.add_task("", total=1.0, count=count)
         at = "starting"
         if progress.record is not None:
             at = f"{progress.record.optimizer}, batch {progress.record.batch_size}"
             if self._names_workloads:
                 at = f"{progress.record.workload}, {at}"
         bar.update(
-            bar.task_ids[0], completed=progress.finished, description=at + self._told()
+            bar.task_ids[0],
+            completed=progress.done,
+            count=count,
+            description=at + self._told(),
         )
 
     def _write_line(self, progress: SweepProgress) -> None:
@@ -114,10 +117,9 @@ class ProgressDisplay:
             return
         self._last_line = now
         left = ""
-        here = progress.finished - self._finished_before
-        if here and progress.finished < progress.total:
-            seconds = (now - self._started) / here
-            remaining = seconds * (progress.total - progress.finished)
+        here = progress.done - self._done_before
+        if here > 0 and progress.finished < progress.total:
+            remaining = (now - self._started) / here * (1.0 - progress.done)
             minutes, rest = divmod(round(remaining), 60)
             left = f", about {f'{minutes} min ' if minutes else ''}{rest} s left"
         most = "at most " if progress.is_total_a_bound else ""

@@ -12,10 +12,17 @@ import functools
 import itertools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tuning.claims.budgets import CONTENDERS, STORAGE_OPTIONS, Budget, PlannedSweep
+from tuning.claims.budgets import (
+    CONTENDERS,
+    STORAGE_OPTIONS,
+    Budget,
+    Estimate,
+    PlannedSweep,
+    estimate,
+)
 from tuning.claims.peak_memory import BATCH, RATE, measure_peak, state_of_storages
 from tuning.claims.results import (
     FORMAT,
@@ -116,10 +123,8 @@ def run_claims(
             "versions": installed_versions(),
         }
         write_whole(directory / PLAN_FILE, json.dumps(plan, indent=2) + "\n")
-    per_size = len(contenders) * len(budget.learning_rates) * budget.seeds
-    before = len(_processes(budget, contenders))
-    total = before + per_size * sum(len(sweep.batch_sizes) for sweep in budget.sweeps)
-    _measure_memory(directory, budget, contenders, _shifted(progress, 0, total))
+    parts = _parts(progress, estimate(budget, contenders, workers))
+    _measure_memory(directory, budget, contenders, next(parts))
     for sweep in budget.sweeps:
         path = directory / sweep.directory
         run_sweep(
@@ -131,10 +136,9 @@ def run_claims(
             seeds=budget.seeds,
             epochs=sweep.epochs,
             command=command,
-            progress=_shifted(progress, before, total),
+            progress=next(parts),
             workers=workers,
         )
-        before += per_size * len(sweep.batch_sizes)
         if finished is not None:
             finished(path)
 
@@ -153,18 +157,32 @@ def _first_examples(load_data: Callable[[], Data], count: int) -> Data:
     return Data(x[:count], y[:count], x_val, y_val)
 
 
-def _shifted(
-    progress: Callable[[Progress], None] | None, before: int, total: int
-) -> Callable[[Progress], None] | None:
-    """The progress of one part as that of all of them, which start only once."""
-    if progress is None:
-        return None
+def _parts(
+    progress: Callable[[Progress], None] | None, estimates: Sequence[Estimate]
+) -> Iterator[Callable[[Progress], None]]:
+    """For each part, a listener that tells its progress as that of all of them.
 
-    def tell(part: Progress) -> None:
-        if part.record is not None or not before:
-            progress(Progress(before + part.finished, total, part.record))
+    Parts differ in what a run takes: how far all is, is told by the estimates.
+    """
+    runs = sum(part.runs for part in estimates)
+    seconds = sum(part.seconds for part in estimates)
+    runs_before, seconds_before = 0, 0.0
+    for part in estimates:
 
-    return tell
+        def tell(
+            now: Progress,
+            part: Estimate = part,
+            runs_before: int = runs_before,
+            seconds_before: float = seconds_before,
+        ) -> None:
+            if progress is not None:
+                taken = seconds_before + part.seconds * now.finished / part.runs
+                finished, share = runs_before + now.finished, taken / seconds
+                progress(Progress(finished, runs, now.record, time_share=share))
+
+        yield tell
+        runs_before += part.runs
+        seconds_before += part.seconds
 
 
 def _processes(budget: Budget, contenders: Sequence[str]) -> list[tuple[int, str]]:
@@ -177,7 +195,7 @@ def _measure_memory(
     directory: Path,
     budget: Budget,
     contenders: Sequence[str],
-    progress: Callable[[Progress], None] | None,
+    progress: Callable[[Progress], None],
 ) -> None:
     memory = read_memory(directory)
     measured = {(peak["round"], peak["contender"]) for peak in memory["peaks"]}
@@ -187,8 +205,7 @@ def _measure_memory(
         write_whole(directory / MEMORY_FILE, json.dumps(memory, indent=1) + "\n")
 
     def tell(record: RunRecord | None) -> None:
-        if progress is not None:
-            progress(Progress(len(measured), len(processes), record))
+        progress(Progress(len(measured), len(processes), record))
 
     tell(None)
     for number, contender in processes:
