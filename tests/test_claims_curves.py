@@ -8,6 +8,7 @@ from tuning.claims.training_curves import (
     count_spikes,
     early_area,
     final_training_loss,
+    has_learned,
     planned_steps,
     steps_to,
 )
@@ -93,18 +94,30 @@ def test_losses_that_are_no_numbers_reach_nothing():
 @pytest.mark.parametrize(
     ("curve", "count"),
     [
-        ([1.5, 1.0, 0.5, 0.2], 0),
-        # Gained 1.5 of 2: the bar is 0.5 + 0.375.
-        ([1.0, 0.5, 0.87, 0.5], 0),
-        ([1.0, 0.5, 0.88, 0.5], 1),
-        # One excursion of three points, and another one.
-        ([0.5, 1.5, 1.6, 1.5, 0.5, 1.5, 0.5], 2),
-        ([0.5, None], 1),
-        # Less than a tenth gained: no spike yet.
-        ([1.85, 2.5, 1.85], 0),
-        ([1.79, 2.5, 1.75], 1),
-        ([5.0, 9.0, 5.0], 0),
+        (falling(0.0), 0),
+        # Down to 0: the mean of five must rise by a quarter of 2.
+        ([0.0] * 9 + [2.4] + [0.0] * 9, 0),
+        ([0.0] * 9 + [2.6] + [0.0] * 9, 1),
+        # Up for a while is one spike, up again is another.
+        ([0.0] * 9 + [2.0] * 4 + [0.0] * 9 + [2.0] * 4, 2),
+        # Only 0.4 gained: the mean must rise by a tenth of 2, not by a quarter of 0.4.
+        ([1.6] * 9 + [2.5] + [1.6] * 9, 0),
+        ([1.6] * 9 + [2.7] + [1.6] * 9, 1),
+        # A training that blows up at once, and one that only wavers at its start.
+        ([5.0, 9.0, 5.0], 1),
+        ([2.15, 2.15], 0),
+        ([0.5] * 6 + [None], 1),
     ],
 )
-def test_a_spike_gives_back_a_quarter_of_what_was_gained(curve, count):
+def test_a_spike_gives_back_much_of_what_was_gained(curve, count):
     assert count_spikes(make_run(curve=curve)) == count
+
+
+@pytest.mark.parametrize(("end", "learned"), [(1.7, True), (1.79, True), (1.81, False)])
+def test_a_tenth_of_the_loss_must_be_gained_to_have_learned(end, learned):
+    assert has_learned(make_run(curve=[end] * 9)) is learned
+
+
+def test_a_run_without_an_end_has_not_learned():
+    assert not has_learned(make_run(curve=[0.1] * 9, status="diverged"))
+    assert not has_learned(make_run(curve=[0.1] * 9, initial=None))

@@ -101,6 +101,11 @@ def test_a_reference_that_diverged_is_left_out():
     assert figure(name, records, seeds=(1, 1)) is None
 
 
+def test_a_reference_that_learned_nothing_is_no_goal():
+    records = [make_run("sgd", rate=0.01, curve=[1.9] * 20), make_run(curve=[1.0] * 20)]
+    assert figure("steps to SGD's loss, default rate", records, seeds=(0,)) is None
+
+
 def test_diverged_and_bad_runs_are_shares_of_all_runs():
     records = [
         make_run(rate=0.1, curve=[1.0], status="diverged"),
@@ -114,7 +119,7 @@ def test_diverged_and_bad_runs_are_shares_of_all_runs():
 
 
 def test_spikes_are_counted_per_run():
-    calm, spiky = falling(0.0), [0.5, 1.5, 0.5, 1.5]
+    calm, spiky = falling(0.0), ([0.0] * 5 + [2.0] * 5) * 2
     records = [
         make_run(seed=0, curve=calm),
         make_run(seed=1, curve=spiky),

@@ -77,6 +77,8 @@ def test_ratios_are_taken_from_the_same_seeds():
         ((0.2, 0.29), (0.3, 0.3), "better"),
         ((0.31, 0.4), (0.3, 0.3), "worse"),
         ((0.3, 0.3), (0.3, 0.3), "even"),
+        ((0.2975, 0.298), (0.3, 0.3), "even"),  # by less than 1 %
+        ((0.2965, 0.297), (0.3, 0.3), "better"),
         ((0.3, 0.2), (0.3, 0.3), "even"),  # one seed reads the same: up to 1
         ((0.1,), (0.9,), "even"),  # one seed tells nothing of chance
     ],

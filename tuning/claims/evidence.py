@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tuning.claims.measures import Measure
+from tuning.claims.rules import LEAST_DIFFERENCE
 from tuning.claims.task_runs import Seeds, TaskRuns
 from tuning.robustness.seed_losses import Interval, percentiles, resamples
 
@@ -126,6 +127,7 @@ def compare(
         bar: 1 or 0, as the measure is compared, if none is given.
     """
     bar = Bar(measure.neutral) if bar is None else bar
+    is_ratio = rival is not None and measure.compared_by == "ratio"
     found, drawn_by_task = [], []
     for task in tasks:
         value = _compared(measure, task, subject, rival, task.seeds)
@@ -143,11 +145,10 @@ def compare(
                 own,
                 None if rival is None else figure_of(measure, task, rival),
                 Estimate(value, interval),
-                _outcome(interval, bar),
+                _outcome(value, interval, bar, is_ratio=is_ratio),
             )
         )
         drawn_by_task.append([value] if interval is None else drawn)
-    is_ratio = rival is not None and measure.compared_by == "ratio"
     values = [task.compared.value for task in found]
     pooled = pool(values, drawn_by_task, is_ratio=is_ratio) if found else None
     return Comparison(measure.name, subject, rival, bar, tuple(found), pooled)
@@ -221,8 +222,11 @@ def _interval(drawn: Sequence[float | None], seeds: Seeds) -> Interval | None:
     return percentiles(values, len(seeds))
 
 
-def _outcome(interval: Interval | None, bar: Bar) -> Outcome:
-    if interval is None:
+def _outcome(
+    value: float, interval: Interval | None, bar: Bar, *, is_ratio: bool
+) -> Outcome:
+    is_small = is_ratio and not bar.is_good and abs(value - 1.0) < LEAST_DIFFERENCE
+    if interval is None or is_small:
         return "even"
     if bar.is_passed(interval.high):
         return "better"

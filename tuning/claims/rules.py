@@ -14,6 +14,9 @@ LEAST_TASKS = 3
 WORSE_SHARE = 0.25
 """Support allows the subject to be worse on at most that share of the workloads."""
 
+LEAST_DIFFERENCE = 0.01
+"""Figures of one workload that differ by a smaller share are even."""
+
 SUBJECTS = ("keras-adam", "adam", "robust-adam")
 """Whom claims are made of: Keras's Adam, ours, and ours with an adapted rate."""
 
@@ -112,7 +115,8 @@ CLAIMS = (
 RULES = (
     "On one workload an optimizer is better or worse than its rival if the 95 % "
     "bootstrap interval over seeds of the ratio or difference of their figures lies "
-    "wholly on that side of 1 or 0; else the two are even.",
+    "wholly on that side of 1 or 0, and a ratio differs from 1 by at least "
+    f"{LEAST_DIFFERENCE:.0%}; else the two are even.",
     "Over the workloads, ratios are averaged geometrically, differences as they are; "
     "the interval is a bootstrap over workloads and seeds.",
     "A measure supports the claim against a rival if that interval lies wholly on the "

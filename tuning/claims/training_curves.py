@@ -24,11 +24,13 @@ NEVER = 2.0
 there were."""
 
 LEAST_GAIN = 0.1
-"""Share of the initial loss that must be gained before a spike can be told from a start
-that goes up and down."""
+"""Share of the initial loss that a run must have gained for its last loss to be a goal:
+what comes before is within the noise of batches."""
 
 SPIKE_SHARE = 0.25
-"""A spike gives back at least that share of what had been gained."""
+LEAST_RISE = 0.1
+"""A spike gives back that share of what had been gained, and rises by that share of the
+initial loss."""
 
 
 def planned_steps(record: RunRecord) -> float:
@@ -90,28 +92,36 @@ def steps_to(record: RunRecord, loss: float) -> float | None:
     return NEVER
 
 
+def has_learned(record: RunRecord) -> bool:
+    """Whether the last training loss lies clearly below the initial one."""
+    initial, final = record.initial_loss, final_training_loss(record)
+    if initial is None or final is None:
+        return False
+    return initial - final >= LEAST_GAIN * abs(initial)
+
+
 def count_spikes(record: RunRecord) -> int | None:
     """How often the training loss breaks out upwards.
 
-    A spike begins where the loss lies above the least one so far by more than
-    `SPIKE_SHARE` of what had been gained on the initial loss, and ends where it no
-    longer does. Before `LEAST_GAIN` of the initial loss is gained there are none.
+    Of the mean over the last `SMOOTHED_POINTS` points. A spike begins where it lies
+    above the least one so far by more than `SPIKE_SHARE` of what had been gained on the
+    initial loss and by more than `LEAST_RISE` of that; it ends where it no longer does.
 
     Returns:
-        ``None`` if the run failed or has no curve.
+        ``None`` if the run failed, or has no curve or no initial loss.
     """
     initial = record.initial_loss
     if not _has_curve(record) or initial is None:
         return None
     least, count, is_above = initial, 0, False
-    for loss in record.training_curve:
-        gained = initial - least
-        was_above = is_above
-        value = math.inf if loss is None else loss
-        has_gained = gained >= LEAST_GAIN * abs(initial)
-        is_above = has_gained and value > least + SPIKE_SHARE * gained
+    for end in range(1, len(record.training_curve) + 1):
+        window = record.training_curve[max(end - SMOOTHED_POINTS, 0) : end]
+        mean = _mean_or_none(window)
+        loss = math.inf if mean is None else mean
+        bar = max(SPIKE_SHARE * (initial - least), LEAST_RISE * abs(initial))
+        was_above, is_above = is_above, loss > least + bar
         count += is_above and not was_above
-        least = min(least, value)
+        least = min(least, loss)
     return count
 
 
