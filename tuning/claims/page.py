@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tuning.claims import drawings, rules, tables
+from tuning.claims.evidence import Comparison
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
@@ -48,8 +49,21 @@ def write_claims(directory: Path) -> Path:
         "plan": results.plan,
         "rules": rules.RULES,
         "verdict": content["verdict"],
-        "judgements": [dataclasses.asdict(j) for j in judgements],
-        "beyond": [dataclasses.asdict(b) for b in beyond],
+        "judgements": [
+            {
+                "claim": j.claim.name,
+                "subject": j.subject,
+                "verdict": j.verdict,
+                "findings": [
+                    {**_plain(f.evidence, f.comparison), "verdict": f.verdict}
+                    for f in j.findings
+                ],
+            }
+            for j in judgements
+        ],
+        "beyond": [
+            {**_plain(b.evidence, b.comparison), "standing": b.standing} for b in beyond
+        ],
     }
     text = json.dumps(_as_json_types(plain), indent=1, allow_nan=False) + "\n"
     write_whole(directory / "claims.json", text)
@@ -214,6 +228,11 @@ def _drawn(results: Results) -> dict[str, Any]:
         "colour_bar": figures.colour_bar(),
         "map_width": 0,
     }
+
+
+def _plain(evidence: rules.Evidence, comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain data, and the kind of workloads it was made on."""
+    return {"tasks_of": evidence.tasks, **dataclasses.asdict(comparison)}
 
 
 def _as_json_types(value: Any) -> Any:
