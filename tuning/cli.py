@@ -165,7 +165,7 @@ def run(
             directories.check_directory(out, overwrite=overwrite)
             _check_workload(name)
             drive(
-                lambda sweep, show: sweep.rundrive(
+                lambda sweep, show: sweep.run_sweep(
                     name, out, progress=show, **arguments
                 )
             )
