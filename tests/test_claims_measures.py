@@ -153,9 +153,12 @@ def test_sensitivity_needs_every_rate():
     assert figure("sensitivity", records[:2]) is None  # one rate shows nothing
 
 
-def test_sensitivity_is_silent_where_nobody_learned():
-    records = [make_run(rate=rate, final=3.0) for rate in (0.1, 0.01)]
+@pytest.mark.parametrize("final", [3.0, 1.81])
+def test_sensitivity_is_silent_where_nobody_learned(final):
+    records = [make_run(rate=rate, final=final) for rate in (0.1, 0.01)]
     assert figure("sensitivity", records) is None
+    records = [make_run(rate=rate, final=1.79) for rate in (0.1, 0.01)]
+    assert figure("sensitivity", records) == 0.0
 
 
 RATES = (1e-3, 1e-2, 1e-1)
@@ -178,8 +181,11 @@ def test_drift_is_the_gap_between_the_ranges_of_good_rates():
     assert figure("batch drift", same) == 0.0
 
 
-def test_a_batch_size_without_a_good_rate_drifts_over_the_whole_grid():
-    records = at_sizes(b16=(0.0, 2.0, 2.0), b64=(3.0, 3.0, 3.0))
+@pytest.mark.parametrize("bad", [3.0, 1.9])
+def test_learning_nothing_where_another_learns_drifts_over_the_whole_grid(bad):
+    records = at_sizes(b16=(0.0, 2.0, 2.0), b64=(bad, bad, bad))
+    assert figure("batch drift", records) is None  # nobody learned at 64
+    records.append(make_run("sgd", size=64, rate=0.01, final=0.0))
     assert figure("batch drift", records) == pytest.approx(2.0)
 
 

@@ -19,6 +19,7 @@ from tuning.claims.training_curves import (
     early_area,
     final_training_loss,
     has_learned,
+    is_gain,
     steps_to,
 )
 from tuning.robustness.curves import find_good_region
@@ -122,6 +123,7 @@ def _sensitivity(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
     """``S / (initial loss - best loss of any)``, mean over batch sizes.
 
     Every rate of the sweep must have a loss: a mean over fewer compares other rates.
+    Batch sizes at which nobody learned are left out.
     """
     found = []
     for size in task.batch_sizes:
@@ -130,7 +132,7 @@ def _sensitivity(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
         initial = task.initial_loss(size, seeds)
         if len(losses) < max(len(task.learning_rates), 2):
             return None
-        if best is None or initial is None or not initial > best:
+        if best is None or initial is None or not is_gain(initial, best):
             continue
         lost = learning_rate_sensitivity(np.array(list(losses.values())), best)
         found.append(float(lost) / (initial - best))
@@ -140,7 +142,8 @@ def _sensitivity(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
 def _drift(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
     """Gap in decades between the ranges of good rates; the whole grid where one lacks.
 
-    ``max(0, log10(highest lower end / lowest upper end))`` over batch sizes.
+    ``max(0, log10(highest lower end / lowest upper end))`` over the batch sizes at
+    which anybody learned.
     """
     rates = task.learning_rates
     if len(task.batch_sizes) < 2 or len(rates) < 2:
@@ -151,7 +154,12 @@ def _drift(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
         initial = task.initial_loss(size, seeds)
         if len(losses) < len(rates) or initial is None:
             return None
-        regions.append(find_good_region(list(losses), list(losses.values()), initial))
+        if not is_gain(initial, task.best_loss_of_any(size, seeds)):
+            continue
+        region = find_good_region(list(losses), list(losses.values()), initial)
+        regions.append(region if is_gain(initial, min(losses.values())) else None)
+    if len(regions) < 2:
+        return None
     if any(region is None for region in regions):
         return math.log10(rates[-1] / rates[0])
     highest = max(region.low_rate for region in regions if region)
@@ -236,7 +244,8 @@ MEASURES: Mapping[str, Measure] = {
         _sensitivity,
         "ratio",
         "S, what a rate chosen blindly from the grid loses on average (Wortsman et al. "
-        "2023), as a share of the improvement that the best of any optimizer reaches",
+        "2023), as a share of the improvement that the best of any optimizer reaches; "
+        "where that is a tenth of the initial loss or more",
         unit="share",
     ),
     "batch drift": Measure(
@@ -245,7 +254,8 @@ MEASURES: Mapping[str, Measure] = {
         "difference",
         "decades by which the ranges of good rates (that miss at most 5 % of the "
         "improvement) of two batch sizes lie apart; 0 if one rate is good at all of "
-        "them",
+        "them; the whole grid if an optimizer does not gain a tenth of the initial "
+        "loss where another does",
     ),
     "state": Measure(
         "state",

@@ -24,8 +24,8 @@ NEVER = 2.0
 there were."""
 
 LEAST_GAIN = 0.1
-"""Share of the initial loss that a run must have gained for its last loss to be a goal:
-what comes before is within the noise of batches."""
+"""Share of the initial loss that must have been gained for a loss to tell something:
+less is within the noise of batches and seeds."""
 
 SPIKE_SHARE = 0.25
 LEAST_RISE = 0.1
@@ -94,10 +94,14 @@ def steps_to(record: RunRecord, loss: float) -> float | None:
 
 def has_learned(record: RunRecord) -> bool:
     """Whether the last training loss lies clearly below the initial one."""
-    initial, final = record.initial_loss, final_training_loss(record)
-    if initial is None or final is None:
+    return is_gain(record.initial_loss, final_training_loss(record))
+
+
+def is_gain(initial: float | None, loss: float | None) -> bool:
+    """Whether a loss lies below the initial one by `LEAST_GAIN` of it."""
+    if initial is None or loss is None:
         return False
-    return initial - final >= LEAST_GAIN * abs(initial)
+    return initial - loss >= LEAST_GAIN * abs(initial)
 
 
 def count_spikes(record: RunRecord) -> int | None:
