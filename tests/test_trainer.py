@@ -192,9 +192,11 @@ def test_the_curve_of_a_diverged_run_ends_with_it(execution):
 
 
 def test_losses_of_steps_are_taken_out_of_running_means():
-    # Losses 4, 1 and 7 of 2, 2 and 1 examples: means 4, 2.5 and 17 / 5.
-    found = losses_of_steps([4.0, 2.5, 3.4], examples=5)
-    np.testing.assert_allclose(found, [4.0, 1.0, 7.0])
+    # Losses 4, 1 and 9 of 4, 4 and 1 examples: means 4, 2.5 and 29 / 9.
+    found = losses_of_steps([4.0, 2.5, 29 / 9], batch_size=4, examples=9)
+    np.testing.assert_allclose(found, [4.0, 1.0, 9.0])
+    found = losses_of_steps([4.0, np.inf, np.inf], batch_size=4, examples=9)
+    np.testing.assert_array_equal(found, [4.0, np.inf, np.nan])
 
 
 def test_a_record_tells_what_was_run():

@@ -186,7 +186,7 @@ class CompiledEpochs:
             last, means = self._train(*self._train_data, *rows)
             logs = _as_floats(last)
             seconds = time.perf_counter() - start
-            losses = losses_of_steps(means.numpy(), self._examples)
+            losses = losses_of_steps(means.numpy(), self._batch_size, self._examples)
             for name, value in self._evaluation_logs().items():
                 logs[f"val_{name}"] = value
             if not course.add_epoch(logs, seconds, losses):

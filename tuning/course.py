@@ -31,7 +31,9 @@ def epoch_order(examples: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
-def losses_of_steps(running_means: Sequence[float], examples: int) -> np.ndarray:
+def losses_of_steps(
+    running_means: Sequence[float], batch_size: int, examples: int
+) -> np.ndarray:
     """What each step of an epoch adds to the mean that Keras reports after it.
 
     ``loss_k = (n_k mean_k - n_{k-1} mean_{k-1}) / (n_k - n_{k-1})``, with n_k the
@@ -40,16 +42,17 @@ def losses_of_steps(running_means: Sequence[float], examples: int) -> np.ndarray
 
     Args:
         running_means: after each step of one epoch.
-        examples: of the epoch; all steps but the last have equally many.
+        batch_size: examples of each step but the last.
+        examples: of the epoch.
 
     Shapes:
         Returns [steps] float64.
     """
-    steps = len(running_means)
     means = np.asarray(running_means, np.float64)
-    batch = math.ceil(examples / steps)
-    seen = np.minimum(np.arange(1, steps + 1) * batch, examples).astype(np.float64)
-    return np.diff(seen * means, prepend=0.0) / np.diff(seen, prepend=0.0)
+    steps = np.arange(1, len(means) + 1, dtype=np.float64)
+    seen = np.minimum(steps * batch_size, examples)
+    with np.errstate(invalid="ignore"):  # after an infinite loss no other is known
+        return np.diff(seen * means, prepend=0.0) / np.diff(seen, prepend=0.0)
 
 
 class Course:

@@ -41,7 +41,7 @@ def fit(
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[_Report(course, len(data.x_train))],
+        callbacks=[_Report(course, batch_size, len(data.x_train))],
     )
 
 
@@ -101,9 +101,10 @@ def _take(array: Any, rows: np.ndarray) -> Any:
 class _Report(keras.callbacks.Callback):
     """Hands every epoch to the course and ends the training when told to."""
 
-    def __init__(self, course: Course, examples: int) -> None:
+    def __init__(self, course: Course, batch_size: int, examples: int) -> None:
         super().__init__()
         self._course = course
+        self._batch_size = batch_size
         self._examples = examples
         self._means: list[Any] = []
         self._start = self._trained = 0.0
@@ -121,6 +122,6 @@ class _Report(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
         means = [float(mean) for mean in self._means]
-        losses = losses_of_steps(means, self._examples)
+        losses = losses_of_steps(means, self._batch_size, self._examples)
         if not self._course.add_epoch(logs or {}, self._trained - self._start, losses):
             self.model.stop_training = True  # pyright: ignore[reportOptionalMemberAccess]
