@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -106,7 +106,9 @@ def figure_of(measure: Measure, task: TaskRuns, optimizer: str) -> Estimate | No
     value = measure.figure(task, optimizer, task.seeds)
     if value is None:
         return None
-    drawn = [measure.figure(task, optimizer, seeds) for seeds in _draws(task.seeds)]
+    drawn = _over_draws(
+        task.seeds, lambda seeds: measure.figure(task, optimizer, seeds)
+    )
     return Estimate(value, _interval(drawn, task.seeds))
 
 
@@ -134,10 +136,10 @@ def compare(
         own = figure_of(measure, task, subject)
         if value is None or own is None:
             continue
-        drawn = [
-            _compared(measure, task, subject, rival, seeds)
-            for seeds in _draws(task.seeds)
-        ]
+        drawn = _over_draws(
+            task.seeds,
+            lambda seeds, task=task: _compared(measure, task, subject, rival, seeds),
+        )
         interval = _interval(drawn, task.seeds)
         found.append(
             TaskComparison(
@@ -207,12 +209,16 @@ def _compared(
     return own / other if other > 0 else None
 
 
-def _draws(seeds: Seeds) -> list[Seeds]:
-    """Resamples of the seeds, each in ascending order; none with fewer than two."""
+def _over_draws(
+    seeds: Seeds, value: Callable[[Seeds], float | None]
+) -> list[float | None]:
+    """A value for each resample of the seeds; none with fewer than two of them."""
     if len(seeds) < 2:
         return []
-    rows = np.sort(resamples(len(seeds)), axis=1)
-    return [tuple(seeds[i] for i in row) for row in rows.tolist()]
+    rows = np.sort(resamples(len(seeds)), axis=1).tolist()
+    # The same seeds in another order have the same value.
+    known = {row: value(tuple(seeds[i] for i in row)) for row in set(map(tuple, rows))}
+    return [known[tuple(row)] for row in rows]
 
 
 def _interval(drawn: Sequence[float | None], seeds: Seeds) -> Interval | None:

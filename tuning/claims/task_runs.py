@@ -143,6 +143,7 @@ class TaskRuns:
         ]
         return min(found, default=None)
 
+    @functools.cache  # noqa: B019 - as above
     def initial_loss(self, batch_size: int, seeds: Seeds) -> float | None:
         """Mean loss before the first step."""
         losses = [
