@@ -335,6 +335,10 @@ def to_svg(figure: Figure, identifier: str, description: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    # A hundredth of a point is finer than any screen; six decimals double the page.
+    text = re.sub(
+        r' (?:d|x|y)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), text
+    )
     # Several drawings share one page: their ids must differ.
     text = re.sub(r'\bid="', f'id="{identifier}-', text)
     text = re.sub(r'href="#', f'href="#{identifier}-', text)
