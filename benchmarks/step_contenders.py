@@ -43,9 +43,7 @@ def _as_arguments(gradients: list[Any]) -> tuple[list[Any], Callable]:
     return [flat, *large], restore
 
 
-def _keras_step(
-    adam: str, mode: str, shapes: Shapes, moment_storage: str = "float32"
-) -> Callable:
+def _keras_step(adam: str, mode: str, shapes: Shapes, **options: Any) -> Callable:
     import keras
     import tensorflow as tf
 
@@ -54,7 +52,7 @@ def _keras_step(
     variables = [keras.Variable(np.zeros(s, "float32")) for s in shapes]
     gradients = _gradients(shapes)
     if adam == "ours":
-        optimizer = keras_adam.Adam(1e-3, moment_storage=moment_storage)
+        optimizer = keras_adam.Adam(1e-3, **options)
     else:
         optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(variables)
@@ -192,8 +190,14 @@ def _torch_rows_step(table: Table) -> Callable:
 CONTENDERS: dict[str, Callable[[Shapes], Callable]] = {
     "keras": lambda s: _keras_step("keras", "graph", s),
     "ours": lambda s: _keras_step("ours", "graph", s),
-    "ours, bfloat16": lambda s: _keras_step("ours", "graph", s, "bfloat16"),
-    "ours, 8bit": lambda s: _keras_step("ours", "graph", s, "8bit"),
+    "ours, bfloat16": lambda s: _keras_step(
+        "ours", "graph", s, moment_storage="bfloat16"
+    ),
+    "ours, 8bit": lambda s: _keras_step("ours", "graph", s, moment_storage="8bit"),
+    "ours, robust": lambda s: _keras_step(
+        "ours", "graph", s, rate_cap=0.003, rate_adaptation=0.2
+    ),
+    "ours, spike guard": lambda s: _keras_step("ours", "graph", s, spike_guard=5.0),
     "ours, one pass": lambda s: _keras_step("ours", "graph", s),
     "keras, outer XLA": lambda s: _keras_step("keras", "XLA", s),
     "ours, outer XLA": lambda s: _keras_step("ours", "XLA", s),

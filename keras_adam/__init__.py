@@ -2,6 +2,7 @@
 
 from keras_adam.adam import Adam
 from keras_adam.atomic_save import save_atomically
+from keras_adam.batch_scaling import change_batch_size, scale_for_batch_size
 
-__all__ = ["Adam", "save_atomically"]
+__all__ = ["Adam", "change_batch_size", "save_atomically", "scale_for_batch_size"]
 __version__ = "0.1.0"

@@ -31,6 +31,10 @@ from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument, is_by_rows
 from keras_adam.sparse_step import SparseStep
 
+ROBUST = {"rate_cap": 0.003, "rate_adaptation": 0.3}
+"""The options of `Adam.robust`: chosen on one half of the tasks of
+``benchmarks/robustness.py``, judged on the other."""
+
 _CONSTANTS_OF_A_TRACE = (
     "beta_1",
     "beta_2",
@@ -42,6 +46,10 @@ _CONSTANTS_OF_A_TRACE = (
     "ema_momentum",
     "ema_overwrite_frequency",
     "gradient_accumulation_steps",
+    "rate_cap",
+    "rate_adaptation",
+    "rate_growth_limit",
+    "spike_guard",
 )
 """Options that may be set between steps; each setting needs a program of its own."""
 
@@ -109,6 +117,22 @@ class Adam(SparseStep):
             ``gradient_accumulation_steps``, nor with a subclass that overrides
             ``update_step``. Dense gradients are stepped as ever. On JAX and torch
             every gradient is dense, which is said in the log.
+        rate_cap: bound on the rate of the first steps, whatever the given one. Where a
+            schedule rises, the rate follows it up to the cap; only adaptation goes
+            beyond. The multiplier of `rate_multiplier` keeps a schedule's shape.
+        rate_adaptation: how fast the rate is adapted, as its logarithm's largest move
+            per step at first (0.1 to 0.3): up while gradients go on in the direction
+            of the steps, down while they turn back; slower with the steps. The
+            decoupled weight decay follows the rate. Needs ``beta_1`` above 0, and does
+            not go with a subclass that overrides ``update_step``. `Adam.robust` sets
+            both, to what was measured.
+        rate_growth_limit: how many times the given rate adaptation may reach at most;
+            ``None``: any. Where a small rate is meant to be small, as in fine-tuning,
+            1 to 10 keeps it so.
+        spike_guard: where the norm of all gradients together lies this many standard
+            deviations of its logarithm above its running mean, they are scaled down
+            to there; 4 to 6. It looks at one more number of all gradients, as
+            ``global_clipnorm`` does, with which it goes; ``clipped_spikes`` counts.
         skip_nonfinite: leave weights, state and step count untouched where any
             gradient entry is NaN or infinite, and count it in ``skipped_steps``.
             Keras applies constraints after such a step as well, and writes what it
@@ -144,6 +168,10 @@ class Adam(SparseStep):
         jit_compile: bool | str = "auto",
         moment_storage: str = "float32",
         sparse_updates: str = "dense",
+        rate_cap: float | None = None,
+        rate_adaptation: float | None = None,
+        rate_growth_limit: float | None = None,
+        spike_guard: float | None = None,
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -185,13 +213,32 @@ class Adam(SparseStep):
         self.beta_2 = checked_beta("beta_2", beta_2)
         self.epsilon = checked_positive("epsilon", epsilon)
         self.amsgrad = amsgrad
+        self.rate_cap = _positive_or_none("rate_cap", rate_cap)
+        self.rate_adaptation = _positive_or_none("rate_adaptation", rate_adaptation)
+        self.spike_guard = _positive_or_none("spike_guard", spike_guard)
+        self.rate_growth_limit = rate_growth_limit
         self.jit_compile = jit_compile
         self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
         self.moment_storage = moment_storage
         self._check_sparse_updates()
         self._check_moment_storage()
+        self._check_rate_control()
         self._compiled_apply = CompiledApply(jit_compile)
+
+    @classmethod
+    def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
+        """An Adam that finds its rate in its first few hundred steps.
+
+        ``rate_cap`` and ``rate_adaptation`` have the values with which robustness was
+        measured (docs/robustness.md): from any rate between 1e-5 and 3 it trains
+        nearly alike.
+
+        Args:
+            learning_rate: number, schedule or callable; a schedule's shape is kept.
+            **options: of the optimizer; those given win.
+        """
+        return cls(learning_rate, **(ROBUST | options))
 
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None
@@ -339,6 +386,31 @@ class Adam(SparseStep):
             )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
 
+    def scale_rate(self, factor: float) -> None:
+        """Multiply the rate, and what is known of it, by a factor.
+
+        A controlled rate would take a higher one for a schedule that rises, and hold it
+        where it was; here it goes along, its cap too.
+
+        Args:
+            factor: positive.
+
+        Raises:
+            ValueError: the factor is not positive.
+            TypeError: the rate is a schedule or a callable.
+        """
+        factor = checked_positive("factor", factor)
+        if not isinstance(self._learning_rate, keras.Variable):
+            raise TypeError(
+                "scale_rate() needs a rate that is a number; this optimizer was "
+                "created with a schedule or a callable."
+            )
+        self._learning_rate.assign(self._learning_rate * factor)
+        if self.rate_cap is not None:
+            self.rate_cap *= factor
+        if self._peak_rate is not None:
+            self._peak_rate.assign(self._peak_rate * factor)
+
     def exclude_from_weight_decay(
         self,
         var_list: Sequence[Any] | None = None,
@@ -377,6 +449,10 @@ class Adam(SparseStep):
             jit_compile=self.jit_compile,
             moment_storage=self.moment_storage,
             sparse_updates=self.sparse_updates,
+            rate_cap=self.rate_cap,
+            rate_adaptation=self.rate_adaptation,
+            rate_growth_limit=self.rate_growth_limit,
+            spike_guard=self.spike_guard,
             skip_nonfinite=self.skip_nonfinite,
         )
         if self._decay_exclusions:
@@ -396,3 +472,7 @@ class Adam(SparseStep):
             optimizer.exclude_from_weight_decay(var_names=exclusions.names)
             optimizer._decay_exclusions = exclusions
         return optimizer
+
+
+def _positive_or_none(name: str, value: Any) -> float | None:
+    return None if value is None else checked_positive(name, value)

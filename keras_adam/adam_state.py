@@ -15,6 +15,7 @@ from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
 from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
+from keras_adam.step_control import NormHistory
 from keras_adam.weight_state import WeightState
 
 
@@ -29,6 +30,9 @@ class AdamState(keras.optimizers.Optimizer):
     skip_nonfinite: bool
     sparse_updates: str
     moment_storage: str
+    rate_cap: float | None
+    rate_adaptation: float | None
+    spike_guard: float | None
 
     def __init__(self, **keras_options: Any) -> None:
         super().__init__(**keras_options)
@@ -38,6 +42,10 @@ class AdamState(keras.optimizers.Optimizer):
         self._rounding_errors: list[keras.Variable | None] = []
         self._last_steps: list[keras.Variable | None] = []
         self._skipped_steps: keras.Variable | None = None
+        self._log_rate_multiplier: keras.Variable | None = None
+        self._peak_rate: keras.Variable | None = None
+        self._norm_history: list[keras.Variable] = []
+        self._clipped_spikes: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
         self._packing = Packing()
 
@@ -76,14 +84,27 @@ class AdamState(keras.optimizers.Optimizer):
             self._last_steps = [
                 self._add_last_steps(variable) for variable in variables
             ]
+            if self._controls_rate():
+                self._log_rate_multiplier = self._add_scalar("log_rate_multiplier")
+                self._peak_rate = self._add_scalar("peak_rate")
+            if self.spike_guard:
+                self._norm_history = [
+                    self._add_scalar(f"norm_history_{name}")
+                    for name in NormHistory._fields
+                ]
+                self._clipped_spikes = self._add_scalar("clipped_spikes", "int")
             if self.skip_nonfinite:
-                self._skipped_steps = self.add_variable(
-                    shape=(),
-                    dtype="int",
-                    aggregation="only_first_replica",
-                    name="skipped_steps",
-                )
+                self._skipped_steps = self._add_scalar("skipped_steps", "int")
             self._load_waiting_state()
+
+    def _controls_rate(self) -> bool:
+        """Whether a step's rate is another one than the given."""
+        return self.rate_cap is not None or self.rate_adaptation is not None
+
+    def _add_scalar(self, name: str, dtype: str = "float32") -> keras.Variable:
+        return self.add_variable(
+            shape=(), dtype=dtype, aggregation="only_first_replica", name=name
+        )
 
     def _packs_small_weights(self) -> bool:
         return True
@@ -313,6 +334,15 @@ class AdamState(keras.optimizers.Optimizer):
                 if variable is not None
             ],
             micro_batches=self.gradient_accumulation_steps or 1,
+            controls=[
+                variable
+                for variable in (
+                    self._log_rate_multiplier,
+                    self._peak_rate,
+                    *self._norm_history,
+                )
+                if variable is not None
+            ],
         )
 
     @property
@@ -340,9 +370,15 @@ class AdamState(keras.optimizers.Optimizer):
 
         Not saved, copied or pickled: saved state has Keras's form.
         """
-        if self._skipped_steps is None:
-            return 0
-        return int(ops.convert_to_numpy(self._skipped_steps.value))
+        return _counted(self._skipped_steps)
+
+    @property
+    def clipped_spikes(self) -> int:
+        """How many steps `spike_guard` has clipped so far.
+
+        Not saved, copied or pickled: saved state has Keras's form.
+        """
+        return _counted(self._clipped_spikes)
 
     @property
     def stored_variables(self) -> list[keras.Variable]:
@@ -356,9 +392,19 @@ class AdamState(keras.optimizers.Optimizer):
         alone = [v for v in self.variables if not isinstance(v, PackedVariable)]
         return [*alone, *(v for pack in self._packing.packs for v in pack.moments())]
 
-    def _count_skipped_step(self) -> None:
-        if self._skipped_steps is not None:
-            self._skipped_steps.assign_add(1)
+    @property
+    def rate_multiplier(self) -> float:
+        """What the last step's rate was to the given one; 1 without rate control.
+
+        Saved with the optimizer.
+        """
+        if self._log_rate_multiplier is None:
+            return 1.0
+        return math.exp(ops.convert_to_numpy(self._log_rate_multiplier.value))
+
+    def _count(self, counter: keras.Variable | None, happens: Any) -> None:
+        if counter is not None:
+            counter.assign_add(ops.cast(happens, counter.dtype))
 
     def _locate_decay_exclusions(self, variables: Sequence[Any]) -> None:
         known = getattr(self, "_exclude_from_weight_decay", set())
@@ -369,6 +415,10 @@ class AdamState(keras.optimizers.Optimizer):
         self._exclude_from_weight_decay = {
             self._var_key(variables[position]) for position in located.positions or ()
         }
+
+
+def _counted(counter: keras.Variable | None) -> int:
+    return 0 if counter is None else int(ops.convert_to_numpy(counter.value))
 
 
 def _can_be_encoded(variable: Any) -> bool:

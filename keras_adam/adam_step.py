@@ -11,6 +11,7 @@ from typing import Any
 from keras import ops
 
 from keras_adam import precision, step_control, update_rule
+from keras_adam.arguments import checked_positive
 from keras_adam.compiled_apply import call
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
@@ -53,7 +54,7 @@ class AdamStep(PackedStep):
         )
 
     def _skip_step(self) -> None:
-        self._count_skipped_step()
+        self._count(self._skipped_steps, True)
         # Keras counts every call of `apply`; this one is taken back in advance.
         self._iterations.assign_sub(1)
 
@@ -150,6 +151,37 @@ class AdamStep(PackedStep):
                 'moment_storage="8bit" does not go with amsgrad=True: rounding up '
                 "and down by chance, the largest value would only ever grow. Use "
                 'moment_storage="bfloat16" or "float32".'
+            )
+
+    def _check_rate_control(self) -> None:
+        """Refuse what the rate cannot be adapted by.
+
+        Raises:
+            ValueError: no memory of earlier gradients, another rule than Adam's, or a
+                bound that bounds nothing or forbids the given rate.
+        """
+        limit = self.rate_growth_limit
+        if limit is not None:
+            if checked_positive("rate_growth_limit", limit) < 1:
+                raise ValueError(
+                    f"rate_growth_limit={limit!r} would forbid the given rate itself: "
+                    "use a factor of 1 (never above the given rate) or more."
+                )
+            if self.rate_adaptation is None:
+                raise ValueError(
+                    f"rate_growth_limit={limit!r} bounds what rate_adaptation does, "
+                    "which is off. Set rate_adaptation, or use Adam.robust(...)."
+                )
+        if self.rate_adaptation is not None and self.beta_1 == 0:
+            raise ValueError(
+                "rate_adaptation compares gradients with the first moment, which "
+                "beta_1=0 does not keep. Use beta_1 above 0, or rate_adaptation=None."
+            )
+        if self._controls_rate() and self._has_own_rule():
+            raise ValueError(
+                f"rate_cap={self.rate_cap!r} and rate_adaptation="
+                f"{self.rate_adaptation!r} control the rate of Adam's own rule, but "
+                f"{type(self).__name__} overrides update_step. Use None for both."
             )
 
     def _packs_small_weights(self) -> bool:

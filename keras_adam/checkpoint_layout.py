@@ -7,8 +7,8 @@ refused before anything is overwritten.
 
 Order: step count, rate (if it is a number), averages, accumulators, both moments
 interleaved per weight, AMSGrad's largest second moments; then what only ours has: the
-remainders of low-precision weights, and the last step of each row of a table if a row
-is behind. The count of skipped steps is not saved.
+remainders of low-precision weights, the scalars that control a step, and the last step
+of each row of a table if a row is behind. The count of skipped steps is not saved.
 
 Moments are saved as they are stored. Under another ``moment_storage`` than the
 optimizer's they are converted when they are loaded.
@@ -67,6 +67,7 @@ class Layout(NamedTuple):
             never) and the table's second moment.
         micro_batches: per update; 1 without accumulation.
         moment_storage: the name of how large weights' moments are kept.
+        controls: scalars that control a step; Keras's Adam has none.
     """
 
     scalars: list[Any]
@@ -79,6 +80,7 @@ class Layout(NamedTuple):
     last_steps: list[tuple[Any, Any]]
     micro_batches: int
     moment_storage: str
+    controls: list[Any]
 
     def before_moments(self) -> list[Any]:
         """What is saved before the first moment."""
@@ -108,7 +110,7 @@ def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
         store: of Keras's saving format; keys are numbers as text.
         layout: the optimizer's variables.
     """
-    variables = [*layout.shared(), *layout.remainders]
+    variables = [*layout.shared(), *layout.remainders, *layout.controls]
     if _is_a_row_behind(layout):
         # Only then: Keras's Adam would not load them, and after `fit` none is.
         variables += [last_step for last_step, _ in layout.last_steps]
@@ -125,8 +127,8 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     """Assign a saved state, or refuse it and leave everything as it was.
 
     A file with nothing but step count and rate was saved before the first step; one
-    without remainders is Keras's. What a file does not have starts from zero; rows
-    whose last step it does not have are not behind.
+    without remainders and controls is Keras's. What a file does not have starts from
+    zero; rows whose last step it does not have are not behind.
 
     Args:
         store: as `write_variables` or Keras's Adam wrote it.
@@ -140,10 +142,11 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     arrays = _in_own_storage(copy_arrays(store), layout)
     shared = layout.shared()
     last_steps = [last_step for last_step, _ in layout.last_steps]
-    without_last_steps = [*shared, *layout.remainders]
+    with_remainders = [*shared, *layout.remainders]
+    without_last_steps = [*with_remainders, *layout.controls]
     everything = [*without_last_steps, *last_steps]
-    lengths = {len(layout.scalars), len(shared), len(without_last_steps)}
-    lengths.add(len(everything))
+    complete = (layout.scalars, shared, with_remainders, without_last_steps, everything)
+    lengths = {len(variables) for variables in complete}
     if len(arrays) not in lengths:
         raise ValueError(
             f"The saved optimizer state does not fit: it has {len(arrays)} variables, "
@@ -154,10 +157,15 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     _check_shapes(values, targets)
     if len(arrays) > len(layout.scalars):
         _check_values(values, layout)
-        if len(arrays) < len(without_last_steps):
+        if len(arrays) < len(with_remainders):
             logger.info(
                 "The file holds no remainders of low-precision weights, as those of "
                 "keras.optimizers.Adam do not; they start from zero."
+            )
+        if len(with_remainders) <= len(arrays) < len(without_last_steps):
+            logger.info(
+                "The file holds no controlled rate, as those of keras.optimizers.Adam "
+                "do not; control starts anew."
             )
         if len(arrays) < len(everything):
             steps = values[id(layout.scalars[0])]
@@ -299,8 +307,9 @@ def _check_values(values: dict[int, np.ndarray], layout: Layout) -> None:
 
 _ADVICE = (
     "It was saved for another model or with other options: amsgrad, use_ema, "
-    "gradient_accumulation_steps, sparse_updates, and whether the learning rate is a "
-    "number decide what is saved. Create the optimizer with the options of the saved "
-    "one; or, to start its state from zero, load with compile=False, or call compile() "
-    "with a new optimizer after loading (also after load_weights(skip_mismatch=True))."
+    "gradient_accumulation_steps, sparse_updates, rate_cap, rate_adaptation, and "
+    "whether the learning rate is a number decide what is saved. Create the optimizer "
+    "with the options of the saved one; or, to start its state from zero, load with "
+    "compile=False, or call compile() with a new optimizer after loading (also after "
+    "load_weights(skip_mismatch=True))."
 )

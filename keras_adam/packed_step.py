@@ -15,7 +15,8 @@ from keras_adam.compiled_apply import Run
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
 from keras_adam.placement import read
-from keras_adam.step_control import Controls
+from keras_adam.rate_control import Agreement
+from keras_adam.step_control import Controls, NormHistory
 from keras_adam.update_rule import Moments
 from keras_adam.weight_state import WeightState
 from keras_adam.weight_step import Rate, WeightStep
@@ -45,14 +46,18 @@ class _Stepped(NamedTuple):
     Attributes:
         packed: the new parameters of each pack that has a weight in the step.
         factor: by which the gradients of weights that are stepped apart are clipped.
+        agreements: what the gradients said of the rate, if some are stepped apart.
     """
 
     packed: list[Any]
     factor: Any | None
+    agreements: list[Agreement]
 
 
 class PackedStep(WeightStep):
     """The step of all weights, by options that `keras_adam.Adam` sets."""
+
+    spike_guard: float | None
 
     def _join(
         self, gradients: list[Any], variables: list[Any]
@@ -92,7 +97,7 @@ class PackedStep(WeightStep):
         apart: list[Any] = []
         for gradient, variable in of_weight.values():
             (apart if self._is_encoded(variable) else joined.alone).append(gradient)
-        if self.global_clipnorm:
+        if self._clips_together():
             joined.apart.extend(apart)
         return joined, apart
 
@@ -126,20 +131,26 @@ class PackedStep(WeightStep):
             self._get_variable_index(variable): variable for variable in variables
         }
         packed = []
+        agreements = list(controls.agreements) if controls else []
         for pack, parameter in zip(
             self._packs_of(present), joined.parameters, strict=True
         ):
-            packed.append(
-                self._step_pack(pack, present, gradients.pop(0), parameter, rates)
+            stepped, said = self._step_pack(
+                pack, present, gradients.pop(0), parameter, rates
             )
+            packed.append(stepped)
+            agreements += said
         alone = [
             variable
             for index, variable in present.items()
             if not (index in self._packing.of_weight or self._is_encoded(variable))
         ]
         for gradient, variable in zip(gradients, alone, strict=True):
-            self._step_weight(gradient, variable, rates)
-        return _Stepped(packed, factor)
+            agreements += self._step_weight(gradient, variable, rates)
+        if any(map(self._is_encoded, variables)):
+            return _Stepped(packed, factor, agreements)
+        self._adapt_rate(agreements, learning_rate)
+        return _Stepped(packed, factor, [])
 
     def _assign_packed(self, stepped: _Stepped, variables: list[Any]) -> None:
         """Assign to each small weight its part of its pack's parameters."""
@@ -159,7 +170,7 @@ class PackedStep(WeightStep):
         learning_rate: Any,
         run: Run,
     ) -> None:
-        """Step the weights whose moments are encoded, one by one.
+        """Step the weights whose moments are encoded, one by one; then the rate.
 
         Args:
             gradients: of these weights, as `_join` returned them.
@@ -169,8 +180,13 @@ class PackedStep(WeightStep):
             run: compiles the step of a weight once for all weights like it.
         """
         encoded = [variable for variable in variables if self._is_encoded(variable)]
+        agreements = list(stepped.agreements)
         for gradient, variable in zip(gradients, encoded, strict=True):
-            self._step_encoded(gradient, variable, stepped.factor, learning_rate, run)
+            agreements += self._step_encoded(
+                gradient, variable, stepped.factor, learning_rate, run
+            )
+        if encoded and self._controls_rate():
+            run("rate", self._adapt_rate, agreements, learning_rate)
 
     def _step_encoded(
         self,
@@ -179,7 +195,7 @@ class PackedStep(WeightStep):
         factor: Any | None,
         learning_rate: Any,
         run: Run,
-    ) -> None:
+    ) -> list[Agreement]:
         decays = self._decays(variable)
         dtype = precision.compute_dtype(variable)
 
@@ -189,12 +205,12 @@ class PackedStep(WeightStep):
             state: WeightState,
             learning_rate: Any,
             stream: Any,
-        ) -> None:
+        ) -> list[Agreement]:
             gradient = self._clipped(gradient, factor)
             rate = self._rates(learning_rate, [variable])[dtype]
-            self._step_state(gradient, state, rate, stream, decays)
+            return self._step_state(gradient, state, rate, stream, decays)
 
-        run(
+        return run(
             (tuple(variable.shape), str(variable.dtype), decays),
             step,
             gradient,
@@ -218,7 +234,8 @@ class PackedStep(WeightStep):
         gradient: Any,
         parameter: Any,
         rates: dict[str, Rate],
-    ) -> Any:
+    ) -> tuple[Any, list[Agreement]]:
+        """The new parameters, and what the gradient said of the rate."""
         names = ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
         before = Moments(*(read(pack.moment(name)) for name in names))
         # All members decay or none does: that is how packs are made.
@@ -231,7 +248,7 @@ class PackedStep(WeightStep):
             # A weight without a gradient keeps its moments.
             kept = new if mask is None else ops.where(mask, new, old)
             self.assign(pack.moment(name), kept)
-        return parameter
+        return parameter, self._agreement(gradient, after)
 
     def _clip(
         self, gradients: list[Any], controls: Controls | None = None
@@ -250,17 +267,43 @@ class PackedStep(WeightStep):
     def _clipping_factor(
         self, gradients: list[Any], controls: Controls | None
     ) -> Any | None:
-        """What `global_clipnorm` scales every gradient by."""
-        if not self.global_clipnorm:
+        """What every gradient is scaled by, where their common norm decides."""
+        if not self._clips_together():
             return None
         if controls:
             return controls.factor
-        return step_control.clipping_factor(gradients, self.global_clipnorm)
+        return self._factor_by_norm(step_control.norm_of_finite(gradients))
+
+    def _clips_together(self) -> bool:
+        return bool(self.global_clipnorm or self.spike_guard)
+
+    def _factor_by_norm(self, norm: Any, is_counted: Any = True) -> Any:
+        """The factor for gradients of this common norm, which the guard takes note of.
+
+        Args:
+            norm: scalar.
+            is_counted: whether the step will be taken, scalar bool.
+        """
+        factor = ops.ones_like(norm)
+        if self.global_clipnorm:
+            factor = step_control.factor_within(norm, self.global_clipnorm)
+        if not self.spike_guard:
+            return factor
+        before = NormHistory(*map(read, self._norm_history))
+        norm = ops.cast(norm, "float32")
+        largest = step_control.largest_usual_norm(before, self.spike_guard)
+        after = step_control.with_norm(before, norm, largest)
+        for variable, old, new in zip(self._norm_history, before, after, strict=True):
+            self.assign(variable, ops.where(is_counted, new, old))
+        is_spike = ops.logical_and(norm > largest, is_counted)
+        self._count(self._clipped_spikes, is_spike)
+        guard = step_control.factor_within(norm, largest)
+        return ops.minimum(factor, ops.cast(guard, factor.dtype))
 
     def _clipped(self, gradient: Any, factor: Any | None) -> Any:
         """The part of clipping that is the same however gradients are joined."""
         if factor is not None:
-            return gradient * ops.cast(factor, gradient.dtype)
+            gradient = gradient * ops.cast(factor, gradient.dtype)
         if self.clipvalue:
             return ops.clip(gradient, -self.clipvalue, self.clipvalue)
         return gradient

@@ -51,6 +51,20 @@ class SummedRows(NamedTuple):
 
         return tf.gather(self.sums, self.slots)
 
+    def once_per_id(self) -> Tensor:
+        """Likewise, but zeros where the same id came before: for sums over rows."""
+        import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+        comes_first = tf.concat(
+            [tf.ones_like(self.slots[:1], tf.bool), self.slots[1:] != self.slots[:-1]],
+            axis=0,
+        )
+        # Equal ids share a slot: those of the first are kept, of the others none.
+        shape = tf.concat(
+            [tf.shape(self.slots), tf.ones_like(tf.shape(self.sums)[1:])], 0
+        )
+        return tf.where(tf.reshape(comes_first, shape), self.per_id(), 0)
+
 
 def is_by_rows(gradient: Any) -> bool:
     """Whether a gradient is given for some rows only."""

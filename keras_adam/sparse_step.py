@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_adam import step_control
+from keras_adam import rate_control, step_control
 from keras_adam.compiled_apply import MOST_PROGRAMS, Update, undivided
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
+from keras_adam.rate_control import Agreement
 from keras_adam.sparse_rows import (
     SummedRows,
     is_by_rows,
@@ -133,7 +134,9 @@ class SparseStep(TableCatchUp):
             for g, v in pairs
             if is_by_rows(g)
         ]
-        controls = self._controls(dense, touched, learning_rate, run)
+        controls = self._controls(dense, touched, learning_rate, run)._replace(
+            agreements=[said for one in touched for said in self._row_agreement(one)]
+        )
         rates = self._rates(learning_rate, [one.variable for one in touched])
 
         def step_rows() -> None:
@@ -153,7 +156,8 @@ class SparseStep(TableCatchUp):
             step_rows()
         for one in touched:
             share_reads(one.variable)
-        if not (others or self.use_ema or self.skip_nonfinite):
+        with_rest = self.use_ema or self.skip_nonfinite or self._controls_rate()
+        if not (others or with_rest):
             return
         rest = self._rest([variable for _, variable in others])
         run(rest, (dense, controls), learning_rate, "rest")
@@ -191,7 +195,7 @@ class SparseStep(TableCatchUp):
         run: Run,
     ) -> Controls:
         """What all gradients decide; a scalar each stands in for those by rows."""
-        clips_together = self.global_clipnorm and not self.clipnorm
+        clips_together = self._clips_together()
         if not (self.skip_nonfinite or clips_together):
             return Controls(None, None)
         all_sums = [one.gradient.sums for one in touched]
@@ -208,12 +212,25 @@ class SparseStep(TableCatchUp):
             if self.skip_nonfinite:
                 is_finite = step_control.are_all_finite([*dense, *flags])
             if clips_together:
-                factor = step_control.clipping_factor(
-                    [*dense, *norms], self.global_clipnorm
-                )
+                norm = step_control.norm_of_finite([*dense, *norms])
+                is_counted = True if is_finite is None else is_finite
+                factor = self._factor_by_norm(norm, is_counted)
             return Controls(is_finite, factor)
 
         return run(undivided(decide), (dense, norms, flags), learning_rate, "controls")
+
+    def _row_agreement(self, one: _Touched) -> list[Agreement]:
+        """What the rows' gradients say of the rate, beside their moments as stored.
+
+        Those of a row that is behind have not decayed: its part weighs more than in a
+        dense step, in the direction that it has there.
+        """
+        if self.rate_adaptation is None:
+            return []
+        gradient, variable = one.gradient, one.variable
+        moments = self._read_moments(self._state_of(variable), gradient.ids)
+        rows = ops.cast(gradient.once_per_id(), moments.first.dtype)
+        return [rate_control.agreement(rows, moments.first, moments.second)]
 
     def _as_one_graph(self, key: Hashable, step: Callable[..., None]) -> Callable:
         """The step as a graph where it would run op by op.

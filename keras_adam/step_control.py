@@ -2,6 +2,7 @@
 
 Pure functions of tensors. A gradient entry that is NaN or infinite stays what it is
 and stays where it is: clipping neither hides it nor spreads it to finite entries.
+What sets the rate of a step stands in `rate_control`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
+
+from keras_adam.rate_control import Agreement
 
 Tensor = Any
 
@@ -20,10 +23,12 @@ class Controls(NamedTuple):
     Attributes:
         is_finite: scalar bool; ``None`` if nobody asks.
         factor: scalar by which every gradient is clipped; ``None`` if none is.
+        agreements: what the gradients that are not at hand say of the rate.
     """
 
     is_finite: Tensor | None
     factor: Tensor | None
+    agreements: Sequence[Agreement] = ()
 
 
 def are_all_finite(tensors: Sequence[Tensor]) -> Tensor:
@@ -80,6 +85,81 @@ def clipping_factor(tensors: Sequence[Tensor], largest_norm: float) -> Tensor:
     The norm of a tensor that is not at hand may stand in its place.
     """
     return largest_norm / ops.maximum(norm_of_finite(tensors), largest_norm)
+
+
+class NormHistory(NamedTuple):
+    """What is kept of the gradients' norms between steps; scalars.
+
+    Attributes:
+        log_mean: running mean of the norm's logarithm.
+        log_variance: of it.
+        count: how many norms are in both.
+    """
+
+    log_mean: Tensor
+    log_variance: Tensor
+    count: Tensor
+
+
+NORMS_BEFORE_A_GUARD = 20
+"""Norms to know before one of them can be called a spike."""
+
+NORMS_REMEMBERED = 50
+"""Time constant, in steps, of the running mean and variance."""
+
+LEAST_SPREAD = 0.1
+"""A standard deviation of the log-norm below which norms are taken to vary anyway."""
+
+
+def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
+    """The norm beyond which a gradient is a spike; infinite while little is known.
+
+    ``exp(mean + deviations · max(standard deviation, LEAST_SPREAD))`` of log-norms.
+
+    Args:
+        history: of the steps before.
+        deviations: how many standard deviations are usual.
+
+    **Source**: the z-score of the norm as in A. Kumar et al., "ZClip",
+    arXiv:2504.02507; here of its logarithm, which spikes do not skew.
+    """
+    spread = ops.maximum(ops.sqrt(history.log_variance), LEAST_SPREAD)
+    norm = ops.exp(history.log_mean + deviations * spread)
+    is_known = history.count >= NORMS_BEFORE_A_GUARD
+    return ops.where(is_known, norm, float("inf"))
+
+
+def with_norm(history: NormHistory, norm: Tensor, largest: Tensor) -> NormHistory:
+    """The history with one more norm, a spike's counting as the largest usual one.
+
+    A norm that is 0 or not finite is left out.
+    """
+    log_mean, log_variance, count = history
+    is_taken = ops.isfinite(norm) & (norm > 0)
+    log_norm = ops.log(ops.where(is_taken, ops.minimum(norm, largest), 1.0))
+    # The mean of all while they are few, then one that forgets.
+    weight = 1 / ops.minimum(count + 1, float(NORMS_REMEMBERED))
+    difference = log_norm - log_mean
+    taken = NormHistory(
+        log_mean + weight * difference,
+        (1 - weight) * (log_variance + weight * ops.square(difference)),
+        count + 1,
+    )
+    return NormHistory(
+        *(
+            ops.where(is_taken, new, old)
+            for new, old in zip(taken, history, strict=True)
+        )
+    )
+
+
+def factor_within(norm: Tensor, largest: Tensor | float) -> Tensor:
+    """The factor that brings a norm to the largest allowed, at most 1.
+
+    The largest may be infinite.
+    """
+    is_within = norm <= largest
+    return ops.where(is_within, 1.0, largest / ops.where(is_within, 1.0, norm))
 
 
 def _largest_magnitude(tensor: Tensor) -> Tensor:

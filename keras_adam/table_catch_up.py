@@ -56,7 +56,9 @@ class TableCatchUp(AdamStep):
             self._read_parameter(state, ids),
             self._read_moments(state, ids),
             state,
-            ops.cast(self.learning_rate, precision.compute_dtype(variable)),
+            self._controlled_rate(
+                ops.cast(self.learning_rate, precision.compute_dtype(variable))
+            ),
             self._decays(variable),
             ids,
         )

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_adam import precision, update_rule
+from keras_adam import precision, rate_control, update_rule
 from keras_adam.adam_state import AdamState
 from keras_adam.gradients import as_dense
 from keras_adam.moment_storage import Codec, largest_magnitudes, within_float32
 from keras_adam.placement import read
+from keras_adam.rate_control import Agreement, RateState
 from keras_adam.rounding_noise import random_bits
 from keras_adam.sparse_rows import assign_rows, read_rows
 from keras_adam.update_rule import Moments
@@ -41,6 +42,7 @@ class WeightStep(AdamState):
     beta_1: float
     beta_2: float
     epsilon: float
+    rate_growth_limit: float | None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Step one weight: decay, both moments, the weight itself.
@@ -56,8 +58,13 @@ class WeightStep(AdamState):
         """The rate of this step in each dtype that is computed in.
 
         Once per step and not per weight: it is half of a small weight's graph.
+
+        Args:
+            learning_rate: the given one, before any control.
+            variables: the weights.
         """
         rates = {}
+        learning_rate = self._controlled_rate(learning_rate)
         for dtype in sorted({precision.compute_dtype(v) for v in variables}):
             plain = ops.cast(learning_rate, dtype)
             corrected = update_rule.bias_corrected_rate(
@@ -66,15 +73,64 @@ class WeightStep(AdamState):
             rates[dtype] = Rate(plain, corrected)
         return rates
 
+    def _rate_state(self, learning_rate: Any) -> RateState:
+        """The controlled rate's state for a step at the given rate."""
+        before = RateState(read(self._log_rate_multiplier), read(self._peak_rate))
+        rate = ops.cast(learning_rate, "float32")
+        return rate_control.capped(before, rate, self.rate_cap)
+
+    def _controlled_rate(self, learning_rate: Any) -> Any:
+        if not self._controls_rate():
+            return learning_rate
+        multiplier = ops.exp(self._rate_state(learning_rate).log_multiplier)
+        return learning_rate * ops.cast(multiplier, learning_rate.dtype)
+
+    def _adapt_rate(self, agreements: Sequence[Agreement], learning_rate: Any) -> None:
+        """Note what this step says of the rate of the next one."""
+        if not self._controls_rate():
+            return
+        state = self._rate_state(learning_rate)
+        if self.rate_adaptation is not None:
+            state = rate_control.adapted(
+                state,
+                agreements,
+                ops.cast(learning_rate, "float32"),
+                ops.cast(self.iterations + 1, "float32"),
+                self.rate_adaptation,
+                self.rate_cap,
+                self.rate_growth_limit,
+            )
+        self.assign(self._log_rate_multiplier, state.log_multiplier)
+        self.assign(self._peak_rate, state.peak)
+
+    def _agreement(self, gradient: Any, after: Moments) -> list[Agreement]:
+        """What a gradient says of the rate: one agreement, or none if nobody asks.
+
+        Args:
+            gradient: as it went into the moments.
+            after: the moments since.
+        """
+        if self.rate_adaptation is None:
+            return []
+        gradient, first, second = (
+            rate_control.sampled(part) for part in (gradient, after.first, after.second)
+        )
+        before = rate_control.first_moment_before(gradient, first, self.beta_1)
+        return [rate_control.agreement(gradient, before, second)]
+
     def _step_weight(
         self,
         gradient: Any,
         variable: Any,
         rates: dict[str, Rate],
         ids: Any | None = None,
-    ) -> None:
-        """Step a weight, or only the rows ``ids`` of it if they are given."""
-        self._step_state(
+    ) -> list[Agreement]:
+        """Step a weight, or only the rows ``ids`` of it if they are given.
+
+        Returns:
+            What its gradient says of the rate.
+        """
+        return self._step_state(
             gradient,
             self._state_of(variable),
             rates[precision.compute_dtype(variable)],
@@ -91,7 +147,7 @@ class WeightStep(AdamState):
         stream: Any,
         decays: bool,
         ids: Any | None = None,
-    ) -> None:
+    ) -> list[Agreement]:
         """Step a weight that is known by its variables alone.
 
         Args:
@@ -101,6 +157,9 @@ class WeightStep(AdamState):
             stream: of random bits, a number of the weight's own.
             decays: whether weight decay concerns it.
             ids: of rows; ``None`` for all.
+
+        Returns:
+            What its gradient says of the rate; nothing where it comes by rows.
         """
         dtype = precision.compute_dtype(state.parameter)
         shape = tuple(state.parameter.shape)
@@ -124,6 +183,7 @@ class WeightStep(AdamState):
             along = self._restated(gradient, moments)
         self._write_parameter(state, self._moved(parameter, along, rate, decays), ids)
         self._write_last_step(state, self.iterations + 1, ids)
+        return [] if ids is not None else self._agreement(gradient, kept)
 
     def _restated(self, gradient: Any, moments: Moments) -> Moments:
         return update_rule.restated_moments(gradient, moments, self.beta_1, self.beta_2)

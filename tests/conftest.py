@@ -7,9 +7,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # JAX takes the number of CPU devices from here, before it is imported.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
+from pathlib import Path
+
 import hypothesis
 import keras
 import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+# They are not part of the source distribution, which the tests are.
+collect_ignore = [] if BENCHMARKS.is_dir() else ["test_robustness_benchmark.py"]
 
 # The first call of an operation compiles it: a deadline would judge the machine.
 hypothesis.settings.register_profile("no-deadline", deadline=None)

@@ -26,6 +26,7 @@ from tuning.records import read_records
 from tuning.report import write_comparison, write_report
 from tuning.session import drive, user_errors, write_reports
 from tuning.terminal import quiet_tensorflow, summary_table
+from tuning.workload import SCHEDULES
 from tuning.workloads import BUILT_IN as WORKLOADS
 from tuning.workloads import find_workload
 
@@ -82,6 +83,13 @@ def run(
         list[str] | None,
         typer.Option("--set", help="optimizer.option=value; may be repeated."),
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Course of the learning rate: {', '.join(SCHEDULES)} (to zero). "
+            "[constant, unless the workload has another]"
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(help=f"Which runs of the grid: {', '.join(STRATEGIES)}. [grid]"),
@@ -130,6 +138,7 @@ def run(
         "--seeds": seeds,
         "--epochs": epochs,
         "--set": settings or None,
+        "--schedule": schedule,
         "--strategy": strategy,
         "--max-runs": max_runs,
         "--overwrite": overwrite or None,
@@ -157,6 +166,7 @@ def run(
                 "options": parse_options(settings or []),
                 "on_existing": "overwrite" if overwrite else "continue",
                 "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
+                "schedule": schedule,
                 "strategy": strategy or "grid",
                 "max_runs": max_runs,
                 **where,

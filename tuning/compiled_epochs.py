@@ -28,7 +28,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tuning.course import EVALUATION_BATCH, Course, epoch_order, losses_of_steps
+from tuning.course import (
+    EVALUATION_BATCH,
+    Course,
+    epoch_order,
+    losses_of_steps,
+    scheduled_rate,
+)
 from tuning.workload import Data
 
 NAME = "compiled-epochs"
@@ -81,6 +87,7 @@ class CompiledEpochs:
     Args:
         model: built and compiled (in Keras's sense) with its optimizer.
         data: arrays; kept on the device.
+        examples_per_epoch: see `tuning.workload.Workload`.
 
     Attributes:
         traces: how often a train function was traced.
@@ -93,7 +100,9 @@ class CompiledEpochs:
         Exception: whatever tracing or compiling the model raises.
     """
 
-    def __init__(self, model: Any, data: Data) -> None:
+    def __init__(
+        self, model: Any, data: Data, examples_per_epoch: int | None = None
+    ) -> None:
         # TensorFlow ends the process when compiled code is given text.
         for array in data:
             if array.dtype.kind not in NUMERIC_KINDS:
@@ -107,16 +116,14 @@ class CompiledEpochs:
         ]
         self._val_data = [tf.convert_to_tensor(a) for a in (data.x_val, data.y_val)]
         self._examples = len(data.x_train)
+        self._examples_per_epoch = examples_per_epoch
         self._batch_size: int | None = None
         self._train: Any = None
         # Assigning the state of another seed needs the same variables in the same
         # order; metrics are left out, because every epoch resets them.
         self._model_variables = list(model.variables)
         model.optimizer.build(model.trainable_variables)
-        self._optimizer_state = [
-            (variable, np.array(keras.ops.convert_to_numpy(variable)))
-            for variable in _stored_variables(model.optimizer)
-        ]
+        self._optimizer_state = optimizer_state(model.optimizer)
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
         model.test_step(tuple(array[:1] for array in self._val_data))
@@ -148,7 +155,8 @@ class CompiledEpochs:
         if batch_size == self._batch_size:
             return
         self._batch_size = None
-        matrix, _, last = _batches(np.arange(self._examples), batch_size)
+        order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
+        matrix, _, last = _batches(order, batch_size)
         arguments = (*self._train_data, matrix, np.int32(0), last)
         self._train, traced = self._make(self._trace_training, arguments)
         self._check_variables(traced)
@@ -163,44 +171,57 @@ class CompiledEpochs:
         seed: int,
         epochs: int,
         course: Course,
+        *,
+        optimizer_state: Sequence[np.ndarray] | None = None,
+        schedule: str = "constant",
     ) -> None:
         """Train from the given state and tell ``course`` how it goes.
 
         Args:
             state: values of ``model.variables`` at the start.
-            learning_rate: assigned to the optimizer; ``None`` leaves its schedule.
+            learning_rate: assigned to the optimizer; ``None`` leaves its own schedule.
             seed: of the order of the data.
             epochs: passes over the data, unless ``course`` ends them earlier.
             course: receives the logs of each epoch.
+            optimizer_state: values of the optimizer's variables at the start; ``None``
+                for those that it had when this object was made.
+            schedule: of the learning rate; see `tuning.course.scheduled_rate`.
 
         Raises:
             ValueError: no batch size has been set.
         """
         if self._batch_size is None:
             raise ValueError("set_batch_size comes before train.")
-        self._restore(state, learning_rate)
+        self._restore(state, optimizer_state)
         course.begin(self._evaluation_logs())
         for epoch in range(epochs):
-            rows = _batches(epoch_order(self._examples, seed, epoch), self._batch_size)
+            if learning_rate is not None:
+                rate = scheduled_rate(schedule, learning_rate, epoch, epochs)
+                self.model.optimizer.learning_rate.assign(rate)
+            order = epoch_order(self._examples, seed, epoch, self._examples_per_epoch)
+            rows = _batches(order, self._batch_size)
             start = time.perf_counter()
             last, means = self._train(*self._train_data, *rows)
             logs = _as_floats(last)
             seconds = time.perf_counter() - start
-            losses = losses_of_steps(means.numpy(), self._batch_size, self._examples)
+            losses = losses_of_steps(means.numpy(), self._batch_size, len(order))
             for name, value in self._evaluation_logs().items():
                 logs[f"val_{name}"] = value
             if not course.add_epoch(logs, seconds, losses):
                 return
 
     def _restore(
-        self, state: Sequence[np.ndarray], learning_rate: float | None
+        self,
+        state: Sequence[np.ndarray],
+        optimizer_state: Sequence[np.ndarray] | None,
     ) -> None:
         for variable, value in zip(self._model_variables, state, strict=True):
             variable.assign(value)
-        for variable, value in self._optimizer_state:
+        if optimizer_state is None:
+            optimizer_state = self._optimizer_state
+        variables = stored_variables(self.model.optimizer)
+        for variable, value in zip(variables, optimizer_state, strict=True):
             variable.assign(value)
-        if learning_rate is not None:
-            self.model.optimizer.learning_rate.assign(learning_rate)
 
     def _make(
         self, trace: Callable[..., Any], arguments: tuple[Any, ...]
@@ -216,7 +237,7 @@ class CompiledEpochs:
             variable.value.ref()
             for variable in (
                 *self._model_variables,
-                *_stored_variables(model.optimizer),
+                *stored_variables(model.optimizer),
                 *model.metrics_variables,
             )
         }
@@ -280,9 +301,18 @@ def _mean_loss(logs: Mapping[str, Any]) -> Any:
     return tf.cast(logs.get("loss", math.nan), tf.float32)
 
 
-def _stored_variables(optimizer: Any) -> list[Any]:
+def stored_variables(optimizer: Any) -> list[Any]:
+    """The variables of a built optimizer that can be assigned."""
     # Entries of `keras_adam.Adam.variables` may be views of variables they share.
     return getattr(optimizer, "stored_variables", optimizer.variables)
+
+
+def optimizer_state(optimizer: Any) -> list[np.ndarray]:
+    """Values of a built optimizer's variables, as they are now."""
+    return [
+        np.array(keras.ops.convert_to_numpy(variable))
+        for variable in stored_variables(optimizer)
+    ]
 
 
 def _check_random_numbers(traced: Any) -> None:

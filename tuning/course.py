@@ -22,13 +22,49 @@ CURVE_POINTS = 100
 and where it breaks out, and less than a kilobyte in the record."""
 
 
-def epoch_order(examples: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of the training data in one epoch: [examples] row numbers.
+def epoch_order(
+    examples: int, seed: int, epoch: int, per_epoch: int | None = None
+) -> np.ndarray:
+    """The training data of one epoch in their order: [per_epoch] row numbers.
 
     It depends on seed and epoch alone, so optimizers and learning rates are compared
     on the same batches.
+
+    Args:
+        examples: of the training data.
+        seed: of the run.
+        epoch: counted from 0.
+        per_epoch: examples that make an epoch, if not all of them: then epochs are
+            equal pieces of one pass over the data after the other, each pass in an
+            order of its own.
     """
-    return np.random.default_rng([seed, epoch]).permutation(examples)
+    if per_epoch is None:
+        return _pass_order(examples, seed, epoch)
+    start = epoch * per_epoch
+    first, last = start // examples, (start + per_epoch - 1) // examples
+    passes = [_pass_order(examples, seed, n) for n in range(first, last + 1)]
+    begin = start - first * examples
+    return np.concatenate(passes)[begin : begin + per_epoch]
+
+
+def scheduled_rate(
+    schedule: str, learning_rate: float, epoch: int, epochs: int
+) -> float:
+    """The learning rate of one epoch.
+
+    It is the same for all steps of an epoch, so one compiled epoch serves every
+    schedule and every rate. ``"linear"`` is ``learning_rate * (1 - epoch / epochs)``:
+    the given rate in the first epoch, a part of ``1 / epochs`` of it in the last.
+
+    Args:
+        schedule: one of `tuning.workload.SCHEDULES`.
+        learning_rate: of the run.
+        epoch: counted from 0.
+        epochs: of the run.
+    """
+    if schedule == "linear":
+        return learning_rate * (1 - epoch / epochs)
+    return learning_rate
 
 
 def losses_of_steps(
@@ -148,6 +184,10 @@ class Course:
         ):
             self.steps_to_target = self.steps
         return True
+
+
+def _pass_order(examples: int, seed: int, number: int) -> np.ndarray:
+    return np.random.default_rng([seed, number]).permutation(examples)
 
 
 def _loss(logs: Mapping[str, float], name: str) -> float:

@@ -15,7 +15,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.course import EVALUATION_BATCH, Course, epoch_order, losses_of_steps
+from tuning.course import (
+    EVALUATION_BATCH,
+    Course,
+    epoch_order,
+    losses_of_steps,
+    scheduled_rate,
+)
 from tuning.workload import Data
 
 NAME = "model.fit"
@@ -25,23 +31,47 @@ TEXT_KINDS = "OSU"
 
 
 def fit(
-    model: Any, data: Data, batch_size: int, seed: int, epochs: int, course: Course
+    model: Any,
+    data: Data,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    course: Course,
+    *,
+    schedule: str = "constant",
+    examples_per_epoch: int | None = None,
 ) -> None:
     """Train a freshly built and compiled model and tell ``course`` how it goes.
 
     Its times include Keras's tracing and compiling in the first epoch.
+
+    Args:
+        model: with its optimizer, which has the rate of the first epoch.
+        data: to learn from and to judge by.
+        batch_size: examples per step.
+        seed: of the order of the data.
+        epochs: to train, unless ``course`` ends them earlier.
+        course: receives the logs of each epoch.
+        schedule: of the learning rate; see `tuning.course.scheduled_rate`.
+        examples_per_epoch: see `tuning.workload.Workload`.
     """
     x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
     logs = model.evaluate(x_val, y_val, EVALUATION_BATCH, verbose=0, return_dict=True)
     course.begin(logs)
+    examples = examples_per_epoch or len(data.x_train)
     model.fit(
-        ShuffledBatches(data.x_train, data.y_train, batch_size, seed),
+        ShuffledBatches(
+            data.x_train, data.y_train, batch_size, seed, examples_per_epoch
+        ),
         validation_data=(x_val, y_val),
         validation_batch_size=EVALUATION_BATCH,
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[_Report(course, batch_size, len(data.x_train))],
+        callbacks=[
+            _Report(course, batch_size, examples),
+            *([] if schedule == "constant" else [_Rate(schedule, epochs)]),
+        ],
     )
 
 
@@ -61,18 +91,24 @@ class ShuffledBatches(keras.utils.PyDataset):
     """Batches in the order that the seed gives each epoch."""
 
     def __init__(
-        self, x: np.ndarray, y: np.ndarray, batch_size: int, seed: int
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        seed: int,
+        examples_per_epoch: int | None = None,
     ) -> None:
         super().__init__()
+        self._per_epoch = examples_per_epoch
         self._x, self._y = as_model_input(x), as_model_input(y)
         self._batch_size = batch_size
         self._seed = seed
         self._epoch = -1
-        self._order = epoch_order(len(x), seed, 0)
+        self._order = epoch_order(len(x), seed, 0, examples_per_epoch)
 
     def __len__(self) -> int:
         """Steps per epoch, the last one perhaps smaller."""
-        return math.ceil(len(self._x) / self._batch_size)
+        return math.ceil(len(self._order) / self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """The batch of one step: inputs and targets."""
@@ -87,7 +123,9 @@ class ShuffledBatches(keras.utils.PyDataset):
         too late for the first of them, and once before the first epoch.
         """
         self._epoch += 1
-        self._order = epoch_order(len(self._x), self._seed, self._epoch)
+        self._order = epoch_order(
+            len(self._x), self._seed, self._epoch, self._per_epoch
+        )
 
 
 def _take(array: Any, rows: np.ndarray) -> Any:
@@ -96,6 +134,22 @@ def _take(array: Any, rows: np.ndarray) -> Any:
     import tensorflow as tf
 
     return tf.gather(array, rows)
+
+
+class _Rate(keras.callbacks.Callback):
+    """Gives every epoch its learning rate."""
+
+    def __init__(self, schedule: str, epochs: int) -> None:
+        super().__init__()
+        self._schedule = schedule
+        self._epochs = epochs
+        self._first = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        rate = self.model.optimizer.learning_rate  # pyright: ignore[reportOptionalMemberAccess]
+        if epoch == 0:
+            self._first = float(keras.ops.convert_to_numpy(rate))
+        rate.assign(scheduled_rate(self._schedule, self._first, epoch, self._epochs))
 
 
 class _Report(keras.callbacks.Callback):

@@ -113,20 +113,40 @@ def build_optimizer(
     return optimizer
 
 
+def check_schedule_of(name: str, optimizer: Any, schedule: str) -> None:
+    """See that an optimizer's learning rate can follow the runs' schedule.
+
+    Raises:
+        ValueError: it has a schedule of its own, and theirs is not ``"constant"``.
+    """
+    import keras
+
+    is_fixed = isinstance(optimizer.learning_rate, keras.Variable)
+    if schedule != "constant" and not is_fixed:
+        raise ValueError(
+            f"optimizer {name!r} has a learning-rate schedule of its own, so its runs "
+            f"cannot follow the schedule {schedule!r}; use schedule='constant'."
+        )
+
+
 def check_optimizers(
-    grid: Grid, own: Mapping[str, OptimizerFactory] | None = None
+    grid: Grid,
+    own: Mapping[str, OptimizerFactory] | None = None,
+    schedule: str = "constant",
 ) -> None:
     """Make every optimizer of the grid twice, before any time is spent on runs.
 
     Raises:
         ValueError: one of them cannot be made (see :func:`build_optimizer`), or a
             factory returns the same object again: it would carry its state from one
-            run into the next.
+            run into the next; or one cannot follow the runs' schedule.
     """
     for name in grid.optimizers:
         arguments = name, grid.learning_rates[0], grid.options.get(name), own
         try:
-            is_same = build_optimizer(*arguments) is build_optimizer(*arguments)
+            optimizer = build_optimizer(*arguments)
+            is_same = optimizer is build_optimizer(*arguments)
+            check_schedule_of(name, optimizer, schedule)
         except ValueError:
             raise
         except Exception as error:

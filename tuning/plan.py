@@ -51,6 +51,8 @@ class Plan:
         created: when, ISO 8601 with time zone.
         strategy: which of the grid's runs are done; see `STRATEGIES`.
         max_runs: how many at most; ``None`` leaves it to the strategy.
+        schedule: course of the learning rate; see `tuning.course.scheduled_rate`.
+        examples_per_epoch: see `tuning.workload.Workload`.
     """
 
     workload: str
@@ -67,6 +69,8 @@ class Plan:
     created: str = ""
     strategy: str = "grid"
     max_runs: int | None = None
+    schedule: str = "constant"
+    examples_per_epoch: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; :meth:`from_dict` reads it back."""
@@ -219,5 +223,7 @@ def _comparable(plan: Plan) -> dict[str, Any]:
         "data": plan.data,
         "strategy": plan.strategy,
         "max_runs": plan.max_runs,
+        "schedule": plan.schedule,
+        "examples_per_epoch": plan.examples_per_epoch,
     }
     return json.loads(json.dumps(fields, default=str))

@@ -49,6 +49,7 @@ class RunRecord:
         batch_size: examples per step.
         seed: of weights, data order and dropout.
         epochs: planned passes over the training data.
+        schedule: course of the learning rate; see `tuning.course.scheduled_rate`.
         status: one of `STATUSES`.
         message: why the run failed or where it diverged; empty when ``ok``.
         initial_loss: validation loss before the first step.
@@ -94,6 +95,7 @@ class RunRecord:
     training_curve: list[float | None] = dataclasses.field(default_factory=list)
     steps_per_point: int = 0
     execution: str = ""
+    schedule: str = "constant"
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -102,6 +102,7 @@ def run_sweep(
     seeds: int | Sequence[int] = 2,
     epochs: int | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    schedule: str | None = None,
     on_existing: str = "continue",
     progress: ProgressListener | None = None,
     execution: str = "auto",
@@ -131,6 +132,8 @@ def run_sweep(
         seeds: how many, counted from 0, or which.
         epochs: the workload's own by default.
         options: further optimizer arguments by optimizer name.
+        schedule: course of the learning rate over a run, one of
+            `tuning.workload.SCHEDULES`; the workload's own by default.
         on_existing: what to do if ``out`` holds this sweep already: ``"continue"``,
             or ``"overwrite"`` to remove it, or another one, and start over.
         progress: called at the start and after every run.
@@ -162,6 +165,8 @@ def run_sweep(
         )
     reference = workload if isinstance(workload, str) else None
     found = find_workload(workload) if isinstance(workload, str) else workload
+    if schedule is not None:
+        found = dataclasses.replace(found, schedule=schedule)
     own = optimizers if isinstance(optimizers, Mapping) else None
     grid = Grid(
         optimizers=_given(optimizers, SWEPT_BY_DEFAULT),
@@ -231,7 +236,9 @@ def resume_sweep(
             f"{plan.workload!r}; start that program again to continue it."
         )
     sweep = _Sweep(
-        workload=find_workload(plan.reference),
+        workload=dataclasses.replace(
+            find_workload(plan.reference), schedule=plan.schedule
+        ),
         reference=plan.reference,
         grid=plan.grid,
         directory=Path(out),
@@ -260,7 +267,7 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
         known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
         check_same(earlier, _plan(sweep, **known), directory)
     with claimed(directory):
-        check_optimizers(sweep.grid, sweep.own)
+        check_optimizers(sweep.grid, sweep.own, sweep.workload.schedule)
         check_metrics(sweep.workload)
         data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
         plan = _plan(sweep, **_tell_data(sweep, data))
@@ -358,6 +365,8 @@ def _plan(
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         strategy=sweep.strategy,
         max_runs=sweep.max_runs,
+        schedule=sweep.workload.schedule,
+        examples_per_epoch=sweep.workload.examples_per_epoch,
     )
 
 

@@ -18,6 +18,7 @@ from tuning.grid import Run
 from tuning.optimizers import (
     OptimizerFactory,
     build_optimizer,
+    check_schedule_of,
     state_bytes,
     trace_key,
 )
@@ -74,13 +75,15 @@ class Trainer:
         self._execution = workload.execution if execution == "auto" else execution
         self._versions = installed_versions()
         self._states: dict[int, list[np.ndarray]] = {}
+        self._optimizer_states: dict[int, list[np.ndarray]] = {}
         self._group: Any = None
         self._group_key: tuple | None = None
         self._refused: dict[tuple, str] = {}
 
     def run(self, run: Run) -> RunRecord:
         """Train once; whatever happens to the training is told in the record."""
-        steps_per_epoch = -(-len(self._data.x_train) // run.batch_size)
+        examples = self._workload.examples_per_epoch or len(self._data.x_train)
+        steps_per_epoch = -(-examples // run.batch_size)
         target = self._workload.target_val_loss
         course = Course(steps_per_epoch, target, self._epochs_of(run))
         facts: dict[str, Any] = {"optimizer_config": {}}
@@ -100,14 +103,22 @@ class Trainer:
         optimizer = self._build_optimizer(run)
         facts["optimizer_config"] = optimizer.get_config()
         fixed, rate = trace_key(optimizer, run.learning_rate)
+        check_schedule_of(run.optimizer, optimizer, self._workload.schedule)
         key = (run.optimizer, run.batch_size, fixed)
         if self._can_compile(key):
             group = self._compiled_group(key, run, optimizer)
             if group is not None:
                 facts["execution"] = group.execution
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
-                state = self._initial_state(run.seed)
-                group.train(state, rate, run.seed, self._epochs_of(run), course)
+                group.train(
+                    self._initial_state(run.seed),
+                    rate,
+                    run.seed,
+                    self._epochs_of(run),
+                    course,
+                    optimizer_state=self._optimizer_state(run),
+                    schedule=self._workload.schedule,
+                )
                 return
         self._drop_group()
         # A new one: an optimizer that was built belongs to that model for good.
@@ -116,7 +127,16 @@ class Trainer:
         facts["execution"] = model_fit.NAME
         facts["state_bytes"] = state_bytes(model.optimizer)
         epochs = self._epochs_of(run)
-        model_fit.fit(model, self._data, run.batch_size, run.seed, epochs, course)
+        model_fit.fit(
+            model,
+            self._data,
+            run.batch_size,
+            run.seed,
+            epochs,
+            course,
+            schedule=self._workload.schedule,
+            examples_per_epoch=self._workload.examples_per_epoch,
+        )
 
     def _epochs_of(self, run: Run) -> int:
         return self._epochs if run.epochs is None else run.epochs
@@ -138,7 +158,7 @@ class Trainer:
 
         Batch sizes share the model and its evaluation, a third of what is compiled.
         """
-        from tuning.compiled_epochs import CompiledEpochs
+        from tuning.compiled_epochs import CompiledEpochs, optimizer_state
 
         name, _, fixed = key
         is_new = self._group_key != (name, fixed)
@@ -146,7 +166,12 @@ class Trainer:
             self._drop_group()
         model = self._compiled_model(run.seed, optimizer) if is_new else None
         try:
-            group = CompiledEpochs(model, self._data) if is_new else self._group
+            if is_new:
+                per_epoch = self._workload.examples_per_epoch
+                group = CompiledEpochs(model, self._data, per_epoch)
+                self._optimizer_states[run.seed] = optimizer_state(model.optimizer)
+            else:
+                group = self._group
             traces = group.traces
             group.set_batch_size(run.batch_size)
         except Exception as error:
@@ -181,6 +206,7 @@ class Trainer:
         """Let go of model and compiled functions before the next ones are made."""
         if self._group is not None:
             self._group = self._group_key = None
+            self._optimizer_states.clear()
             gc.collect()  # model and functions refer to each other
 
     def _initial_state(self, seed: int) -> list[np.ndarray]:
@@ -191,6 +217,19 @@ class Trainer:
                 np.array(keras.ops.convert_to_numpy(v)) for v in model.variables
             ]
         return self._states[seed]
+
+    def _optimizer_state(self, run: Run) -> list[np.ndarray]:
+        """Values of the optimizer's variables for the weights that a seed gives.
+
+        Some begin as copies of the weights: averages, the point that steps start from.
+        """
+        from tuning.compiled_epochs import optimizer_state
+
+        if run.seed not in self._optimizer_states:
+            model = self._compiled_model(run.seed, self._build_optimizer(run))
+            model.optimizer.build(model.trainable_variables)
+            self._optimizer_states[run.seed] = optimizer_state(model.optimizer)
+        return self._optimizer_states[run.seed]
 
     def _compiled_model(self, seed: int, optimizer: Any) -> Any:
         model = built_model(self._workload, self._data, seed)
@@ -216,6 +255,7 @@ class Trainer:
             batch_size=run.batch_size,
             seed=run.seed,
             epochs=self._epochs_of(run),
+            schedule=self._workload.schedule,
             status=status,
             message=message,
             initial_loss=course.initial_loss,

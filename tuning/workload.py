@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import pkgutil
 import re
 import sysconfig
@@ -24,6 +25,9 @@ class Data(NamedTuple):
 
 EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
 """Ways of executing a run; see `tuning.trainer.Trainer`."""
+
+SCHEDULES = ("constant", "linear")
+"""Courses of the learning rate over a run; see `tuning.course.scheduled_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +51,16 @@ class Workload:
         execution: how runs are executed where the sweep says ``"auto"``; see
             `tuning.trainer.Trainer`. XLA takes 30 times as long as TensorFlow for the
             gradients of two-dimensional convolutions on a CPU.
+        schedule: course of the learning rate over a run: ``"constant"``, or
+            ``"linear"``, which falls to zero, epoch by epoch.
+        examples_per_epoch: so many examples make an epoch, after which the run is
+            judged, though the training data hold more or fewer: every epoch goes on
+            where the last one ended, and each example is taken once before any is
+            taken again. ``None``: all of them, once.
 
     Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`.
+        ValueError: ``execution`` is none of `EXECUTIONS`, ``schedule`` none of
+            `SCHEDULES`, or an epoch has no examples.
     """
 
     name: str
@@ -63,14 +74,35 @@ class Workload:
     target_val_loss: float | None = None
     description: str = ""
     execution: str = "auto"
+    schedule: str = "constant"
+    examples_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a way of executing runs that there is not."""
+        """Refuse ways of training that there are not."""
         if self.execution not in EXECUTIONS:
             raise ValueError(
                 f"execution of workload {self.name!r} must be one of "
                 f"{list(EXECUTIONS)}; received {self.execution!r}."
             )
+        check_schedule(self.schedule)
+        examples = self.examples_per_epoch
+        if examples is not None and not (_is_integer(examples) and examples > 0):
+            raise ValueError(
+                f"examples_per_epoch of workload {self.name!r} must be a positive "
+                f"integer or None; received {examples!r}."
+            )
+
+
+def check_schedule(schedule: str) -> None:
+    """See that the learning rate can take that course.
+
+    Raises:
+        ValueError: ``schedule`` is none of `SCHEDULES`.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"schedule must be one of {list(SCHEDULES)}; received {schedule!r}."
+        )
 
 
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
@@ -95,11 +127,13 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
             f"workload {workload.name!r} needs as many targets as inputs and at "
             f"least one example each; received {named}."
         )
-    too_large = [size for size in batch_sizes if size > sizes[0]]
+    most = min(sizes[0], workload.examples_per_epoch or sizes[0])
+    too_large = [size for size in batch_sizes if size > most]
     if too_large:
+        per_epoch = "" if most == sizes[0] else " per epoch"
         raise ValueError(
-            f"batch sizes {too_large} are larger than the {sizes[0]} training "
-            f"examples of workload {workload.name!r}; use at most {sizes[0]}."
+            f"batch sizes {too_large} are larger than the {most} training "
+            f"examples{per_epoch} of workload {workload.name!r}; use at most {most}."
         )
     return data
 
@@ -168,6 +202,10 @@ def told_with_place(error: BaseException) -> str:
         if not frame.filename.startswith(("<", *libraries))
     ]
     return told_in_one_line(error) + (f" ({places[-1]})" if places else "")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _as_arrays(loaded: Any, name: str) -> Data:

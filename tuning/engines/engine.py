@@ -124,6 +124,7 @@ def failed_record(task: Task, run: Run, message: str) -> RunRecord:
         batch_size=run.batch_size,
         seed=run.seed,
         epochs=task.epochs if run.epochs is None else run.epochs,
+        schedule=task.workload.schedule,
         status="failed",
         message=message,
         versions=installed_versions(),

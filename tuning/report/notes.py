@@ -102,8 +102,10 @@ def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Batch sizes", ", ".join(str(size) for size in summary.batch_sizes)),
         ("Seeds", ", ".join(str(seed) for seed in summary.seeds)),
         ("Epochs", grid.get("epochs")),
+        ("Examples per epoch", plan.get("examples_per_epoch")),
+        ("Schedule of the rate", _unless(plan.get("schedule"), "constant")),
         ("Examples", _pairs(plan.get("data"))),
-        ("Strategy", _strategy(summary)),
+        ("Strategy", _unless(summary.strategy, "grid")),
         ("Runs", runs),
         ("Time of all runs", format_seconds(summary.seconds)),
         ("Date", plan.get("created")),
@@ -112,8 +114,8 @@ def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in entries if value]
 
 
-def _strategy(summary: Summary) -> str | None:
-    return None if summary.strategy == "grid" else summary.strategy
+def _unless(value: str | None, usual: str) -> str | None:
+    return None if value == usual else value
 
 
 def _pairs(mapping: Any) -> str | None:

@@ -1,0 +1,158 @@
+"""Hyperparameters for another batch size than that for which they were found.
+
+Adam with noisy gradients is near a stochastic differential equation, in which rate,
+betas and batch size appear together. A batch k times as large has a k-th of the
+gradient's variance and sees k times as much per step; the equation stays the same with
+
+    learning_rate · √k,   1 - β₁ times k,   1 - β₂ times k,   epsilon / √k.
+
+Below the reference batch β₁ stays: a longer momentum made small batches worse where it
+was measured (docs/robustness.md).
+
+**Source**: S. Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient
+Algorithms", arXiv:2205.10287, Definition 5.2 (square-root scaling).
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras.optimizers.schedules import LearningRateSchedule
+
+LARGEST_SHARE = 0.9
+"""Of a new gradient in a moment: beyond it there would be next to no memory left."""
+
+
+@keras.saving.register_keras_serializable(package="keras_adam")
+class ScaledSchedule(LearningRateSchedule):
+    """A schedule whose every rate is multiplied by a factor.
+
+    Args:
+        schedule: another one.
+        factor: positive.
+    """
+
+    def __init__(self, schedule: LearningRateSchedule, factor: float) -> None:
+        self.schedule = schedule
+        self.factor = factor
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step, scalar."""
+        return self.schedule(step) * self.factor
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything needed to create the same schedule."""
+        serialized = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": serialized, "factor": self.factor}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ScaledSchedule:
+        """Create a schedule from what :meth:`get_config` returned."""
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(schedule, config["factor"])
+
+
+def scale_for_batch_size(
+    optimizer_config: Mapping[str, Any], batch_size: int, reference_batch_size: int
+) -> dict[str, Any]:
+    """The configuration that trains alike at another batch size.
+
+    Args:
+        optimizer_config: of an Adam, ours or Keras's: what ``get_config`` returns.
+            The rate may be a number or a schedule.
+        batch_size: examples per step.
+        reference_batch_size: for which the configuration was found.
+
+    Returns:
+        A new configuration; ``rate_cap`` is scaled like the rate. Steps that a
+        schedule counts are left as they are: with k times the batch there are k times
+        fewer in an epoch.
+
+    Raises:
+        ValueError: a batch size that is none, a configuration without Adam's
+            constants, or a rate that is neither a number nor a schedule.
+    """
+    ratio = _ratio(batch_size, reference_batch_size)
+    config = dict(optimizer_config)
+    missing = sorted({"learning_rate", "beta_1", "beta_2", "epsilon"} - set(config))
+    if missing:
+        raise ValueError(
+            f"optimizer_config lacks {missing}: scale_for_batch_size needs the "
+            "configuration of an Adam, as get_config() returns it."
+        )
+    root = math.sqrt(ratio)
+    config["learning_rate"] = _scaled_rate(config["learning_rate"], root)
+    config["beta_1"] = _scaled_beta(config["beta_1"], max(ratio, 1.0))
+    config["beta_2"] = _scaled_beta(config["beta_2"], ratio)
+    config["epsilon"] = config["epsilon"] / root
+    if config.get("rate_cap") is not None:
+        config["rate_cap"] = config["rate_cap"] * root
+    return config
+
+
+def change_batch_size(model: Any, batch_size: int, previous_batch_size: int) -> None:
+    """Let a model go on training with another batch size, its optimizer's state kept.
+
+    Scales the optimizer as :func:`scale_for_batch_size` does, and has the model trace
+    its train step anew. What an adapted rate has learnt is kept: the rate of the next
+    step is √k times that of the last one. A batch that shrinks leaves β₁ as it is.
+
+    Args:
+        model: compiled with an Adam, ours or Keras's, whose rate is a number.
+        batch_size: examples per step from now on.
+        previous_batch_size: up to now.
+
+    Raises:
+        ValueError: as :func:`scale_for_batch_size`; or the rate is a schedule, which
+            cannot be replaced in an optimizer that exists.
+    """
+    optimizer = model.optimizer
+    config = scale_for_batch_size(
+        optimizer.get_config(), batch_size, previous_batch_size
+    )
+    if not isinstance(config["learning_rate"], float):
+        raise ValueError(
+            "change_batch_size cannot scale a schedule in an optimizer that exists. "
+            "Compile with scale_for_batch_size(...), or let the schedule itself step "
+            "by the root of the batch's growth."
+        )
+    if hasattr(optimizer, "scale_rate"):
+        optimizer.scale_rate(math.sqrt(_ratio(batch_size, previous_batch_size)))
+    else:
+        optimizer.learning_rate = config["learning_rate"]
+    for name in ("beta_1", "beta_2", "epsilon"):
+        setattr(optimizer, name, config[name])
+    # Keras keeps the traced step, in which the old constants stand.
+    model.make_train_function(force=True)
+
+
+def _ratio(batch_size: Any, reference_batch_size: Any) -> float:
+    for name, value in (
+        ("batch_size", batch_size),
+        ("reference_batch_size", reference_batch_size),
+    ):
+        is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not is_whole or int(value) < 1:
+            raise ValueError(f"{name} must be an integer >= 1; received {value!r}.")
+    return int(batch_size) / int(reference_batch_size)
+
+
+def _scaled_rate(rate: Any, factor: float) -> Any:
+    if isinstance(rate, numbers.Real) and not isinstance(rate, bool):
+        return float(rate) * factor
+    if isinstance(rate, Mapping):
+        rate = keras.optimizers.schedules.deserialize(dict(rate))
+    if not isinstance(rate, LearningRateSchedule):
+        raise ValueError(
+            "learning_rate must be a number or a schedule to be scaled; received "
+            f"{rate!r}. Scale what a callable returns in the callable."
+        )
+    return keras.optimizers.schedules.serialize(ScaledSchedule(rate, factor))
+
+
+def _scaled_beta(beta: float, factor: float) -> float:
+    return 1 - min((1 - beta) * factor, max(LARGEST_SHARE, 1 - beta))

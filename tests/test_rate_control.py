@@ -1,0 +1,544 @@
+"""The controlled rate: its laws, and an Adam that is under it."""
+
+import keras
+import numpy as np
+import pytest
+import tolerances
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+from saving import FORMATS
+from training import make_gradients, make_weights, modes, train
+
+import keras_adam
+from keras_adam import rate_control
+from keras_adam.rate_control import Agreement, RateState
+
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
+)
+rates = st.floats(2.0**-20, 8.0, width=32)
+
+
+def scalar(value):
+    return ops.convert_to_tensor(np.float32(value))
+
+
+def state(log_multiplier, peak):
+    return RateState(scalar(log_multiplier), scalar(peak))
+
+
+def adapted(before, aligned, total, rate=None, step=2, cap=None, limit=None, gain=0.3):
+    peak = float(before.peak)
+    return rate_control.adapted(
+        before,
+        [Agreement(scalar(aligned), scalar(total))],
+        scalar(peak if rate is None else rate),
+        scalar(step),
+        gain,
+        cap,
+        limit,
+    )
+
+
+class Reference:
+    """The rule in NumPy float64, from moments as they were before the step."""
+
+    def __init__(self, cap, gain, limit=None):
+        self.cap, self.gain, self.limit = cap, gain, limit
+        self.log_multiplier = self.peak = 0.0
+
+    def rate(self, scheduled):
+        if scheduled > self.peak:
+            if self.cap is not None:
+                allowed = np.log(self.cap / scheduled)
+                if self.peak > 0:
+                    kept = self.log_multiplier + np.log(self.peak / scheduled)
+                    allowed = max(allowed, kept)
+                self.log_multiplier = min(self.log_multiplier, allowed)
+            self.peak = scheduled
+        return scheduled * np.exp(self.log_multiplier)
+
+    def see(self, gradients, first, second, scheduled, step):
+        if self.gain is None or step == 1:
+            return
+        products = [
+            g * m / (np.sqrt(v) + 1e-12)
+            for g, m, v in zip(gradients, first, second, strict=True)
+        ]
+        total = sum(np.sum(np.abs(p)) for p in products)
+        if not total > 0:
+            return
+        agreement = sum(np.sum(p) for p in products) / total
+        direction = np.tanh(agreement / rate_control.SATURATION) + rate_control.BIAS
+        if direction < 0:
+            direction *= rate_control.DESCENT
+        speed = self.gain / (1 + step / rate_control.HORIZON) ** 2
+        before = self.log_multiplier
+        self.log_multiplier += speed * scheduled / self.peak * direction
+        if self.limit is not None:
+            self.log_multiplier = min(self.log_multiplier, np.log(self.limit))
+        if self.cap is not None:
+            highest = np.log(self.cap * rate_control.REACH / self.peak)
+            self.log_multiplier = min(self.log_multiplier, max(before, highest))
+
+
+def train_reference(weights, gradients, rate_of_step, control, decay=0.0, every=1):
+    """Adam in float64 under a reference control; ``every`` so many gradients a step."""
+    w = [np.float64(x) for x in weights]
+    m, v = ([np.zeros_like(x) for x in w] for _ in range(2))
+    for t in range(1, len(gradients) // every + 1):
+        group = gradients[(t - 1) * every : t * every]
+        means = [np.mean(np.float64(one), axis=0) for one in zip(*group, strict=True)]
+        scheduled = rate_of_step(t - 1)
+        rate = control.rate(scheduled)
+        old = [x.copy() for x in m]
+        for i, g in enumerate(means):
+            w[i] = w[i] - w[i] * decay * rate
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.999 * v[i] + 0.001 * g**2
+            corrected = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            w[i] = w[i] - corrected * m[i] / (np.sqrt(v[i]) + 1e-7)
+        control.see(means, old, v, scheduled, t)
+    return w
+
+
+# ---- laws
+
+
+@given(rates, rates)
+def test_the_first_rate_is_the_smaller_of_given_and_cap(rate, cap):
+    after = rate_control.capped(state(0.0, 0.0), scalar(rate), cap)
+    got = rate * np.exp(float(after.log_multiplier))
+    assert got == pytest.approx(min(rate, cap), rel=1e-4)
+    assert float(after.peak) == np.float32(rate)
+
+
+@given(st.lists(rates, min_size=2, max_size=6), rates, st.floats(-3, 3, width=32))
+def test_a_schedule_that_rises_lifts_the_rate_to_the_cap_and_no_further(
+    schedule, cap, log_multiplier
+):
+    control = state(log_multiplier, schedule[0])
+    highest = schedule[0] * np.exp(log_multiplier)
+    for rate in schedule:
+        control = rate_control.capped(control, scalar(rate), cap)
+        now = rate * np.exp(float(control.log_multiplier))
+        assert now <= max(cap, highest) * (1 + 1e-4)
+        highest = max(highest, now)
+
+
+def test_a_schedule_that_falls_keeps_its_shape():
+    before = state(-1.5, 0.1)
+    after = rate_control.capped(before, scalar(0.02), 0.001)
+    assert float(after.log_multiplier) == -1.5
+    assert float(after.peak) == np.float32(0.1)
+
+
+def test_a_rate_of_zero_before_any_other_changes_nothing():
+    after = rate_control.capped(state(0.0, 0.0), scalar(0.0), 0.003)
+    after = adapted(after, 1.0, 1.0, rate=0.0, cap=0.003)
+    assert float(after.log_multiplier) == 0
+    assert float(after.peak) == 0
+
+
+def test_agreement_is_one_along_the_step_and_minus_one_against_it():
+    g = np.float32([[0.5, -2.0], [1e-4, 30.0]])
+    second = np.float32(g**2)
+    along = rate_control.agreement(*map(ops.convert_to_tensor, (g, g / 3, second)))
+    against = rate_control.agreement(*map(ops.convert_to_tensor, (g, -g / 3, second)))
+    assert float(along.aligned) == pytest.approx(float(along.total))
+    assert float(against.aligned) == pytest.approx(-float(along.total))
+    # Each entry counts |g| · |m| / √v = |g| / 3.
+    assert float(along.total) == pytest.approx(np.abs(g).sum() / 3, rel=1e-5)
+
+
+def test_a_gradient_without_history_says_nothing():
+    zeros = ops.zeros((3,))
+    nothing = rate_control.agreement(ops.ones((3,)), zeros, zeros)
+    assert float(nothing.aligned) == float(nothing.total) == 0
+    assert float(adapted(state(0.5, 1.0), 0.0, 0.0).log_multiplier) == 0.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_agreement_that_is_no_number_leaves_the_rate(bad):
+    assert float(adapted(state(0.5, 1.0), bad, 1.0).log_multiplier) == 0.5
+    assert float(adapted(state(0.5, 1.0), 1.0, bad).log_multiplier) == 0.5
+
+
+def test_the_first_moment_before_is_found_again():
+    rng = np.random.default_rng(0)
+    before, g = rng.normal(size=(2, 50)).astype("float32")
+    after = np.float32(before + (g - before) * 0.1)
+    found = rate_control.first_moment_before(
+        ops.convert_to_tensor(g), ops.convert_to_tensor(after), 0.9
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(found), before, atol=1e-6)
+
+
+def test_a_sample_is_spread_evenly_over_a_large_tensor():
+    small = ops.reshape(ops.arange(64, dtype="float32"), (8, 8))
+    assert rate_control.sampled(small) is small
+    size = 301 * 223
+    tensor = np.arange(size, dtype="float32").reshape(301, 223)
+    kept = ops.convert_to_numpy(rate_control.sampled(ops.convert_to_tensor(tensor)))
+    assert kept.size == 64 * (size // 64 // 32)
+    runs = kept.reshape(64, -1)
+    np.testing.assert_array_equal(np.diff(runs, axis=1), 1)
+    np.testing.assert_array_equal(np.diff(runs[:, 0]), size // 64)
+
+
+def test_one_move_by_hand():
+    # A = 0.15: tanh(0.5) = 0.46212; the speed at step 30 is a quarter of the gain, and
+    # the schedule stands at half of its peak.
+    after = adapted(state(-1.0, 0.02), 0.15, 1.0, rate=0.01, step=30)
+    expected = -1.0 + 0.3 / 4 * 0.5 * (0.46212 + rate_control.BIAS)
+    assert float(after.log_multiplier) == pytest.approx(expected, abs=1e-5)
+
+
+@given(st.floats(0.01, 1.0), st.sampled_from([1.0, -1.0]))
+def test_all_moves_together_are_bounded(gain, sign):
+    steps = np.arange(2, 5000)
+    direction = np.tanh(sign / rate_control.SATURATION) + rate_control.BIAS
+    moved = np.sum(gain / (1 + steps / rate_control.HORIZON) ** 2 * direction)
+    bound = gain * rate_control.HORIZON * (1 + rate_control.BIAS)
+    assert abs(moved) < bound
+
+
+def test_growth_stops_at_the_limit_and_at_its_reach():
+    grown = adapted(state(np.log(9.9), 1.0), 1.0, 1.0, limit=10.0)
+    assert float(grown.log_multiplier) == pytest.approx(np.log(10.0))
+    top = np.log(rate_control.REACH)
+    grown = adapted(state(top - 0.01, 0.003), 1.0, 1.0, cap=0.003)
+    assert float(grown.log_multiplier) == pytest.approx(top, abs=1e-5)
+    # What is above already is not pulled down by the reach.
+    above = adapted(state(top + 1, 0.003), 1.0, 1.0, cap=0.003)
+    assert float(above.log_multiplier) == pytest.approx(top + 1)
+
+
+# ---- an Adam under it
+
+SCHEDULES = {
+    "a small rate": lambda step: 1e-4,
+    "a rate far above the cap": lambda step: 2.0,
+    "warm-up from zero, then decay": lambda step: (
+        0.05 * min(step / 8, 1.0) * (1 - step / 40)
+    ),
+}
+
+
+class Followed(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule given by a list."""
+
+    def __init__(self, values):
+        self.values = [float(value) for value in values]
+
+    def __call__(self, step):
+        return ops.take(ops.convert_to_tensor(self.values), ops.cast(step, "int32"))
+
+    def get_config(self):
+        return {"values": self.values}
+
+
+CONTROLS = {
+    "a cap": {"rate_cap": 0.003},
+    "adaptation": {"rate_adaptation": 0.3},
+    "both": {"rate_cap": 0.003, "rate_adaptation": 0.3},
+    "limited growth": {
+        "rate_cap": 0.003,
+        "rate_adaptation": 0.5,
+        "rate_growth_limit": 1.5,
+    },
+}
+
+
+def drifting_gradients(steps, seed=1):
+    """Noise about means, so that gradients agree more or less."""
+    means = make_gradients(1, seed)[0]
+    return [
+        [
+            (mean + 0.7 * noise).astype("float32")
+            for mean, noise in zip(means, one, strict=True)
+        ]
+        for one in make_gradients(steps, seed)
+    ]
+
+
+@pytest.mark.parametrize("mode", modes())
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("options", CONTROLS.values(), ids=CONTROLS)
+def test_the_steps_are_those_of_the_reference(options, schedule, mode):
+    weights, gradients = make_weights(), drifting_gradients(40)
+    rates = [schedule(step) for step in range(40)]
+    optimizer = keras_adam.Adam(Followed(rates), **options)
+    got = train(optimizer, weights, gradients, mode)
+    control = Reference(
+        options.get("rate_cap"),
+        options.get("rate_adaptation"),
+        options.get("rate_growth_limit"),
+    )
+    expected = train_reference(weights, gradients, schedule, control)
+    assert optimizer.rate_multiplier == pytest.approx(
+        np.exp(control.log_multiplier), rel=1e-3
+    )
+    for one, right in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, right, rtol=1e-3, atol=1e-4)
+
+
+def test_weight_decay_and_accumulation_follow_the_controlled_rate():
+    weights, gradients = make_weights(), drifting_gradients(60)
+    options = {"rate_cap": 0.003, "rate_adaptation": 0.3}
+    optimizer = keras_adam.Adam(
+        0.5, weight_decay=0.1, gradient_accumulation_steps=3, **options
+    )
+    got = train(optimizer, weights, gradients)
+    control = Reference(0.003, 0.3)
+    expected = train_reference(
+        weights, gradients, lambda step: 0.5, control, decay=0.1, every=3
+    )
+    for one, right in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, right, rtol=1e-3, atol=1e-4)
+
+
+FEATURES = {
+    "amsgrad": {"amsgrad": True},
+    "clipvalue": {"clipvalue": 0.3},
+    "clipnorm": {"clipnorm": 0.5},
+    "global clipnorm": {"global_clipnorm": 0.5},
+    "a loss scale": {"loss_scale_factor": 8.0},
+    "moving average": {"use_ema": True},
+    "skipping non-finite steps": {"skip_nonfinite": True},
+}
+
+
+@pytest.mark.parametrize("options", FEATURES.values(), ids=FEATURES)
+def test_every_mode_steps_alike_with(options):
+    weights, gradients = make_weights(), drifting_gradients(20)
+    ended = [
+        train(keras_adam.Adam.robust(0.1, **options), weights, gradients, mode)
+        for mode in modes()
+    ]
+    for other in ended[1:]:
+        for one, right in zip(other, ended[0], strict=True):
+            np.testing.assert_allclose(one, right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("storage", ["bfloat16", "8bit"])
+def test_the_multiplier_hardly_depends_on_the_storage(storage):
+    shapes = ((256, 256), (300, 300), (20, 30))
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    means = [rng.normal(size=shape) for shape in shapes]
+    gradients = [
+        [(mean + rng.normal(size=mean.shape)).astype("float32") for mean in means]
+        for _ in range(12)
+    ]
+    found = {}
+    for name in ("float32", storage):
+        optimizer = keras_adam.Adam.robust(1e-4, moment_storage=name)
+        train(optimizer, weights, gradients)
+        found[name] = optimizer.rate_multiplier
+    assert found["float32"] > 1.5
+    # The first moment of a step before is known to three bits of mantissa in 8 bits.
+    assert found[storage] == pytest.approx(found["float32"], rel=0.05)
+
+
+@needs_tensorflow
+def test_rows_say_what_the_dense_gradient_says():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(6, 4)).astype("float32")
+    found = []
+    for by_rows in (False, True):
+        optimizer = keras_adam.Adam.robust(
+            1e-3, sparse_updates="lazy" if by_rows else "dense"
+        )
+        variable = keras.Variable(table)
+        optimizer.build([variable])
+        noise = np.random.default_rng(1)
+        for _ in range(15):
+            # All rows, one of them twice.
+            values = noise.normal(size=(7, 4)).astype("float32") + 1
+            gradient = tf.IndexedSlices(
+                tf.constant(values), tf.constant([0, 1, 2, 3, 4, 5, 2]), (6, 4)
+            )
+            optimizer.apply([gradient], [variable])
+        found.append((optimizer.rate_multiplier, variable.numpy()))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-3)
+    assert found[0][0] != 1
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-4)
+
+
+@needs_tensorflow
+def test_replicas_find_the_rate_that_one_device_finds():
+    import replicated_training
+    import tensorflow as tf
+
+    made = []
+
+    def make():
+        made.append(keras_adam.Adam.robust(0.01, jit_compile="auto"))
+        return made[-1]
+
+    single = tf.distribute.get_strategy()
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    alone = replicated_training.train(single, make, keras)
+    together = replicated_training.train(mirrored, make, keras)
+    assert made[1].rate_multiplier == pytest.approx(made[0].rate_multiplier, rel=1e-4)
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=10 * tolerances.REPLICAS)
+
+
+def test_a_step_left_out_leaves_the_rate():
+    optimizer = keras_adam.Adam.robust(0.1, skip_nonfinite=True)
+    weights, gradients = make_weights(), drifting_gradients(5)
+    train(optimizer, weights, gradients)
+    before = optimizer.rate_multiplier
+    variables = optimizer._trainable_variables
+    spoilt = [np.full_like(g, np.nan) for g in gradients[0]]
+    optimizer.apply([ops.convert_to_tensor(g) for g in spoilt], variables)
+    assert optimizer.rate_multiplier == before
+    assert optimizer.skipped_steps == 1
+
+
+def test_a_gradient_that_is_not_finite_leaves_a_finite_rate():
+    optimizer = keras_adam.Adam.robust(0.1)
+    weights, gradients = make_weights(), drifting_gradients(5)
+    gradients[3][1][0] = np.inf
+    train(optimizer, weights, gradients)
+    assert np.isfinite(optimizer.rate_multiplier)
+
+
+# ---- saved and restored
+
+
+def small_model(optimizer):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.layers.Input((6,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(2)]
+    )
+    model.compile(optimizer, "mse")
+    return model
+
+
+def small_data():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(64, 6)).astype("float32")
+    return x, x[:, :2] ** 2
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("through", FORMATS.values(), ids=FORMATS)
+def test_resuming_from_a_file_is_exact(through, tmp_path):
+    x, y = small_data()
+
+    def fit(model, epochs):
+        model.fit(x, y, batch_size=16, epochs=epochs, shuffle=False, verbose=0)
+
+    whole = small_model(keras_adam.Adam.robust(1.0, spike_guard=4.0))
+    fit(whole, 6)
+    first = small_model(keras_adam.Adam.robust(1.0, spike_guard=4.0))
+    fit(first, 3)
+    again = through(
+        first, keras_adam.Adam.robust(1.0, spike_guard=4.0), tmp_path, small_model
+    )
+    fit(again, 3)
+    assert again.optimizer.rate_multiplier == pytest.approx(
+        whole.optimizer.rate_multiplier, rel=1e-5
+    )
+    for one, other in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerances.FULL_AND_SAVED)
+
+
+def test_control_starts_anew_from_a_file_of_keras(tmp_path, caplog):
+    x, y = small_data()
+    model = small_model(keras.optimizers.Adam(0.01))
+    model.fit(x, y, verbose=0)
+    model.save_weights(tmp_path / "w.weights.h5")
+    ours = small_model(keras_adam.Adam.robust(2.0))
+    ours.optimizer.build(ours.trainable_variables)
+    with caplog.at_level("INFO", "keras_adam"):
+        ours.load_weights(tmp_path / "w.weights.h5")
+    assert "control starts anew" in caplog.text
+    assert ours.optimizer.rate_multiplier == 1
+    ours.fit(x, y, verbose=0)
+    # The file's rate of 0.01 is above the cap.
+    assert ours.optimizer.rate_multiplier < 1
+
+
+def test_a_configuration_comes_back_whole():
+    options = {"rate_cap": 0.01, "rate_adaptation": 0.2, "rate_growth_limit": 4.0}
+    optimizer = keras_adam.Adam(0.1, **options, spike_guard=5)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    for name, value in (options | {"spike_guard": 5.0}).items():
+        assert getattr(again, name) == value
+
+
+def test_robust_sets_what_is_not_given():
+    optimizer = keras_adam.Adam.robust(0.5, rate_cap=0.01, weight_decay=0.1)
+    assert optimizer.rate_cap == 0.01
+    assert optimizer.rate_adaptation == 0.3
+    assert optimizer.weight_decay == 0.1
+
+
+def test_without_control_the_multiplier_is_one_and_nothing_is_kept():
+    optimizer = keras_adam.Adam(0.1)
+    train(optimizer, make_weights(), make_gradients(2))
+    assert optimizer.rate_multiplier == 1
+    paths = [variable.path for variable in optimizer.variables]
+    assert not any("log_rate" in path for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rate_cap": 0}, "rate_cap must be positive"),
+        ({"rate_adaptation": "fast"}, "rate_adaptation must be a number"),
+        ({"rate_adaptation": 0.1, "beta_1": 0.0}, "beta_1=0"),
+        ({"rate_adaptation": 0.1, "rate_growth_limit": 0.5}, "forbid the given rate"),
+        ({"rate_growth_limit": 10.0}, "which is off"),
+        ({"spike_guard": -1}, "spike_guard must be positive"),
+    ],
+    ids=[
+        "no cap",
+        "a word",
+        "no memory",
+        "a limit below one",
+        "a limit of nothing",
+        "a negative guard",
+    ],
+)
+def test_what_makes_no_sense_is_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        keras_adam.Adam(**options)
+
+
+def test_another_rule_is_refused():
+    class Mine(keras_adam.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign_sub(variable, learning_rate * gradient)
+
+    for options in ({"rate_adaptation": 0.3}, {"rate_cap": 0.01}):
+        with pytest.raises(ValueError, match="overrides update_step"):
+            Mine(**options)
+
+
+# ---- what it is for
+
+
+@pytest.mark.parametrize("rate", [1e-5, 3e-2, 3.0])
+def test_any_rate_trains(rate):
+    x = np.random.default_rng(0).normal(size=(256, 6)).astype("float32")
+    y = np.tanh(x[:, :2] + x[:, 2:4])
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((6,)),
+            keras.layers.Dense(32, "tanh"),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.compile(keras_adam.Adam.robust(rate), "mse")
+    model.fit(x, y, batch_size=16, epochs=12, verbose=0)
+    # Predicting the mean of y costs 0.5.
+    assert model.evaluate(x, y, verbose=0) < 0.1
