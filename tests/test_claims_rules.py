@@ -1,5 +1,6 @@
 """Comparisons and verdicts: intervals, boundaries, what has no data."""
 
+import dataclasses
 import math
 
 import pytest
@@ -254,6 +255,23 @@ def test_ours_is_held_against_keras_s_adam_on_every_measure():
         if b.evidence.tasks == "applications"
     }
     assert found["adam", "early area, default rate"] == "no clear difference"
+    # A few scalars more are no more state.
+    tasks["applications"] = [
+        dataclasses.replace(
+            one,
+            parameters=1000,
+            records={},
+            state_bytes={"adam": 8000, "robust-adam": 8004, "keras-adam": 8000},
+            peak_bytes={("adam", 0): 1, ("adam", 1): 1},
+        )
+        for one in tasks["applications"]
+    ]
+    state = {
+        b.comparison.subject: b.standing
+        for b in beyond_stock(tasks)
+        if b.evidence.measure == "state" and b.evidence.tasks == "applications"
+    }
+    assert state["robust-adam"] == "no clear difference"
     assert found["robust-adam", "early area, default rate"] == "better"
     assert found["robust-adam", "steps to SGD's loss, best rate"] == "not judged"
     measures = {evidence.measure for claim in CLAIMS for evidence in claim.evidence}

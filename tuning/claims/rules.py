@@ -131,6 +131,7 @@ RULES = (
     "A claim is supported if every judged measure supports it against every rival, "
     "not supported if none does so even in part, and mixed otherwise.",
     "Beyond Keras's Adam: better or worse if the interval over workloads and seeds "
-    "lies wholly on that side of 1 or 0, else no clear difference.",
+    "lies wholly on that side of 1 or 0, and a ratio differs from 1 by at least "
+    f"{LEAST_DIFFERENCE:.0%}; else no clear difference.",
 )
 """The rules in words; `tuning.claims.verdicts` is the rules in code."""

@@ -8,7 +8,15 @@ from typing import Literal
 
 from tuning.claims.evidence import Bar, Comparison, compare
 from tuning.claims.measures import MEASURES
-from tuning.claims.rules import BEYOND, CLAIMS, STOCK, WORSE_SHARE, Claim, Evidence
+from tuning.claims.rules import (
+    BEYOND,
+    CLAIMS,
+    LEAST_DIFFERENCE,
+    STOCK,
+    WORSE_SHARE,
+    Claim,
+    Evidence,
+)
 from tuning.claims.task_runs import TaskRuns
 
 Verdict = Literal["supported", "mixed", "not supported", "not judged"]
@@ -126,6 +134,9 @@ def _standing(comparison: Comparison, least_tasks: int) -> Standing:
     pooled, bar = comparison.pooled, comparison.bar
     if pooled is None or len(comparison.tasks) < least_tasks:
         return "not judged"
+    is_ratio = MEASURES[comparison.measure].compared_by == "ratio"
+    if is_ratio and abs(pooled.value - 1.0) < LEAST_DIFFERENCE:
+        return "no clear difference"
     if pooled.interval is not None and pooled.interval.high < bar.value:
         return "better"
     if pooled.interval is not None and pooled.interval.low > bar.value:
