@@ -32,7 +32,7 @@ from results import print_table, write_results
 
 from tuning.course import EVALUATION_BATCH, epoch_order
 from tuning.grid import Run
-from tuning.optimizers import BUILT_IN, build_optimizer
+from tuning.optimizers import SWEPT_BY_DEFAULT, build_optimizer
 from tuning.trainer import Trainer
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
@@ -51,7 +51,7 @@ def main() -> None:
     noisy = dataclasses.replace(digits, build_model=build_noisy_model)
     data = digits.load_data()
     figures = []
-    rows = [(name, "plain", digits) for name in BUILT_IN]
+    rows = [(name, "plain", digits) for name in SWEPT_BY_DEFAULT]
     rows.append(("adam", "dropout, batch norm", noisy))
     for name, label, workload in rows:
         run = Run(name, arguments.batch_size, RATE, seed=0)

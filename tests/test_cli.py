@@ -437,6 +437,24 @@ def test_progress_is_lines_elsewhere(tmp_path, monkeypatch):
     assert re.fullmatch(r"1 of 2 runs \(1 diverged\), about .* left", lines[1])
 
 
+def test_time_left_follows_what_runs_are_expected_to_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    now = 0.0
+    clock = types.SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(terminal, "time", clock)
+    path = tmp_path / "shown"
+    with (
+        path.open("w") as file,
+        terminal.ProgressDisplay(Console(file=file)) as display,
+    ):
+        now = 100.0
+        display.show(Progress(1, 9, None, time_share=0.2))
+        now = 130.0  # 30 seconds for 30 %
+        display.show(Progress(2, 9, make_record(1), time_share=0.5))
+    shown = path.read_text().splitlines()
+    assert shown == ["1 of 9 runs", "2 of 9 runs, about 50 s left"]
+
+
 def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):
     from tuning import summarize
 

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 from browser import look_at, needs_chromium
+from claims_records import write_claims_directory
 from test_report import contrast, grid, plan, records, sweep  # noqa: F401 - fixtures
 
+from tuning.claims.page import write_claims
 from tuning.report import write_comparison, write_report
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -30,6 +32,14 @@ def test_a_comparison_fits_its_window_and_can_be_read(sweep, tmp_path):  # noqa:
     page = write_comparison(sweep, other)
     for width, is_dark in ((1280, True), (500, False)):
         check(look_at(tmp_path, page, width=width, is_dark=is_dark), width, is_dark)
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_the_claims_fit_their_window_and_can_be_read(tmp_path, width):
+    page = write_claims(write_claims_directory(tmp_path))
+    seen = look_at(tmp_path, page, width=width, is_dark=width == 500)
+    check(seen, width, is_dark=width == 500)
+    assert min(seen["charts"]) > 250
 
 
 def check(seen, width, is_dark):

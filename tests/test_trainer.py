@@ -7,11 +7,12 @@ import tensorflow as tf
 from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
 from tuning import Data
-from tuning.course import EVALUATION_BATCH, epoch_order
+from tuning.course import EVALUATION_BATCH, epoch_order, losses_of_steps
 from tuning.grid import Run
-from tuning.optimizers import BUILT_IN, build_optimizer
+from tuning.optimizers import BUILT_IN, build_optimizer, without_home
 from tuning.trainer import Trainer
 
+NAMES = [name for name in BUILT_IN if not without_home([name])]
 EPOCHS = 3
 AGREE = 1e-5  # relative; losses of compiled epochs against Keras's own fit
 
@@ -60,7 +61,7 @@ def assert_same_history(record, expected):
         np.testing.assert_allclose(record.history[name], values, rtol=AGREE)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", NAMES)
 def test_compiled_epochs_train_as_model_fit_does(name):
     run = Run(name, 16, 0.03, seed=1)
     record = make_trainer(execution="compiled-epochs").run(run)
@@ -133,12 +134,69 @@ def test_one_trace_per_optimizer_and_batch_size():
     assert trainer.traces == {("sgd", 16): 1, ("sgd", 50): 1, ("sgd", 7): 1}
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", NAMES)
 def test_built_in_optimizers_share_their_trace_between_rates(name):
     trainer = make_trainer(epochs=1)
     for rate in (0.1, 0.01):
         trainer.run(Run(name, 50, rate, 0))
     assert trainer.traces == {(name, 50): 1}
+
+
+def losses_step_by_step(run, epochs):
+    """The loss of each batch before its step, by a loop of TensorFlow's own."""
+    keras.utils.set_random_seed(run.seed)
+    model, optimizer = build_model(), build_optimizer(run.optimizer, run.learning_rate)
+    x, y, _, _ = load_data()
+    losses = []
+    for epoch in range(epochs):
+        order = epoch_order(len(x), run.seed, epoch)
+        for start in range(0, len(x), run.batch_size):
+            rows = order[start : start + run.batch_size]
+            with tf.GradientTape() as tape:
+                logits = model(x[rows].astype("float32"), training=True)
+                loss = tf.reduce_mean(WORKLOAD.loss(y[rows], logits))
+            losses.append(float(loss))
+            gradients = tape.gradient(loss, model.trainable_weights)
+            optimizer.apply(gradients, model.trainable_weights)
+    return losses
+
+
+@pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
+def test_a_record_tells_the_training_loss_of_every_step(execution):
+    run = Run("sgd", 16, 0.1, seed=1)  # 50 examples: three full steps and one of 2
+    record = make_trainer(execution=execution).run(run)
+    assert record.steps_per_point == 1
+    expected = losses_step_by_step(run, EPOCHS)
+    assert len(expected) == record.steps == 12
+    np.testing.assert_allclose(record.training_curve, expected, rtol=1e-4)
+
+
+def test_a_long_curve_is_a_hundred_means_over_equally_many_steps():
+    run = Run("sgd", 8, 0.1, seed=0)
+    record = make_trainer(epochs=40).run(run)  # 7 steps an epoch, 280 in all
+    assert record.steps_per_point == 3
+    assert len(record.training_curve) == 94
+    steps = np.array(losses_step_by_step(run, 40))
+    expected = [steps[i : i + 3].mean() for i in range(0, 280, 3)]
+    np.testing.assert_allclose(record.training_curve, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
+def test_the_curve_of_a_diverged_run_ends_with_it(execution):
+    run = Run("sgd", 16, 1e30, seed=0)
+    record = make_trainer(execution=execution, epochs=9).run(run)
+    assert record.status == "diverged"
+    assert len(record.training_curve) == record.steps < 36
+    assert record.training_curve[0] is not None
+    assert record.training_curve[-1] is None
+
+
+def test_losses_of_steps_are_taken_out_of_running_means():
+    # Losses 4, 1 and 9 of 4, 4 and 1 examples: means 4, 2.5 and 29 / 9.
+    found = losses_of_steps([4.0, 2.5, 29 / 9], batch_size=4, examples=9)
+    np.testing.assert_allclose(found, [4.0, 1.0, 9.0])
+    found = losses_of_steps([4.0, np.inf, np.inf], batch_size=4, examples=9)
+    np.testing.assert_array_equal(found, [4.0, np.inf, np.nan])
 
 
 def test_a_record_tells_what_was_run():

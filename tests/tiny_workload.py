@@ -59,6 +59,14 @@ class StopsEarly(keras.optimizers.SGD):
         super().__init__(learning_rate, **options)
 
 
+class Factory:
+    """Makes an optimizer by a method, as ``keras_adam.Adam.robust`` does."""
+
+    @classmethod
+    def sgd(cls, learning_rate):
+        return keras.optimizers.SGD(learning_rate)
+
+
 def broken_optimizer(learning_rate):
     raise TypeError(f"no optimizer for {learning_rate}")
 

@@ -1,43 +1,36 @@
 """``keras-adam-sweep``: sweeps, reports and TensorBoard from the command line.
 
-Errors of the user end with exit code 2 and one line on standard error. Nothing here
-imports TensorFlow before it is needed, so help and reports come at once.
+Nothing here imports TensorFlow before it is needed, so help and reports come at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from tuning import sweep_directory as directories
-from tuning import tensorboard_log
+from tuning.claims_command import claims
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.choice import ENGINES, EngineChoice
-from tuning.engines.engine import WorkerStartError
-from tuning.optimizers import BUILT_IN, parse_options
+from tuning.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
 from tuning.option_values import read_count, read_integers, read_names, read_rates
-from tuning.plan import STRATEGIES, read_plan
+from tuning.plan import STRATEGIES
 from tuning.records import read_records
-from tuning.report import tensorboard_pages, write_comparison, write_report
-from tuning.robustness import summarize
-from tuning.terminal import ProgressDisplay, quiet_tensorflow, summary_table
+from tuning.report import write_comparison, write_report
+from tuning.session import drive, user_errors, write_reports
+from tuning.terminal import quiet_tensorflow, summary_table
 from tuning.workload import SCHEDULES
 from tuning.workloads import BUILT_IN as WORKLOADS
 from tuning.workloads import find_workload
 
 NOTHING_TO_JUDGE = 1
-USER_ERROR = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="keras-adam-sweep",
@@ -60,7 +53,10 @@ def run(
     ] = ...,  # pyright: ignore[reportArgumentType]
     optimizers: Annotated[
         str | None,
-        typer.Option(help=f"Comma-separated names. [{','.join(BUILT_IN)}]"),
+        typer.Option(
+            help=f"Comma-separated names of {', '.join(BUILT_IN)}, or "
+            f"package.module:attribute. [{','.join(SWEPT_BY_DEFAULT)}]"
+        ),
     ] = None,
     learning_rates: Annotated[
         str | None,
@@ -154,12 +150,12 @@ def run(
         "ray_address": ray_address,
         "gpus_per_run": gpus_per_run,
     }
-    with _user_errors(), real_data_in(data_dir):
+    with user_errors(), real_data_in(data_dir):
         choice = EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run)
         choice.leave_gpus_to_workers()  # before TensorFlow starts
         if resume:
             _check_alone("--resume", given)
-            _sweep(lambda sweep, show: sweep.resume_sweep(out, progress=show, **where))
+            drive(lambda sweep, show: sweep.resume_sweep(out, progress=show, **where))
         else:
             arguments: dict[str, Any] = {
                 "optimizers": read_names(optimizers),
@@ -178,7 +174,7 @@ def run(
             name = workload or "digits"
             directories.check_directory(out, overwrite=overwrite)
             _check_workload(name)
-            _sweep(
+            drive(
                 lambda sweep, show: sweep.run_sweep(
                     name, out, progress=show, **arguments
                 )
@@ -197,11 +193,14 @@ def report(
     Two sweeps are also compared, run by run: comparison.html and comparison.md in the
     second directory.
     """
-    with _user_errors():
+    with user_errors():
         for directory in directories:
             typer.echo(write_report(directory))
         if len(directories) == 2:
             _compare(*directories)
+
+
+app.command()(claims)
 
 
 @app.command()
@@ -213,7 +212,7 @@ def tensorboard(
     ] = None,
 ) -> None:
     """Show a sweep in TensorBoard on this machine until Ctrl-C."""
-    with _user_errors():
+    with user_errors():
         if port is not None and not 0 <= port <= 65535:
             raise ValueError(f"--port must be from 0 to 65535; received {port}.")
         logs = directory / directories.TENSORBOARD_DIRECTORY
@@ -229,27 +228,6 @@ def workloads() -> None:
     """List the built-in workloads."""
     for name in WORKLOADS:
         typer.echo(f"{name}  {find_workload(name).description}")
-
-
-def _sweep(start: Callable[[Any, Any], Any]) -> None:
-    """Start or continue a sweep, with progress on standard error."""
-    console = Console(stderr=True)
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=console, show_path=False, show_time=False)],
-    )
-    with quiet_tensorflow():
-        import tensorflow as tf
-
-        tf.config.list_logical_devices()
-        from tuning import sweep
-    try:
-        with ProgressDisplay(console) as display:
-            start(sweep, display.show)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; the same command continues the sweep.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _check_workload(name: str) -> None:
@@ -275,16 +253,9 @@ def _finish(directory: Path) -> None:
         )
     if len(failed) == len(records):
         raise typer.Exit(NOTHING_TO_JUDGE)
-    plan = read_plan(directory)
-    summary = summarize(records, grid=plan.grid, strategy=plan.strategy)
+    summary = write_reports(directory)
     Console().print(summary_table(summary))
-    typer.echo(f"report:       {write_report(directory)}")
-    tensorboard_log.write_report_run(
-        directory / directories.TENSORBOARD_DIRECTORY,
-        tensorboard_pages.verdict_page(summary),
-        tensorboard_pages.heat_map_images(summary),
-        tensorboard_pages.losses_by_rate(summary),
-    )
+    typer.echo(f"report:       {directory / 'report.html'}")
     command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
     typer.echo(f"TensorBoard:  {command}")
 
@@ -314,18 +285,6 @@ def _launch_tensorboard(logs: Path, port: int | None) -> str:
 def _wait_for_ctrl_c() -> None:
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
-
-
-@contextlib.contextmanager
-def _user_errors() -> Iterator[None]:
-    """Turn errors that the user can mend into one line and exit code 2."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError, WorkerStartError) as error:
-        text = " ".join(str(error).split())
-        typer.echo(f"keras-adam-sweep: {text}", err=True)
-        logging.getLogger(__name__).debug("Details:", exc_info=True)
-        raise typer.Exit(USER_ERROR) from None
 
 
 def _check_alone(option: str, given: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ a graph of TensorFlow, and equals `fit` as it is by default.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +28,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tuning.course import EVALUATION_BATCH, Course, epoch_order, scheduled_rate
+from tuning.course import (
+    EVALUATION_BATCH,
+    Course,
+    epoch_order,
+    losses_of_steps,
+    scheduled_rate,
+)
 from tuning.workload import Data
 
 NAME = "compiled-epochs"
@@ -194,11 +201,13 @@ class CompiledEpochs:
             order = epoch_order(self._examples, seed, epoch, self._examples_per_epoch)
             rows = _batches(order, self._batch_size)
             start = time.perf_counter()
-            logs = _as_floats(self._train(*self._train_data, *rows))
+            last, means = self._train(*self._train_data, *rows)
+            logs = _as_floats(last)
             seconds = time.perf_counter() - start
+            losses = losses_of_steps(means.numpy(), self._batch_size, len(order))
             for name, value in self._evaluation_logs().items():
                 logs[f"val_{name}"] = value
-            if not course.add_epoch(logs, seconds):
+            if not course.add_epoch(logs, seconds, losses):
                 return
 
     def _restore(
@@ -241,7 +250,8 @@ class CompiledEpochs:
             )
 
     def _evaluation_logs(self) -> dict[str, float]:
-        return _as_floats(self._evaluate(*self._val_data, *self._rows_val))
+        logs, _ = self._evaluate(*self._val_data, *self._rows_val)
+        return _as_floats(logs)
 
     def _trace_training(self, *arguments: Any) -> Any:
         self.traces += 1  # runs in Python, so once per trace
@@ -258,23 +268,37 @@ class CompiledEpochs:
         matrix: Any,
         loops: Any,
         last: Any,
-    ) -> Mapping[str, Any]:
-        """Take a step on every batch; the logs of the last one, as ``fit`` has it.
+    ) -> tuple[Mapping[str, Any], Any]:
+        """Take a step on every batch.
 
         Shapes:
             x, y: [examples, ...]; matrix: [steps - 1, batch] rows of full batches;
             loops: how many of them to take; last: [1 ... batch] rows.
+
+        Returns:
+            The logs of the last step, as ``fit`` has them, and the mean loss that was
+            reported after each step: [steps] float32.
         """
         self.model.reset_metrics()
+        full = matrix.shape[0]
+        means = tf.TensorArray(tf.float32, size=full + 1, element_shape=())
 
-        def take_batch(step: Any) -> tuple[Any]:
+        def take_batch(step: Any, means: Any) -> tuple[Any, Any]:
             rows = matrix[step]
-            take_step((tf.gather(x, rows), tf.gather(y, rows)))
-            return (step + 1,)
+            logs = take_step((tf.gather(x, rows), tf.gather(y, rows)))
+            return step + 1, means.write(step, _mean_loss(logs))
 
-        if matrix.shape[0]:
-            tf.while_loop(lambda step: step < loops, take_batch, (tf.constant(0),))
-        return take_step((tf.gather(x, last), tf.gather(y, last)))
+        if full:
+            _, means = tf.while_loop(
+                lambda step, _: step < loops, take_batch, (tf.constant(0), means)
+            )
+        logs = take_step((tf.gather(x, last), tf.gather(y, last)))
+        return logs, means.write(full, _mean_loss(logs)).stack()
+
+
+def _mean_loss(logs: Mapping[str, Any]) -> Any:
+    """The reported loss; NaN from a ``train_step`` of the user's that reports none."""
+    return tf.cast(logs.get("loss", math.nan), tf.float32)
 
 
 def stored_variables(optimizer: Any) -> list[Any]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 EVALUATION_BATCH = 256
 """Examples per validation step. Means do not depend on it; 256 keeps a step's
 memory near that of training."""
+
+CURVE_POINTS = 100
+"""Most points of a run's curve of training losses: enough to see how a training begins
+and where it breaks out, and less than a kilobyte in the record."""
 
 
 def epoch_order(
@@ -63,12 +67,37 @@ def scheduled_rate(
     return learning_rate
 
 
+def losses_of_steps(
+    running_means: Sequence[float], batch_size: int, examples: int
+) -> np.ndarray:
+    """What each step of an epoch adds to the mean that Keras reports after it.
+
+    ``loss_k = (n_k mean_k - n_{k-1} mean_{k-1}) / (n_k - n_{k-1})``, with n_k the
+    examples seen after step k. Keras keeps its means in float32: after a loss of 1e8
+    an ordinary one is lost in rounding until the epoch ends.
+
+    Args:
+        running_means: after each step of one epoch.
+        batch_size: examples of each step but the last.
+        examples: of the epoch.
+
+    Shapes:
+        Returns [steps] float64.
+    """
+    means = np.asarray(running_means, np.float64)
+    steps = np.arange(1, len(means) + 1, dtype=np.float64)
+    seen = np.minimum(steps * batch_size, examples)
+    with np.errstate(invalid="ignore"):  # after an infinite loss no other is known
+        return np.diff(seen * means, prepend=0.0) / np.diff(seen, prepend=0.0)
+
+
 class Course:
     """Collects the logs of a training and says when to stop it.
 
     Args:
         steps_per_epoch: optimizer steps that an epoch takes.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
+        epochs: planned; decides how many steps a point of the curve is made of.
 
     Attributes:
         history: per name the values after each epoch; ``None`` where not finite.
@@ -78,11 +107,16 @@ class Course:
         steps_to_target: steps until the target was met, looked at after each epoch.
         training_seconds: time in training steps alone, without validation.
         seconds: time since :meth:`begin`, up to the last epoch.
+        steps_per_point: steps that a point of `training_curve` is the mean of.
     """
 
-    def __init__(self, steps_per_epoch: int, target_val_loss: float | None) -> None:
+    def __init__(
+        self, steps_per_epoch: int, target_val_loss: float | None, epochs: int = 1
+    ) -> None:
+        self.steps_per_point = math.ceil(steps_per_epoch * epochs / CURVE_POINTS)
         self._steps_per_epoch = steps_per_epoch
         self._target = target_val_loss
+        self._step_losses: list[np.ndarray] = []
         self._started = time.perf_counter()
         self.history: dict[str, list[float | None]] = {}
         self.initial_loss: float | None = None
@@ -97,12 +131,34 @@ class Course:
         self._started = time.perf_counter()
         self.initial_loss = _finite_or_none(_loss(logs, "loss"))
 
-    def add_epoch(self, logs: Mapping[str, float], training_seconds: float) -> bool:
+    @property
+    def training_curve(self) -> list[float | None]:
+        """Training loss, one mean per `steps_per_point` steps, the last perhaps fewer.
+
+        ``None`` where it is not finite; empty if no step's loss was told.
+        """
+        if not self._step_losses:
+            return []
+        losses = np.concatenate(self._step_losses)
+        starts = range(0, len(losses), self.steps_per_point)
+        means = [losses[i : i + self.steps_per_point].mean() for i in starts]
+        return [_finite_or_none(float(mean)) for mean in means]
+
+    def add_epoch(
+        self,
+        logs: Mapping[str, float],
+        training_seconds: float,
+        step_losses: np.ndarray | None = None,
+    ) -> bool:
         """Note an epoch; whether to go on.
 
         Args:
             logs: as Keras's callbacks get them: ``loss``, ``val_loss``, metrics.
             training_seconds: time in the epoch's training steps.
+            step_losses: training loss of each step, if known.
+
+        Shapes:
+            step_losses: [steps].
 
         Raises:
             ValueError: the model's ``train_step`` or ``test_step`` reports no loss.
@@ -110,6 +166,8 @@ class Course:
         losses = {name: _loss(logs, name) for name in ("loss", "val_loss")}
         for name, value in logs.items():
             self.history.setdefault(name, []).append(_finite_or_none(value))
+        if step_losses is not None:
+            self._step_losses.append(step_losses)
         self.steps += self._steps_per_epoch
         self.training_seconds += training_seconds
         self.seconds = time.perf_counter() - self._started

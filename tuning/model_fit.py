@@ -15,7 +15,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.course import EVALUATION_BATCH, Course, epoch_order, scheduled_rate
+from tuning.course import (
+    EVALUATION_BATCH,
+    Course,
+    epoch_order,
+    losses_of_steps,
+    scheduled_rate,
+)
 from tuning.workload import Data
 
 NAME = "model.fit"
@@ -52,6 +58,7 @@ def fit(
     x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
     logs = model.evaluate(x_val, y_val, EVALUATION_BATCH, verbose=0, return_dict=True)
     course.begin(logs)
+    examples = examples_per_epoch or len(data.x_train)
     model.fit(
         ShuffledBatches(
             data.x_train, data.y_train, batch_size, seed, examples_per_epoch
@@ -62,7 +69,7 @@ def fit(
         shuffle=False,
         verbose=0,
         callbacks=[
-            _Report(course),
+            _Report(course, batch_size, examples),
             *([] if schedule == "constant" else [_Rate(schedule, epochs)]),
         ],
     )
@@ -148,17 +155,27 @@ class _Rate(keras.callbacks.Callback):
 class _Report(keras.callbacks.Callback):
     """Hands every epoch to the course and ends the training when told to."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course, batch_size: int, examples: int) -> None:
         super().__init__()
         self._course = course
+        self._batch_size = batch_size
+        self._examples = examples
+        self._means: list[Any] = []
         self._start = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        self._means = []
         self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
+        # Turned into a number after the epoch: a device must not be waited for here.
+        self._means.append((logs or {}).get("loss", math.nan))
 
     def on_test_begin(self, logs: Mapping | None = None) -> None:
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
-        if not self._course.add_epoch(logs or {}, self._trained - self._start):
+        means = [float(mean) for mean in self._means]
+        losses = losses_of_steps(means, self._batch_size, self._examples)
+        if not self._course.add_epoch(logs or {}, self._trained - self._start, losses):
             self.model.stop_training = True  # pyright: ignore[reportOptionalMemberAccess]

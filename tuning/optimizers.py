@@ -21,13 +21,29 @@ OptimizerFactory = Callable[..., Any]
 BUILT_IN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "adam": ("keras_adam:Adam", {}),
     "keras-adam": ("keras.optimizers:Adam", {}),
+    "robust-adam": ("keras_adam:Adam.robust", {}),
     "sgd": ("keras.optimizers:SGD", {}),
     # 0.9 is the momentum that Sutskever et al. 2013 and most recipes since use.
     "momentum": ("keras.optimizers:SGD", {"momentum": 0.9}),
     "adagrad": ("keras.optimizers:Adagrad", {}),
     "rmsprop": ("keras.optimizers:RMSprop", {}),
 }
-"""Name -> where the class is, and the arguments that belong to the name."""
+"""Name -> where the class or its factory is, and the arguments that belong to the
+name."""
+
+SWEPT_BY_DEFAULT = tuple(name for name in BUILT_IN if name != "robust-adam")
+"""What a sweep compares that names no optimizers: ours, and Keras's own."""
+
+
+def without_home(names: Sequence[str]) -> list[str]:
+    """Built-in names of which the installed packages have no such class or factory."""
+    lost = []
+    for name in names:
+        try:
+            resolve_reference(BUILT_IN[name][0], "optimizer")
+        except ValueError:
+            lost.append(name)
+    return lost
 
 
 def check_names(

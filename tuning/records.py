@@ -64,6 +64,9 @@ class RunRecord:
         seconds_per_step: ``seconds`` spent in training over ``steps``.
         state_bytes: bytes of the optimizer's variables besides step count and rate.
         history: per epoch, ``loss`` (training), ``val_loss`` and metrics.
+        training_curve: training loss within the epochs: means over consecutive steps,
+            at most 100 of them; ``None`` where not finite.
+        steps_per_point: steps that one of those means is taken over.
         execution: ``compiled-epochs``, ``graph-epochs`` (the same without XLA) or
             ``model.fit``: which path trained it.
         versions: of Python and the packages that took part.
@@ -89,6 +92,8 @@ class RunRecord:
     seconds_per_step: float | None = None
     state_bytes: int | None = None
     history: Mapping[str, list[float | None]] = dataclasses.field(default_factory=dict)
+    training_curve: list[float | None] = dataclasses.field(default_factory=list)
+    steps_per_point: int = 0
     execution: str = ""
     schedule: str = "constant"
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -16,7 +16,12 @@ from tuning.engines.choice import EngineChoice
 from tuning.engines.engine import Task
 from tuning.fingerprint import describe_loss, fingerprint_data, fingerprint_model
 from tuning.grid import Grid
-from tuning.optimizers import BUILT_IN, OptimizerFactory, check_names, check_optimizers
+from tuning.optimizers import (
+    SWEPT_BY_DEFAULT,
+    OptimizerFactory,
+    check_names,
+    check_optimizers,
+)
 from tuning.oracle import run_of_record
 from tuning.plan import (
     PLAN_FILE,
@@ -49,12 +54,22 @@ class Progress(NamedTuple):
         total: runs planned.
         record: of the run just finished; ``None`` at the start.
         is_total_a_bound: the strategy may end the sweep earlier.
+        time_share: of the time that all runs take, the share that the finished ones
+            are expected to have taken; ``None`` if they are taken to be equally long.
     """
 
     finished: int
     total: int
     record: RunRecord | None
     is_total_a_bound: bool = False
+    time_share: float | None = None
+
+    @property
+    def done(self) -> float:
+        """How far it is, 0 ... 1."""
+        if self.time_share is not None:
+            return self.time_share
+        return self.finished / self.total if self.total else 1.0
 
 
 ProgressListener = Callable[[Progress], None]
@@ -111,7 +126,7 @@ def run_sweep(
             a `Workload`.
         out: the sweep's directory; made if it is not there.
         optimizers: names (see `tuning.optimizers.BUILT_IN`), or factories by name;
-            all built-in ones by default.
+            `tuning.optimizers.SWEPT_BY_DEFAULT` by default.
         learning_rates: the workload's own by default.
         batch_sizes: the workload's own by default.
         seeds: how many, counted from 0, or which.
@@ -154,7 +169,7 @@ def run_sweep(
         found = dataclasses.replace(found, schedule=schedule)
     own = optimizers if isinstance(optimizers, Mapping) else None
     grid = Grid(
-        optimizers=_given(optimizers, BUILT_IN),
+        optimizers=_given(optimizers, SWEPT_BY_DEFAULT),
         learning_rates=_given(learning_rates, found.learning_rates),
         batch_sizes=_given(batch_sizes, found.batch_sizes),
         seeds=_seeds(seeds),

@@ -7,29 +7,32 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from tuning.claims.budgets import Budget, Estimate
 from tuning.number_text import (
     NOTHING,
+    count_of,
     format_bytes,
     format_number,
     format_rate,
     format_seconds,
     format_share,
 )
+from tuning.report.tables import Table as TextTable
 from tuning.robustness import Summary
 
 if TYPE_CHECKING:
@@ -46,13 +49,15 @@ class ProgressDisplay:
 
     Args:
         console: where to; usually standard error, so results can be piped.
+        names_workloads: whether to tell the workload of the run, too.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, names_workloads: bool = False) -> None:
         self._console = console
+        self._names_workloads = names_workloads
         self._bar: Progress | None = None
         self._started = self._last_line = time.monotonic()
-        self._finished_before = 0
+        self._done_before = 0.0
         self._outcomes = {"diverged": 0, "failed": 0}
 
     def __enter__(self) -> ProgressDisplay:
@@ -60,7 +65,7 @@ class ProgressDisplay:
             bar = self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -78,7 +83,7 @@ class ProgressDisplay:
         record = progress.record
         if record is None:
             self._started = self._last_line = time.monotonic()
-            self._finished_before = progress.finished
+            self._done_before = progress.done
         elif record.status in self._outcomes:
             self._outcomes[record.status] += 1
         if self._bar is not None:
@@ -90,13 +95,19 @@ class ProgressDisplay:
         bar = self._bar
         if bar is None:
             return
+        count = f"{progress.finished}/{progress.total}"
         if not bar.task_ids:
-            bar.add_task("", total=progress.total, completed=progress.finished)
+            bar.add_task("", total=1.0, count=count)
         at = "starting"
         if progress.record is not None:
             at = f"{progress.record.optimizer}, batch {progress.record.batch_size}"
+            if self._names_workloads:
+                at = f"{progress.record.workload}, {at}"
         bar.update(
-            bar.task_ids[0], completed=progress.finished, description=at + self._told()
+            bar.task_ids[0],
+            completed=progress.done,
+            count=count,
+            description=at + self._told(),
         )
 
     def _write_line(self, progress: SweepProgress) -> None:
@@ -106,10 +117,9 @@ class ProgressDisplay:
             return
         self._last_line = now
         left = ""
-        here = progress.finished - self._finished_before
-        if here and progress.finished < progress.total:
-            seconds = (now - self._started) / here
-            remaining = seconds * (progress.total - progress.finished)
+        here = progress.done - self._done_before
+        if here > 0 and progress.finished < progress.total:
+            remaining = (now - self._started) / here * (1.0 - progress.done)
             minutes, rest = divmod(round(remaining), 60)
             left = f", about {f'{minutes} min ' if minutes else ''}{rest} s left"
         most = "at most " if progress.is_total_a_bound else ""
@@ -161,6 +171,44 @@ def summary_table(summary: Summary) -> Table:
         "loss: the lowest; S: mean loss over the rates above the best of any "
         "optimizer, less is better; decades: width of the region of good rates"
     )
+    return table
+
+
+def claims_plan_table(budget: Budget, parts: Sequence[Estimate], workers: int) -> Table:
+    """What a budget of claims trains, and about how long that takes."""
+    total = format_seconds(sum(part.seconds for part in parts))
+    limit = format_seconds(budget.limit_seconds)
+    table = Table(
+        title=f"{budget.name}: about {total} with {count_of(workers, 'worker')} "
+        f"(at most {limit} on two cores)",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("part", no_wrap=True)
+    for header in ("batch sizes", "epochs", "examples", "runs", "about"):
+        table.add_column(header, justify="right", no_wrap=True)
+    sweeps = {sweep.directory: sweep for sweep in budget.sweeps}
+    for part in parts:
+        sweep = sweeps.get(part.name)
+        cells = [NOTHING] * 3
+        if sweep is not None:
+            sizes = ", ".join(str(size) for size in sweep.batch_sizes)
+            cells = [sizes, str(sweep.epochs), str(sweep.examples or "all")]
+        table.add_row(part.name, *cells, str(part.runs), format_seconds(part.seconds))
+    return table
+
+
+def text_table(content: TextTable, title: str) -> Table:
+    """A report's table in a terminal; the best of a column is bold."""
+    table = Table(
+        title=title, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    for number, header in enumerate(content.headers):
+        table.add_column(header, justify="right" if number else "left")
+    for row in content.rows:
+        cells = (Text(cell.text, "bold" if cell.is_best else "") for cell in row)
+        table.add_row(*cells)
     return table
 
 

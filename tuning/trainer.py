@@ -84,7 +84,8 @@ class Trainer:
         """Train once; whatever happens to the training is told in the record."""
         examples = self._workload.examples_per_epoch or len(self._data.x_train)
         steps_per_epoch = -(-examples // run.batch_size)
-        course = Course(steps_per_epoch, self._workload.target_val_loss)
+        target = self._workload.target_val_loss
+        course = Course(steps_per_epoch, target, self._epochs_of(run))
         facts: dict[str, Any] = {"optimizer_config": {}}
         try:
             self._train(run, course, facts)
@@ -268,6 +269,8 @@ class Trainer:
                 course.training_seconds / course.steps if course.steps else None
             ),
             history=course.history,
+            training_curve=course.training_curve,
+            steps_per_point=course.steps_per_point,
             versions=self._versions,
             **facts,
         )

@@ -99,6 +99,17 @@ def real_data_in(directory: Path | None) -> Iterator[None]:
             os.environ[DIRECTORY_VARIABLE] = earlier
 
 
+@contextlib.contextmanager
+def embedded_data() -> Iterator[None]:
+    """Let the workloads use embedded data, whatever the environment names."""
+    earlier = os.environ.pop(DIRECTORY_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if earlier is not None:
+            os.environ[DIRECTORY_VARIABLE] = earlier
+
+
 def find_file(source: PublicData, directory: Path) -> Path:
     """The data set's file in a directory, after a download if it is not there.
 

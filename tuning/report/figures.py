@@ -53,9 +53,11 @@ COLOUR_MAP = "viridis_r"
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-_INK, _SOFT, _LINE = "#0000f0", "#0000f1", "#0000f2"
+INK, SOFT, LINE = "#0000f0", "#0000f1", "#0000f2"
+"""Inks of a page: :func:`to_svg` turns them into its CSS variables."""
+
 _LOG_FROM_RATIO = 30
-_PANEL_INCHES = (4.4, 3.3)
+PANEL_INCHES = (4.4, 3.3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,15 +174,15 @@ def draw_loss_curves(
         identifier: unique within the page; begins with a letter.
         by_batch_size: whether lines are batch sizes.
     """
-    figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
+    figure = Figure(figsize=PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
     _set_axes(axes, rates, scale)
     for curve in curves:
         name = str(curve.batch_size) if by_batch_size else curve.optimizer
         _draw_curve(axes, curve, styles[name])
     initial = sum(curve.initial_loss for curve in curves) / len(curves)
-    axes.axhline(initial, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-    return _to_svg(figure, identifier, _describe(curves, by_batch_size))
+    axes.axhline(initial, color=SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    return to_svg(figure, identifier, _describe(curves, by_batch_size))
 
 
 def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray:
@@ -272,15 +274,20 @@ def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
         axes.set_ylim(scale.low - margin, scale.high + margin)
         axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    axes.set_xlabel("learning rate", color=_SOFT)
-    axes.set_ylabel("validation loss", color=_SOFT)
-    axes.grid(visible=True, color=_LINE, linewidth=0.7)
+    set_page_inks(axes, "learning rate", "validation loss")
+
+
+def set_page_inks(axes: Axes, x_label: str, y_label: str) -> None:
+    """Draw axes in the page's inks: a light grid, no frame above and to the right."""
+    axes.set_xlabel(x_label, color=SOFT)
+    axes.set_ylabel(y_label, color=SOFT)
+    axes.grid(visible=True, color=LINE, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_LINE, labelcolor=_INK, length=3)
+    axes.tick_params(colors=LINE, labelcolor=INK, length=3)
     axes.patch.set_visible(False)
     for side, spine in axes.spines.items():
         spine.set_visible(side in {"left", "bottom"})
-        spine.set_color(_LINE)
+        spine.set_color(LINE)
 
 
 def _describe(curves: Sequence[Curve], by_batch_size: bool) -> str:
@@ -310,15 +317,15 @@ def _draw_legend(style: SeriesStyle, name: str, kind: str) -> str:
         [0.5], [0], color=style.colour, marker=style.marker, ms=5.5, markeredgewidth=0
     )
     identifier = f"{kind}-{style.colour[-2:]}-{style.marker}"
-    return _to_svg(figure, identifier, f"line of {name}")
+    return to_svg(figure, identifier, f"line of {name}")
 
 
 def _placeholder(index: int) -> str:
-    """A colour Matplotlib accepts, which `_to_svg` turns into a CSS variable."""
+    """A colour Matplotlib accepts, which `to_svg` turns into a CSS variable."""
     return f"#0000{index + 1:02x}"
 
 
-def _to_svg(figure: Figure, identifier: str, description: str) -> str:
+def to_svg(figure: Figure, identifier: str, description: str) -> str:
     """The figure as an element for an HTML page, of any width, in the page's inks."""
     FigureCanvasSVG(figure)
     buffer = io.StringIO()
@@ -328,11 +335,15 @@ def _to_svg(figure: Figure, identifier: str, description: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    # A hundredth of a point is finer than any screen; six decimals double the page.
+    text = re.sub(
+        r' (?:d|x|y)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), text
+    )
     # Several drawings share one page: their ids must differ.
     text = re.sub(r'\bid="', f'id="{identifier}-', text)
     text = re.sub(r'href="#', f'href="#{identifier}-', text)
     text = re.sub(r"url\(#", f"url(#{identifier}-", text)
-    for colour, variable in ((_INK, "ink"), (_SOFT, "ink-soft"), (_LINE, "line")):
+    for colour, variable in ((INK, "ink"), (SOFT, "ink-soft"), (LINE, "line")):
         text = text.replace(colour, f"var(--{variable})")
     for index in range(len(SERIES_COLOURS)):
         text = text.replace(_placeholder(index), f"var(--series-{index + 1})")

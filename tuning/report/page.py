@@ -28,7 +28,16 @@ from tuning.report.verdict import write_verdict
 from tuning.robustness.curves import GOOD_TOLERANCE
 from tuning.robustness.summary import Summary, summarize
 
-_LEFT_OUT_OF_CSV = frozenset({"optimizer_config", "val_metrics", "history", "versions"})
+_LEFT_OUT_OF_CSV = frozenset(
+    {
+        "optimizer_config",
+        "val_metrics",
+        "history",
+        "training_curve",
+        "steps_per_point",
+        "versions",
+    }
+)
 
 
 def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> Path:

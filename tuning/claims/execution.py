@@ -1,0 +1,239 @@
+"""The runs that the claims are judged by: one sweep per workload, in one directory.
+
+Everything can be interrupted and is continued by the same call: sweeps by their
+records, the measurement of memory by `MEMORY_FILE`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tuning.claims.budgets import (
+    CONTENDERS,
+    STORAGE_OPTIONS,
+    Budget,
+    Estimate,
+    PlannedSweep,
+    estimate,
+)
+from tuning.claims.peak_memory import BATCH, RATE, measure_peak, state_of_storages
+from tuning.claims.results import (
+    FORMAT,
+    LARGE_MODEL,
+    MEMORY_FILE,
+    PLAN_FILE,
+    read_claims_plan,
+    read_memory,
+)
+from tuning.files import write_whole
+from tuning.grid import Run
+from tuning.optimizers import without_home
+from tuning.records import RunRecord, installed_versions
+from tuning.sweep import Progress, run_sweep
+from tuning.workload import Data, Workload
+from tuning.workloads import find_workload
+
+logger = logging.getLogger(__name__)
+
+
+def choose_contenders() -> tuple[str, ...]:
+    """Whom the claims are judged with."""
+    lost: list[str] = []
+    lost = without_home(CONTENDERS)  # until keras_adam.Adam.robust is there: this line
+    if lost:
+        logger.warning(
+            "%s is left out: the installed keras_adam has no such optimizer.",
+            ", ".join(lost),
+        )
+    return tuple(name for name in CONTENDERS if name not in lost)
+
+
+def check_claims_directory(
+    directory: Path, budget: Budget, contenders: Sequence[str]
+) -> None:
+    """See that a budget can be begun or continued in a directory.
+
+    Raises:
+        ValueError: it is a file, holds something else, or another budget or other
+            contenders.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"{directory} is a file; the claims need a directory.")
+    plan = read_claims_plan(directory)
+    if not plan:
+        others = sorted(entry.name for entry in directory.glob("*"))
+        if others:
+            raise ValueError(
+                f"{directory} is not empty and not a directory of claims (it holds "
+                f"{', '.join(others[:3])}{', ...' if others[3:] else ''}); use a new "
+                "directory."
+            )
+        return
+    wanted = {"budget": budget.name, "contenders": list(contenders)}
+    for name, value in wanted.items():
+        if plan.get(name) != value:
+            raise ValueError(
+                f"{directory} holds claims with {name} {plan.get(name)}, not {value}; "
+                "use another directory."
+            )
+
+
+def run_claims(
+    directory: Path,
+    budget: Budget,
+    contenders: Sequence[str],
+    *,
+    workers: int = 1,
+    command: str = "",
+    progress: Callable[[Progress], None] | None = None,
+    finished: Callable[[Path], object] | None = None,
+) -> None:
+    """Train what a budget plans, or what of it is missing.
+
+    Args:
+        directory: made if it is not there.
+        budget: one of `tuning.claims.budgets.BUDGETS`.
+        contenders: names of optimizers.
+        workers: runs at once.
+        command: how it was started, for the page.
+        progress: called at the start and after every run, of all sweeps together; a
+            process that measures memory counts as a run.
+        finished: called with the directory of each sweep that is complete.
+
+    Raises:
+        ValueError: the directory holds something else.
+        OSError: something could not be written; the same call continues.
+    """
+    check_claims_directory(directory, budget, contenders)
+    directory.mkdir(parents=True, exist_ok=True)
+    if not read_claims_plan(directory):
+        plan = {
+            "format": FORMAT,
+            "budget": budget.name,
+            "contenders": list(contenders),
+            "command": command,
+            "created": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
+            "versions": installed_versions(),
+        }
+        write_whole(directory / PLAN_FILE, json.dumps(plan, indent=2) + "\n")
+    parts = _parts(progress, estimate(budget, contenders, workers))
+    _measure_memory(directory, budget, contenders, next(parts))
+    for sweep in budget.sweeps:
+        path = directory / sweep.directory
+        run_sweep(
+            _workload(sweep),
+            path,
+            optimizers=contenders,
+            learning_rates=budget.learning_rates,
+            batch_sizes=sweep.batch_sizes,
+            seeds=budget.seeds,
+            epochs=sweep.epochs,
+            command=command,
+            progress=next(parts),
+            workers=workers,
+        )
+        if finished is not None:
+            finished(path)
+
+
+def _workload(sweep: PlannedSweep) -> Workload | str:
+    """By its name, where that says it all: then ``run --resume`` can go on, too."""
+    if sweep.examples is None:
+        return sweep.workload
+    workload = find_workload(sweep.workload)
+    load = functools.partial(_first_examples, workload.load_data, sweep.examples)
+    return dataclasses.replace(workload, load_data=load)
+
+
+def _first_examples(load_data: Callable[[], Data], count: int) -> Data:
+    x, y, x_val, y_val = load_data()
+    return Data(x[:count], y[:count], x_val, y_val)
+
+
+def _parts(
+    progress: Callable[[Progress], None] | None, estimates: Sequence[Estimate]
+) -> Iterator[Callable[[Progress], None]]:
+    """For each part, a listener that tells its progress as that of all of them.
+
+    Parts differ in what a run takes: how far all is, is told by the estimates.
+    """
+    runs = sum(part.runs for part in estimates)
+    seconds = sum(part.seconds for part in estimates)
+    runs_before, seconds_before = 0, 0.0
+    for part in estimates:
+
+        def tell(
+            now: Progress,
+            part: Estimate = part,
+            runs_before: int = runs_before,
+            seconds_before: float = seconds_before,
+        ) -> None:
+            if progress is not None:
+                taken = seconds_before + part.seconds * now.finished / part.runs
+                finished, share = runs_before + now.finished, taken / seconds
+                progress(Progress(finished, runs, now.record, time_share=share))
+
+        yield tell
+        runs_before += part.runs
+        seconds_before += part.seconds
+
+
+def _processes(budget: Budget, contenders: Sequence[str]) -> list[tuple[int, str]]:
+    """Round and contender of every process that measures memory."""
+    names = (*contenders, *STORAGE_OPTIONS)
+    return list(itertools.product(range(budget.peak_model.rounds), names))
+
+
+def _measure_memory(
+    directory: Path,
+    budget: Budget,
+    contenders: Sequence[str],
+    progress: Callable[[Progress], None],
+) -> None:
+    memory = read_memory(directory)
+    measured = {(peak["round"], peak["contender"]) for peak in memory["peaks"]}
+    processes = _processes(budget, contenders)
+
+    def write() -> None:
+        write_whole(directory / MEMORY_FILE, json.dumps(memory, indent=1) + "\n")
+
+    def tell(record: RunRecord | None) -> None:
+        progress(Progress(len(measured), len(processes), record))
+
+    tell(None)
+    for number, contender in processes:
+        if (number, contender) in measured:
+            continue
+        told = measure_peak(contender, budget.peak_model)
+        if told is not None:
+            memory["peaks"].append({"contender": contender, "round": number, **told})
+            write()
+        measured.add((number, contender))
+        tell(_memory_record(contender, number))
+    for sweep in budget.sweeps:
+        if sweep.directory not in memory["workloads"]:
+            found = state_of_storages(find_workload(sweep.workload))
+            memory["workloads"][sweep.directory] = found
+            write()
+
+
+def _memory_record(contender: str, number: int) -> RunRecord:
+    """A process that measures memory, for those who look on."""
+    return RunRecord(
+        run_id=Run(contender, BATCH, RATE, number).run_id,
+        workload=LARGE_MODEL,
+        optimizer=contender,
+        optimizer_config={},
+        learning_rate=RATE,
+        batch_size=BATCH,
+        seed=number,
+        epochs=1,
+        status="ok",
+    )

@@ -1,0 +1,130 @@
+"""How much memory an optimizer takes: what it holds, and a process's peak in training.
+
+The peak is that of a process of its own, which trains a few steps of a model of dense
+layers, nearly all of it weights, and has done nothing else. So it holds weights,
+gradients, the optimizer's state, whatever the update needs on the way, and TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tuning.claims.budgets import STORAGE_OPTIONS, PeakModel
+
+logger = logging.getLogger(__name__)
+
+STEPS, BATCH, RATE = 3, 8, 1e-4
+
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from tuning.claims.peak_memory import main; main(sys.argv[2])"
+)
+"""Started with ``-c``, as the workers of `tuning.engines.local` are, and for the same
+reason."""
+
+
+def optimizer_of(contender: str) -> tuple[str, Mapping[str, Any]]:
+    """The name in the table of optimizers, and options, that a contender stands for.
+
+    Args:
+        contender: such a name, or a key of `STORAGE_OPTIONS`, which is of ours.
+    """
+    if contender in STORAGE_OPTIONS:
+        return "adam", STORAGE_OPTIONS[contender]
+    return contender, {}
+
+
+def measure_peak(contender: str, model: PeakModel) -> dict[str, int] | None:
+    """Train in a process of its own.
+
+    Args:
+        contender: see :func:`optimizer_of`.
+        model: what is trained.
+
+    Returns:
+        ``peak_bytes`` and ``state_bytes``; ``None`` if the process failed, which is
+        logged, or if this system does not tell a process's peak.
+    """
+    request = json.dumps(
+        {"contender": contender, "width": model.width, "layers": model.layers}
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", START, json.dumps(sys.path), request],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or ["it told nothing"])[-1]
+        logger.warning("Peak memory of %s was not measured: %s", contender, last)
+        return None
+    told = json.loads(ended.stdout.splitlines()[-1])
+    return told if told["peak_bytes"] is not None else None
+
+
+def main(request: str) -> None:
+    """Measure in this process and write the result to its standard output."""
+    wanted = json.loads(request)
+    told = _train(wanted["contender"], wanted["width"], wanted["layers"])
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
+    import keras
+    import numpy as np
+
+    from tuning.optimizers import build_optimizer, state_bytes
+
+    model = keras.Sequential([keras.layers.Input((width,))])
+    for _ in range(layers):
+        model.add(keras.layers.Dense(width, activation="relu"))
+    name, options = optimizer_of(contender)
+    model.compile(build_optimizer(name, RATE, options), loss="mean_squared_error")
+    x = np.random.default_rng(0).random((STEPS * BATCH, width), np.float32)
+    model.fit(x, x, batch_size=BATCH, verbose=0)
+    peak = peak_of_this_process()
+    return {"peak_bytes": peak, "state_bytes": state_bytes(model.optimizer)}
+
+
+def peak_of_this_process() -> int | None:
+    """Most resident memory so far, in bytes; ``None`` where it is not told.
+
+    Linux's ``VmHWM``, because ``getrusage`` there starts from what the process that
+    started this one had taken.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
+
+
+def state_of_storages(workload: Any) -> dict[str, int]:
+    """Parameters of a workload's model, and what ours holds in each further storage.
+
+    Returns:
+        Bytes by contender, and the count under ``"parameters"``.
+    """
+    from tuning.optimizers import build_optimizer, state_bytes
+
+    model = workload.build_model()
+    found = {"parameters": int(model.count_params())}
+    for contender in STORAGE_OPTIONS:
+        name, options = optimizer_of(contender)
+        optimizer = build_optimizer(name, 1e-3, options)
+        optimizer.build(model.trainable_variables)
+        found[contender] = state_bytes(optimizer)
+    return found

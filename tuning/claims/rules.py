@@ -1,0 +1,137 @@
+"""The claims, and what counts as support: fixed before the runs, printed on the page.
+
+Nothing here looks at a figure. Whoever changes a rule changes it for every run, and the
+history of this file tells when.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+LEAST_TASKS = 3
+"""Workloads that a measure needs for a verdict, unless the claim says otherwise."""
+
+WORSE_SHARE = 0.25
+"""Support allows the subject to be worse on at most that share of the workloads."""
+
+LEAST_DIFFERENCE = 0.01
+"""Figures of one workload that differ by a smaller share are even."""
+
+SUBJECTS = ("keras-adam", "adam", "robust-adam")
+"""Whom claims are made of: Keras's Adam, ours, and ours with an adapted rate."""
+
+STORAGES = ("adam, bfloat16", "adam, 8bit")
+"""Ours with moments in fewer bytes: subjects where memory is concerned."""
+
+BEYOND = ("adam", "robust-adam")
+"""Held against Keras's Adam besides."""
+
+STOCK = "keras-adam"
+
+KEEPERS = ("momentum", "adagrad", "rmsprop")
+"""Optimizers that keep one number for each weight; plain SGD keeps none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """A measure that decides on a claim.
+
+    Attributes:
+        measure: a name of `tuning.claims.measures.MEASURES`.
+        rivals: against whom; without any, the figure itself is held against
+            ``at_most``.
+        tasks: which workloads count: ``"applications"``, ``"exploding"`` or ``"large"``
+            (the model on which memory is measured).
+        least_tasks: fewer give no verdict.
+        at_most: the ratio to a rival, or without one the figure, that is still good
+            enough; ``None`` if the subject must be better than its rival.
+    """
+
+    measure: str
+    rivals: tuple[str, ...]
+    tasks: str = "applications"
+    least_tasks: int = LEAST_TASKS
+    at_most: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """Something that is said of Adam.
+
+    Attributes:
+        name: short, for headings and tables.
+        text: the claim.
+        evidence: what decides.
+        subjects: whom it is judged for.
+    """
+
+    name: str
+    text: str
+    evidence: tuple[Evidence, ...]
+    subjects: tuple[str, ...] = SUBJECTS
+
+
+CLAIMS = (
+    Claim(
+        "Fast convergence",
+        "It converges faster than SGD, above all early.",
+        (
+            Evidence("early area, default rate", ("sgd",)),
+            Evidence("early area, best rate", ("sgd",)),
+            Evidence("steps to SGD's loss, default rate", ("sgd",)),
+            Evidence("steps to SGD's loss, best rate", ("sgd",)),
+        ),
+    ),
+    Claim(
+        "Stability",
+        "It is more stable than Adagrad and RMSprop.",
+        (
+            Evidence("diverged runs", ("adagrad", "rmsprop")),
+            Evidence("spikes, default rate", ("adagrad", "rmsprop")),
+            Evidence("spikes, best rate", ("adagrad", "rmsprop")),
+            Evidence("bad runs", ("adagrad", "rmsprop"), "exploding", 1),
+        ),
+    ),
+    Claim(
+        "Robustness",
+        "It is robust to the learning rate and the batch size.",
+        (
+            Evidence("sensitivity", ("sgd", "momentum", "adagrad", "rmsprop")),
+            Evidence("batch drift", (), at_most=0.25),
+        ),
+    ),
+    Claim(
+        "Little memory",
+        "It needs little memory: no more than others that keep state for each weight.",
+        (
+            Evidence("state", KEEPERS, at_most=1.02),
+            Evidence("state", KEEPERS, "large", 1, at_most=1.02),
+            Evidence("peak", KEEPERS, "large", 1, at_most=1.05),
+        ),
+        (*SUBJECTS, *STORAGES),
+    ),
+)
+
+RULES = (
+    "On one workload an optimizer is better or worse than its rival if the 95 % "
+    "bootstrap interval over seeds of the ratio or difference of their figures lies "
+    "wholly on that side of 1 or 0, and a ratio differs from 1 by at least "
+    f"{LEAST_DIFFERENCE:.0%}; else the two are even.",
+    "Over the workloads, ratios are averaged geometrically, differences as they are; "
+    "the interval is a bootstrap over workloads and seeds.",
+    "A measure supports the claim against a rival if that interval lies wholly on the "
+    f"better side, and at most {WORSE_SHARE:.0%} of the workloads are worse. It does "
+    "not support it if the mean is not on the better side, or more workloads are worse "
+    "than better. Otherwise it is mixed. With fewer than "
+    f"{LEAST_TASKS} workloads (one, where gradients explode and on the large model) it "
+    "is not judged.",
+    "Where the claim asks for no more than a certain amount, that amount takes the "
+    "place of 1 or 0, and reaching it is good enough: 1.02 times a rival's state, 1.05 "
+    "times its peak memory, a batch drift of a quarter of a decade.",
+    "A claim is supported if every judged measure supports it against every rival, "
+    "not supported if none does so even in part, and mixed otherwise.",
+    "Beyond Keras's Adam: better or worse if the interval over workloads and seeds "
+    "lies wholly on that side of 1 or 0, and a ratio differs from 1 by at least "
+    f"{LEAST_DIFFERENCE:.0%}; else no clear difference.",
+)
+"""The rules in words; `tuning.claims.verdicts` is the rules in code."""

@@ -1,0 +1,139 @@
+"""Figures of one run, taken from its curve of training losses.
+
+The training loss, because it is there for every step. The validation loss is measured
+after whole epochs, of which a workload has two to fifteen: a fifth of the steps would
+be one point or none. In the first epoch every example is new, so early in a run the
+training loss is no more flattering than the validation loss would be.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tuning.records import RunRecord
+
+EARLY_SHARE = 0.2
+"""Share of the planned steps that counts as early."""
+
+SMOOTHED_POINTS = 5
+"""Points of a curve, a twentieth of it, that are averaged before a loss counts as
+reached: one lucky batch must not."""
+
+NEVER = 2.0
+"""Share of the steps that stands for a loss that was never reached: twice as many as
+there were."""
+
+LEAST_GAIN = 0.1
+"""Share of the initial loss that must have been gained for a loss to tell something:
+less is within the noise of batches and seeds."""
+
+SPIKE_SHARE = 0.25
+LEAST_RISE = 0.1
+"""A spike gives back that share of what had been gained, and rises by that share of the
+initial loss."""
+
+
+def planned_steps(record: RunRecord) -> float:
+    """Steps that the run would have taken to its end; 0 if it took none."""
+    epochs_done = len(record.history.get("loss", ()))
+    return record.steps / epochs_done * record.epochs if epochs_done else 0.0
+
+
+def early_area(record: RunRecord) -> float | None:
+    """Area under the training loss over the first fifth of the steps.
+
+    ``mean over early steps of min(loss, initial loss) / initial loss``: 1 where
+    nothing is learned, less the earlier the loss falls. Steps that never came, because
+    the run diverged, count as 1.
+
+    Returns:
+        ``None`` if the run failed, or has no curve or no positive initial loss.
+    """
+    initial, end = record.initial_loss, EARLY_SHARE * planned_steps(record)
+    if not _has_curve(record) or initial is None or initial <= 0:
+        return None
+    missing, area = end, 0.0
+    for index, loss in enumerate(record.training_curve):
+        start = index * record.steps_per_point
+        steps = min(start + record.steps_per_point, record.steps, end) - start
+        if steps <= 0:
+            break
+        share = 1.0 if loss is None else min(loss / initial, 1.0)
+        area += steps * share
+        missing -= steps
+    return (area + max(missing, 0.0)) / end
+
+
+def final_training_loss(record: RunRecord) -> float | None:
+    """Mean of the curve's last points; ``None`` if the run did not come to its end."""
+    last = record.training_curve[-SMOOTHED_POINTS:]
+    if record.status != "ok" or not last:
+        return None
+    return _mean_or_none(last)
+
+
+def steps_to(record: RunRecord, loss: float) -> float | None:
+    """Share of the planned steps until the smoothed training loss is at most ``loss``.
+
+    The end of the first `SMOOTHED_POINTS` points whose mean is low enough.
+
+    Returns:
+        `NEVER` if there are none such; ``None`` if the run failed or has no curve.
+    """
+    if not _has_curve(record):
+        return None
+    curve = record.training_curve
+    width = min(SMOOTHED_POINTS, len(curve))
+    for end in range(width, len(curve) + 1):
+        mean = _mean_or_none(curve[end - width : end])
+        if mean is not None and mean <= loss:
+            steps = min(end * record.steps_per_point, record.steps)
+            return steps / planned_steps(record)
+    return NEVER
+
+
+def has_learned(record: RunRecord) -> bool:
+    """Whether the last training loss lies clearly below the initial one."""
+    return is_gain(record.initial_loss, final_training_loss(record))
+
+
+def is_gain(initial: float | None, loss: float | None) -> bool:
+    """Whether a loss lies below the initial one by `LEAST_GAIN` of it."""
+    if initial is None or loss is None:
+        return False
+    return initial - loss >= LEAST_GAIN * abs(initial)
+
+
+def count_spikes(record: RunRecord) -> int | None:
+    """How often the training loss breaks out upwards.
+
+    Of the mean over the last `SMOOTHED_POINTS` points. A spike begins where it lies
+    above the least one so far by more than `SPIKE_SHARE` of what had been gained on the
+    initial loss and by more than `LEAST_RISE` of that; it ends where it no longer does.
+
+    Returns:
+        ``None`` if the run failed, or has no curve or no initial loss.
+    """
+    initial = record.initial_loss
+    if not _has_curve(record) or initial is None:
+        return None
+    least, count, is_above = initial, 0, False
+    for end in range(1, len(record.training_curve) + 1):
+        window = record.training_curve[max(end - SMOOTHED_POINTS, 0) : end]
+        mean = _mean_or_none(window)
+        loss = math.inf if mean is None else mean
+        bar = max(SPIKE_SHARE * (initial - least), LEAST_RISE * abs(initial))
+        was_above, is_above = is_above, loss > least + bar
+        count += is_above and not was_above
+        least = min(least, loss)
+    return count
+
+
+def _has_curve(record: RunRecord) -> bool:
+    has_points = bool(record.training_curve) and record.steps_per_point > 0
+    return record.status != "failed" and has_points and planned_steps(record) > 0
+
+
+def _mean_or_none(losses: list[float | None]) -> float | None:
+    present = [loss for loss in losses if loss is not None]
+    return math.fsum(present) / len(present) if len(present) == len(losses) else None

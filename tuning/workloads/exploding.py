@@ -1,0 +1,82 @@
+"""Two tasks whose gradients explode, made of the handwritten digits.
+
+No applications, and so in no list: they show what an optimizer does where it is given
+gradients of any size. A perceptron of twenty layers without normalisation, whose
+initial weights let signals and gradients grow from layer to layer; and a recurrent
+network that reads a digit pixel by pixel, whose recurrent weights do so from step to
+step. Trained in compiled epochs (XLA).
+
+Source:
+    R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
+    networks", ICML 2013, arXiv:1211.5063; K. He et al., "Delving Deep into Rectifiers",
+    ICCV 2015, arXiv:1502.01852 (a variance of 2 per input keeps signals as they are).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuning.data_sources.handwritten_digits import read_digits
+from tuning.workload import Workload
+from tuning.workloads.classification import cross_entropy, metrics
+
+LAYERS = 20
+GROWTH = 1.2
+"""Of signals and of gradients, per layer or step; 1 would keep them as they are."""
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+
+
+def build_deep_model() -> Any:
+    """The perceptron; its logits begin about 40 times too large."""
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential([layers.Input((64,))])
+    for _ in range(LAYERS):
+        initializer = keras.initializers.VarianceScaling(2.0 * GROWTH**2, "fan_in")
+        model.add(layers.Dense(32, activation="relu", kernel_initializer=initializer))
+    model.add(layers.Dense(10))
+    return model
+
+
+def build_recurrent_model() -> Any:
+    """The recurrent network: 64 steps of 16 units."""
+    import keras
+
+    layers = keras.layers
+    recurrent = keras.initializers.Orthogonal(gain=GROWTH)
+    return keras.Sequential(
+        [
+            layers.Input((64,)),
+            layers.Reshape((64, 1)),
+            layers.SimpleRNN(16, recurrent_initializer=recurrent),
+            layers.Dense(10),
+        ]
+    )
+
+
+DEEP = Workload(
+    name="exploding-deep",
+    build_model=build_deep_model,
+    load_data=read_digits,
+    loss=cross_entropy,
+    metrics=metrics,
+    epochs=10,
+    learning_rates=RATES,
+    batch_sizes=(16, 64, 256),
+    description="Handwritten digits, 20 dense layers whose gradients explode.",
+)
+
+RECURRENT = Workload(
+    name="exploding-recurrent",
+    build_model=build_recurrent_model,
+    load_data=read_digits,
+    loss=cross_entropy,
+    metrics=metrics,
+    epochs=10,
+    learning_rates=RATES,
+    batch_sizes=(16, 64, 256),
+    description="Handwritten digits pixel by pixel, a recurrent network whose "
+    "gradients explode.",
+)
