@@ -265,13 +265,6 @@ def test_a_plan_can_be_looked_at_without_training(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_contender_without_a_class_is_left_out_and_named(caplog, monkeypatch):
-    monkeypatch.setattr(execution, "CONTENDERS", ("adam", "gone"))
-    monkeypatch.setattr(execution, "without_home", lambda names: ["gone"])
-    assert execution.choose_contenders() == ("adam",)
-    assert "gone is left out" in caplog.text
-
-
 def test_the_environment_s_real_data_are_not_used(claims, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_ADAM_DATA", str(tmp_path / "real"))
     result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)

@@ -11,7 +11,6 @@ from tuning.optimizers import (
     build_optimizer,
     check_optimizers,
     parse_options,
-    without_home,
 )
 from tuning.workload import check_metrics, load_checked_data, resolve_reference
 from tuning.workloads import digits, find_workload
@@ -142,14 +141,6 @@ def test_digits_are_split_the_same_way_every_time():
     assert np.abs(shares).max() < 0.01
 
 
-def test_an_optimizer_without_a_home_is_found_out(monkeypatch):
-    import tuning.optimizers
-
-    table = {"there": ("keras.optimizers:SGD", {}), "gone": ("keras:Adam.gone", {})}
-    monkeypatch.setattr(tuning.optimizers, "BUILT_IN", table)
-    assert without_home(["there", "gone"]) == ["gone"]
-
-
 def test_a_method_of_a_class_may_be_an_optimizer_s_home():
     found = build_optimizer("tiny_workload:Factory.sgd", 0.25)
     assert float(found.learning_rate) == 0.25
@@ -160,7 +151,7 @@ def test_a_sweep_compares_ours_and_keras_s_own_by_default():
     assert set(SWEPT_BY_DEFAULT) == expected
 
 
-@pytest.mark.parametrize("name", [n for n in BUILT_IN if not without_home([n])])
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_optimizer_takes_the_rate(name):
     assert float(build_optimizer(name, 0.25).learning_rate) == 0.25
 

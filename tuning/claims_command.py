@@ -64,7 +64,7 @@ def claims(
             import tensorflow  # noqa: F401 - greets when it is imported
 
             from tuning.claims import execution
-        contenders = execution.choose_contenders()
+        contenders = execution.CONTENDERS
         execution.check_claims_directory(out, chosen, contenders)
         parts = estimate(chosen, contenders, count)
         Console().print(claims_plan_table(chosen, parts, count))

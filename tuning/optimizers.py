@@ -35,17 +35,6 @@ SWEPT_BY_DEFAULT = tuple(name for name in BUILT_IN if name != "robust-adam")
 """What a sweep compares that names no optimizers: ours, and Keras's own."""
 
 
-def without_home(names: Sequence[str]) -> list[str]:
-    """Built-in names of which the installed packages have no such class or factory."""
-    lost = []
-    for name in names:
-        try:
-            resolve_reference(BUILT_IN[name][0], "optimizer")
-        except ValueError:
-            lost.append(name)
-    return lost
-
-
 def check_names(
     names: Sequence[str], own: Mapping[str, OptimizerFactory] | None = None
 ) -> None:

@@ -166,7 +166,7 @@ class Trainer:
             self._drop_group()
         model = self._compiled_model(run.seed, optimizer) if is_new else None
         try:
-            if is_new:
+            if model is not None:
                 per_epoch = self._workload.examples_per_epoch
                 group = CompiledEpochs(model, self._data, per_epoch)
                 self._optimizer_states[run.seed] = optimizer_state(model.optimizer)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tuning.claims.budgets import (
-    CONTENDERS,
     STORAGE_OPTIONS,
     Budget,
     Estimate,
@@ -34,25 +33,12 @@ from tuning.claims.results import (
 )
 from tuning.files import write_whole
 from tuning.grid import Run
-from tuning.optimizers import without_home
 from tuning.records import RunRecord, installed_versions
 from tuning.sweep import Progress, run_sweep
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
 
 logger = logging.getLogger(__name__)
-
-
-def choose_contenders() -> tuple[str, ...]:
-    """Whom the claims are judged with."""
-    lost: list[str] = []
-    lost = without_home(CONTENDERS)  # until keras_adam.Adam.robust is there: this line
-    if lost:
-        logger.warning(
-            "%s is left out: the installed keras_adam has no such optimizer.",
-            ", ".join(lost),
-        )
-    return tuple(name for name in CONTENDERS if name not in lost)
 
 
 def check_claims_directory(
