@@ -38,7 +38,7 @@ def patch(monkeypatch, budget=TINY, contenders=TINY_CONTENDERS):
     monkeypatch.setitem(budgets.BUDGETS, "tiny", budget)
     for sweep in budget.sweeps:
         monkeypatch.setitem(budgets.COSTS, sweep.directory, ANY_COST)
-    monkeypatch.setattr(execution, "CONTENDERS", contenders)
+    monkeypatch.setattr(claims_command, "CONTENDERS", contenders)
     monkeypatch.setattr(execution, "measure_peak", imagined_peak)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tuning.claims.budgets import BUDGETS, default_workers, estimate
+from tuning.claims.budgets import BUDGETS, CONTENDERS, default_workers, estimate
 from tuning.claims.page import write_claims
 from tuning.claims.results import read_results
 from tuning.claims.tables import overview_table
@@ -64,7 +64,7 @@ def claims(
             import tensorflow  # noqa: F401 - greets when it is imported
 
             from tuning.claims import execution
-        contenders = execution.CONTENDERS
+        contenders = CONTENDERS
         execution.check_claims_directory(out, chosen, contenders)
         parts = estimate(chosen, contenders, count)
         Console().print(claims_plan_table(chosen, parts, count))

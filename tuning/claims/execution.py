@@ -11,7 +11,6 @@ import datetime
 import functools
 import itertools
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,8 +36,6 @@ from tuning.records import RunRecord, installed_versions
 from tuning.sweep import Progress, run_sweep
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
-
-logger = logging.getLogger(__name__)
 
 
 def check_claims_directory(
