@@ -36,7 +36,9 @@ def write_results(
     path = DIRECTORY / f"{'_'.join(filter(None, (name, part)))}.json"
     document = {
         "benchmark": name,
-        "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "command": shlex.join(
+            ["python", f"benchmarks/{name}.py", *map(_without_place, sys.argv[1:])]
+        ),
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
@@ -58,6 +60,11 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -
     print("|" + "---|" * len(columns))
     for row in rows:
         print("| " + " | ".join(_text(row.get(key)) for key in columns) + " |")
+
+
+def _without_place(argument: str) -> str:
+    """A path's last part: where it lay on this machine is nobody else's concern."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _text(value: Any) -> str:
