@@ -369,6 +369,34 @@ def test_rows_say_what_the_dense_gradient_says():
 
 
 @needs_tensorflow
+@pytest.mark.parametrize(
+    "options",
+    [{"global_clipnorm": 0.01}, {"clipvalue": 0.001}, {"clipnorm": 0.01}],
+    ids=["global clipnorm", "clipvalue", "clipnorm"],
+)
+def test_rows_are_clipped_before_they_say_something(options):
+    import tensorflow as tf
+
+    found = []
+    for by_rows in (False, True):
+        optimizer = keras_adam.Adam.robust(
+            1e-3, sparse_updates="lazy" if by_rows else "dense", **options
+        )
+        table, other = (keras.Variable(np.ones((6, 4), "float32")) for _ in range(2))
+        optimizer.build([table, other])
+        noise = np.random.default_rng(1)
+        for step in range(15):
+            # The table's agree, the other weight's turn at every step.
+            values = noise.normal(size=(6, 4)).astype("float32") + 1
+            turning = values * (-5) ** (step % 2)
+            rows = tf.IndexedSlices(tf.constant(values), tf.range(6), (6, 4))
+            optimizer.apply([rows, tf.constant(turning)], [table, other])
+        found.append(optimizer.rate_multiplier)
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+    assert found[0] != 1
+
+
+@needs_tensorflow
 def test_rows_that_catch_up_follow_the_controlled_rate():
     import tensorflow as tf
 
