@@ -359,7 +359,9 @@ class Adam(SparseStep):
 
     @property
     def learning_rate(self) -> Any:
-        """The rate of the next step; settable to a number, a schedule or a callable.
+        """The rate that is given for the next step, before `rate_multiplier`.
+
+        Settable to a number, a schedule or a callable.
 
         Raises:
             TypeError: set to something else.

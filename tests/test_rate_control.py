@@ -548,7 +548,7 @@ def test_control_starts_anew_from_a_file_of_keras(tmp_path, caplog):
     ours.optimizer.build(ours.trainable_variables)
     with caplog.at_level("INFO", "keras_adam"):
         ours.load_weights(tmp_path / "w.weights.h5")
-    assert "control starts anew" in caplog.text
+    assert "The rate is capped anew" in caplog.text
     assert ours.optimizer.rate_multiplier == 1
     ours.fit(x, y, verbose=0)
     # The file's rate of 0.01 is above the cap.
