@@ -74,7 +74,17 @@ class WeightStep(AdamState):
         return rates
 
     def _rate_state(self, learning_rate: Any) -> RateState:
-        """The controlled rate's state for a step at the given rate."""
+        """The controlled rate's state for a step at the given rate.
+
+        Raises:
+            ValueError: the optimizer was built without control.
+        """
+        if self._log_rate_multiplier is None:
+            raise ValueError(
+                "rate_cap or rate_adaptation was set on an optimizer that was built "
+                "without both and keeps nothing for them. Create a new one with "
+                "Adam(..., rate_cap=..., rate_adaptation=...) or Adam.robust(...)."
+            )
         before = RateState(read(self._log_rate_multiplier), read(self._peak_rate))
         rate = ops.cast(learning_rate, "float32")
         return rate_control.capped(before, rate, self.rate_cap)
@@ -82,6 +92,7 @@ class WeightStep(AdamState):
     def _controlled_rate(self, learning_rate: Any) -> Any:
         if not self._controls_rate():
             return learning_rate
+        learning_rate = ops.convert_to_tensor(learning_rate)
         multiplier = ops.exp(self._rate_state(learning_rate).log_multiplier)
         return learning_rate * ops.cast(multiplier, learning_rate.dtype)
 

@@ -612,6 +612,38 @@ def test_another_rule_is_refused():
             Mine(**options)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("rate_cap", 0.01, "Adam.robust"),
+        ("rate_adaptation", 0.2, "Adam.robust"),
+        ("spike_guard", 5.0, "built without it"),
+    ],
+)
+def test_what_has_no_state_cannot_be_switched_on(option, value, says):
+    optimizer = keras_adam.Adam(0.1)
+    variable = keras.Variable(np.ones(3, "float32"))
+    optimizer.apply([ops.ones((3,))], [variable])
+    before = ops.convert_to_numpy(variable.value)
+    setattr(optimizer, option, value)
+    with pytest.raises(ValueError, match=says):
+        optimizer.apply([ops.ones((3,))], [variable])
+    np.testing.assert_array_equal(ops.convert_to_numpy(variable.value), before)
+
+
+def test_a_limit_may_be_a_numpy_scalar():
+    optimizer = keras_adam.Adam.robust(0.1, rate_growth_limit=np.float32(4))
+    assert type(optimizer.get_config()["rate_growth_limit"]) is float
+
+
+def test_one_weight_is_stepped_by_hand_at_the_controlled_rate():
+    optimizer = keras_adam.Adam(2.0, rate_cap=0.003)
+    variable = keras.Variable(np.ones(3, "float32"))
+    optimizer.build([variable])
+    optimizer.update_step(ops.ones((3,)), variable, 2.0)
+    np.testing.assert_allclose(ops.convert_to_numpy(variable.value), 0.997, rtol=1e-5)
+
+
 # ---- what it is for
 
 
