@@ -158,6 +158,11 @@ def test_a_gradient_without_history_says_nothing():
     assert float(adapted(state(0.5, 1.0), 0.0, 0.0).log_multiplier) == 0.5
 
 
+def test_the_first_step_says_nothing_whatever_rounding_made_of_its_moments():
+    # Stored in fewer digits, a moment of zero before it is not found again.
+    assert float(adapted(state(0.5, 1.0), 1.0, 1.0, step=1).log_multiplier) == 0.5
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_an_agreement_that_is_no_number_leaves_the_rate(bad):
     assert float(adapted(state(0.5, 1.0), bad, 1.0).log_multiplier) == 0.5

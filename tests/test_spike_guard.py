@@ -189,3 +189,29 @@ def test_rows_clipped_one_by_one_are_no_spike():
         assert optimizer.clipped_spikes == 0
         found.append(table.numpy())
     np.testing.assert_allclose(*found, atol=1e-5)
+
+
+@needs_rows
+def test_rows_of_a_step_left_out_are_not_remembered():
+    import tensorflow as tf
+
+    optimizer = keras_adam.Adam(
+        0.01, spike_guard=5.0, skip_nonfinite=True, sparse_updates="lazy"
+    )
+    table = keras.Variable(np.zeros((5, 4), "float32"))
+    optimizer.build([table])
+
+    def step(values):
+        rows = tf.IndexedSlices(tf.constant(values), tf.range(5), (5, 4))
+        optimizer.apply([rows], [table])
+
+    calm = np.random.default_rng(0).normal(1, 0.3, size=(25, 5, 4)).astype("float32")
+    for values in calm:
+        step(values)
+    before = [float(part) for part in optimizer._norm_history]
+    spoilt = calm[0] * 1000
+    spoilt[2, 1] = np.inf
+    step(spoilt)
+    assert [float(part) for part in optimizer._norm_history] == before
+    assert optimizer.clipped_spikes == 0
+    assert optimizer.skipped_steps == 1
