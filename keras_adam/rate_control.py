@@ -105,7 +105,7 @@ def agreement(gradient: Tensor, first: Tensor, second: Tensor) -> Agreement:
     Args:
         gradient: g.
         first: m, without this gradient (see :func:`first_moment_before`).
-        second: v, with or without it.
+        second: v, with it.
 
     Shapes:
         all three have one shape.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_adam import rate_control, step_control
+from keras_adam import rate_control, step_control, update_rule
 from keras_adam.compiled_apply import MOST_PROGRAMS, Update, undivided
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
@@ -237,7 +237,9 @@ class SparseStep(TableCatchUp):
         gradient, variable = one.gradient, one.variable
         moments = self._read_moments(self._state_of(variable), gradient.ids)
         rows = ops.cast(gradient.once_per_id(), moments.first.dtype)
-        return [rate_control.agreement(rows, moments.first, moments.second)]
+        # As in a dense step: beside a v without this gradient, a row would outweigh.
+        after = update_rule.update_moments(rows, moments, self.beta_1, self.beta_2)
+        return [rate_control.agreement(rows, moments.first, after.second)]
 
     def _as_one_graph(self, key: Hashable, step: Callable[..., None]) -> Callable:
         """The step as a graph where it would run op by op.
