@@ -7,6 +7,7 @@ variables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -123,11 +124,14 @@ class WeightStep(AdamState):
         """
         if self.rate_adaptation is None:
             return []
+        share = rate_control.sampled_share(math.prod(gradient.shape))
         gradient, first, second = (
             rate_control.sampled(part) for part in (gradient, after.first, after.second)
         )
         before = rate_control.first_moment_before(gradient, first, self.beta_1)
-        return [rate_control.agreement(gradient, before, second)]
+        said = rate_control.agreement(gradient, before, second)
+        # Each entry counts alike, in whichever pack or by whichever rows it comes.
+        return [said if share == 1 else said.of_all(share)]
 
     def _step_weight(
         self,

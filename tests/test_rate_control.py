@@ -346,6 +346,30 @@ def test_the_multiplier_hardly_depends_on_the_storage(storage):
     assert found[storage] == pytest.approx(found["float32"], rel=0.05)
 
 
+@pytest.mark.parametrize("packs", [True, False], ids=["packed", "on their own"])
+def test_each_entry_counts_alike_however_large_its_tensor(packs, monkeypatch):
+    if not packs:
+        monkeypatch.setattr(keras_adam.Adam, "_packs_small_weights", lambda _: False)
+    # The large weight's gradients agree, those of the small ones turn at every step:
+    # four fifths of the entries say that the rate was too small.
+    shapes = ((400, 400), (200, 100), (200, 100))
+    rng = np.random.default_rng(0)
+    gradients = [
+        [
+            np.float32(np.abs(rng.normal(size=s)) * (1 if i == 0 else (-1) ** step))
+            for i, s in enumerate(shapes)
+        ]
+        for step in range(12)
+    ]
+    optimizer = keras_adam.Adam(1e-3, rate_adaptation=0.1)
+    train(optimizer, [np.zeros(s, "float32") for s in shapes], gradients)
+    control = Reference(None, 0.1)
+    zeros = [np.zeros(s, "float32") for s in shapes]
+    train_reference(zeros, gradients, lambda step: 1e-3, control)
+    expected = np.exp(control.log_multiplier)
+    assert optimizer.rate_multiplier == pytest.approx(expected, rel=0.02)
+
+
 @needs_tensorflow
 def test_rows_say_what_the_dense_gradient_says():
     import tensorflow as tf
