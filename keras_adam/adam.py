@@ -216,7 +216,9 @@ class Adam(SparseStep):
         self.rate_cap = _positive_or_none("rate_cap", rate_cap)
         self.rate_adaptation = _positive_or_none("rate_adaptation", rate_adaptation)
         self.spike_guard = _positive_or_none("spike_guard", spike_guard)
-        self.rate_growth_limit = rate_growth_limit
+        self.rate_growth_limit = _positive_or_none(
+            "rate_growth_limit", rate_growth_limit
+        )
         self.jit_compile = jit_compile
         self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
@@ -359,7 +361,9 @@ class Adam(SparseStep):
 
     @property
     def learning_rate(self) -> Any:
-        """The rate of the next step; settable to a number, a schedule or a callable.
+        """The rate that is given for the next step, before `rate_multiplier`.
+
+        Settable to a number, a schedule or a callable.
 
         Raises:
             TypeError: set to something else.

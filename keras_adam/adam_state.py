@@ -394,11 +394,13 @@ class AdamState(keras.optimizers.Optimizer):
 
     @property
     def rate_multiplier(self) -> float:
-        """What the next step's rate is to the given one; 1 without rate control.
+        """How many times the given rate the next step's is; 1 without rate control.
 
-        Of a schedule that rises the cap may take some more. Saved with the optimizer.
+        As the last step has left it: 1 before the first, and a schedule that rises
+        above all it was meets `rate_cap` only in the step itself. Saved with the
+        optimizer.
         """
-        if self._log_rate_multiplier is None:
+        if self._log_rate_multiplier is None or not self._controls_rate():
             return 1.0
         return math.exp(ops.convert_to_numpy(self._log_rate_multiplier.value))
 

@@ -11,7 +11,6 @@ from typing import Any
 from keras import ops
 
 from keras_adam import precision, step_control, update_rule
-from keras_adam.arguments import checked_positive
 from keras_adam.compiled_apply import call
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
@@ -162,7 +161,7 @@ class AdamStep(PackedStep):
         """
         limit = self.rate_growth_limit
         if limit is not None:
-            if checked_positive("rate_growth_limit", limit) < 1:
+            if limit < 1:
                 raise ValueError(
                     f"rate_growth_limit={limit!r} would forbid the given rate itself: "
                     "use a factor of 1 (never above the given rate) or more."

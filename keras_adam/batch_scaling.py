@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,26 +95,47 @@ def scale_for_batch_size(
     return config
 
 
-def change_batch_size(model: Any, batch_size: int, previous_batch_size: int) -> None:
+def change_batch_size(
+    model: Any,
+    batch_size: int,
+    previous_batch_size: int,
+    reference_batch_size: int | None = None,
+) -> None:
     """Let a model go on training with another batch size, its optimizer's state kept.
 
     Scales the optimizer as :func:`scale_for_batch_size` does, and has the model trace
     its train step anew. What an adapted rate has learnt is kept: the rate of the next
-    step is √k times that of the last one. A batch that shrinks leaves β₁ as it is.
+    step is √k times that of the last one.
 
     Args:
-        model: compiled with an Adam, ours or Keras's, whose rate is a number.
+        model: compiled with an Adam, ours or Keras's, whose rate is a number; a
+            ``LossScaleOptimizer`` may be around it.
         batch_size: examples per step from now on.
         previous_batch_size: up to now.
+        reference_batch_size: for which β₁ was found: up to there it stays.
+            ``None``: the previous one; then a batch that shrinks and grows again ends
+            with a smaller β₁ than it had.
 
     Raises:
-        ValueError: as :func:`scale_for_batch_size`; or the rate is a schedule, which
-            cannot be replaced in an optimizer that exists.
+        ValueError: as :func:`scale_for_batch_size`; the model is not compiled; or the
+            rate is a schedule, which cannot be replaced in an optimizer that exists.
     """
-    optimizer = model.optimizer
-    config = scale_for_batch_size(
-        optimizer.get_config(), batch_size, previous_batch_size
-    )
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        raise ValueError(
+            "change_batch_size needs a model with an optimizer: call "
+            "model.compile(optimizer=...) first."
+        )
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    before = optimizer.get_config()
+    config = scale_for_batch_size(before, batch_size, previous_batch_size)
+    if reference_batch_size is not None:
+        factors = (
+            max(_ratio(size, reference_batch_size), 1.0)
+            for size in (batch_size, previous_batch_size)
+        )
+        config["beta_1"] = _scaled_beta(before["beta_1"], operator.truediv(*factors))
     if not isinstance(config["learning_rate"], float):
         raise ValueError(
             "change_batch_size cannot scale a schedule in an optimizer that exists. "

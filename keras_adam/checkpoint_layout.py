@@ -8,7 +8,8 @@ refused before anything is overwritten.
 Order: step count, rate (if it is a number), averages, accumulators, both moments
 interleaved per weight, AMSGrad's largest second moments; then what only ours has: the
 remainders of low-precision weights, the scalars that control a step, and the last step
-of each row of a table if a row is behind. The count of skipped steps is not saved.
+of each row of a table if a row is behind. Counts of skipped and of clipped steps are
+not saved.
 
 Moments are saved as they are stored. Under another ``moment_storage`` than the
 optimizer's they are converted when they are loaded.
@@ -148,9 +149,10 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
     complete = (layout.scalars, shared, with_remainders, without_last_steps, everything)
     lengths = {len(variables) for variables in complete}
     if len(arrays) not in lengths:
+        wanted = sorted(lengths - {len(layout.scalars)}) or [len(layout.scalars)]
         raise ValueError(
             f"The saved optimizer state does not fit: it has {len(arrays)} variables, "
-            f"this optimizer needs {len(shared)}. {_ADVICE}"
+            f"this optimizer needs {' or '.join(map(str, wanted))}. {_ADVICE}"
         )
     targets = everything[: len(arrays)]
     values = {id(v): arrays[str(i)] for i, v in enumerate(targets)}
@@ -164,8 +166,9 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
             )
         if len(with_remainders) <= len(arrays) < len(without_last_steps):
             logger.info(
-                "The file holds no controlled rate, as those of keras.optimizers.Adam "
-                "do not; control starts anew."
+                "The file holds nothing of rate_cap, rate_adaptation or spike_guard, "
+                "as those of keras.optimizers.Adam do not. The rate is capped anew; "
+                "adaptation is as slow as the file's step count says."
             )
         if len(arrays) < len(everything):
             steps = values[id(layout.scalars[0])]
@@ -307,9 +310,9 @@ def _check_values(values: dict[int, np.ndarray], layout: Layout) -> None:
 
 _ADVICE = (
     "It was saved for another model or with other options: amsgrad, use_ema, "
-    "gradient_accumulation_steps, sparse_updates, rate_cap, rate_adaptation, and "
-    "whether the learning rate is a number decide what is saved. Create the optimizer "
-    "with the options of the saved one; or, to start its state from zero, load with "
-    "compile=False, or call compile() with a new optimizer after loading (also after "
-    "load_weights(skip_mismatch=True))."
+    "gradient_accumulation_steps, sparse_updates, rate_cap, rate_adaptation, "
+    "spike_guard, and whether the learning rate is a number decide what is saved. "
+    "Create the optimizer with the options of the saved one; or, to start its state "
+    "from zero, load with compile=False, or call compile() with a new optimizer after "
+    "loading (also after load_weights(skip_mismatch=True))."
 )

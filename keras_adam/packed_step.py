@@ -283,12 +283,20 @@ class PackedStep(WeightStep):
         Args:
             norm: scalar.
             is_counted: whether the step will be taken, scalar bool.
+
+        Raises:
+            ValueError: the optimizer was built without a guard.
         """
         factor = ops.ones_like(norm)
         if self.global_clipnorm:
             factor = step_control.factor_within(norm, self.global_clipnorm)
         if not self.spike_guard:
             return factor
+        if not self._norm_history:
+            raise ValueError(
+                "spike_guard was set on an optimizer that was built without it and "
+                "keeps nothing for it. Create one with Adam(..., spike_guard=...)."
+            )
         before = NormHistory(*map(read, self._norm_history))
         norm = ops.cast(norm, "float32")
         largest = step_control.largest_usual_norm(before, self.spike_guard)

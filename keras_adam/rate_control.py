@@ -59,6 +59,10 @@ class Agreement(NamedTuple):
     aligned: Tensor
     total: Tensor
 
+    def of_all(self, share: float) -> Agreement:
+        """What a sample that is this share of all entries says of all of them."""
+        return Agreement(self.aligned * (1 / share), self.total * (1 / share))
+
 
 class RateState(NamedTuple):
     """What is kept of the rate between steps; scalars.
@@ -105,7 +109,7 @@ def agreement(gradient: Tensor, first: Tensor, second: Tensor) -> Agreement:
     Args:
         gradient: g.
         first: m, without this gradient (see :func:`first_moment_before`).
-        second: v, with or without it.
+        second: v, with it.
 
     Shapes:
         all three have one shape.
@@ -127,13 +131,23 @@ def first_moment_before(gradient: Tensor, first: Tensor, beta_1: float) -> Tenso
 
 
 def sampled(tensor: Tensor) -> Tensor:
-    """A small tensor as it is, a large one's evenly spread runs of neighbours."""
+    """A small tensor as it is, a large one's evenly spread runs of neighbours.
+
+    Whatever is summed over a sample is a share of the sum: see :func:`sampled_share`.
+    """
     size = math.prod(tensor.shape)
     if size <= SMALL:
         return tensor
     length = size // PIECES
     whole = ops.reshape(tensor, (-1,))[: PIECES * length]
     return ops.reshape(whole, (PIECES, length))[:, : length // SAMPLED_SHARE]
+
+
+def sampled_share(size: int) -> float:
+    """Which part of so many entries :func:`sampled` keeps."""
+    if size <= SMALL:
+        return 1.0
+    return PIECES * (size // PIECES // SAMPLED_SHARE) / size
 
 
 def adapted(

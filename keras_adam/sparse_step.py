@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_adam import rate_control, step_control
+from keras_adam import rate_control, step_control, update_rule
 from keras_adam.compiled_apply import MOST_PROGRAMS, Update, undivided
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
@@ -134,15 +134,16 @@ class SparseStep(TableCatchUp):
             for g, v in pairs
             if is_by_rows(g)
         ]
-        controls = self._controls(dense, touched, learning_rate, run)._replace(
+        controls = self._controls(dense, touched, learning_rate, run)
+        touched = [self._clipped_rows(one, controls) for one in touched]
+        controls = controls._replace(
             agreements=[said for one in touched for said in self._row_agreement(one)]
         )
         rates = self._rates(learning_rate, [one.variable for one in touched])
 
         def step_rows() -> None:
             for one in touched:
-                (sums,) = self._clip([one.gradient.sums], controls)
-                gradient = one.gradient._replace(sums=sums)
+                gradient = one.gradient
                 with reads_after(gradient):
                     self._step_weight(
                         gradient.per_id(), one.variable, rates, ids=gradient.ids
@@ -198,7 +199,8 @@ class SparseStep(TableCatchUp):
         clips_together = self._clips_together()
         if not (self.skip_nonfinite or clips_together):
             return Controls(None, None)
-        all_sums = [one.gradient.sums for one in touched]
+        # As in a dense step, the common norm is that of gradients clipped one by one.
+        all_sums = self._clip_each([one.gradient.sums for one in touched])
         norms = [step_control.norm_of_finite([sums]) for sums in all_sums]
         # NaN where a row is not finite.
         flags = [
@@ -212,12 +214,17 @@ class SparseStep(TableCatchUp):
             if self.skip_nonfinite:
                 is_finite = step_control.are_all_finite([*dense, *flags])
             if clips_together:
-                norm = step_control.norm_of_finite([*dense, *norms])
+                clipped = self._clip_each(dense)
+                norm = step_control.norm_of_finite([*clipped, *norms])
                 is_counted = True if is_finite is None else is_finite
                 factor = self._factor_by_norm(norm, is_counted)
             return Controls(is_finite, factor)
 
         return run(undivided(decide), (dense, norms, flags), learning_rate, "controls")
+
+    def _clipped_rows(self, one: _Touched, controls: Controls) -> _Touched:
+        (sums,) = self._clip([one.gradient.sums], controls)
+        return one._replace(gradient=one.gradient._replace(sums=sums))
 
     def _row_agreement(self, one: _Touched) -> list[Agreement]:
         """What the rows' gradients say of the rate, beside their moments as stored.
@@ -230,7 +237,9 @@ class SparseStep(TableCatchUp):
         gradient, variable = one.gradient, one.variable
         moments = self._read_moments(self._state_of(variable), gradient.ids)
         rows = ops.cast(gradient.once_per_id(), moments.first.dtype)
-        return [rate_control.agreement(rows, moments.first, moments.second)]
+        # As in a dense step: beside a v without this gradient, a row would outweigh.
+        after = update_rule.update_moments(rows, moments, self.beta_1, self.beta_2)
+        return [rate_control.agreement(rows, moments.first, after.second)]
 
     def _as_one_graph(self, key: Hashable, step: Callable[..., None]) -> Callable:
         """The step as a graph where it would run op by op.

@@ -75,16 +75,8 @@ def clip_to_norm(tensors: Sequence[Tensor], largest_norm: float) -> list[Tensor]
     **Source**: R. Pascanu et al., "On the difficulty of training recurrent neural
     networks", arXiv:1211.5063, Algorithm 1.
     """
-    factor = clipping_factor(tensors, largest_norm)
+    factor = factor_within(norm_of_finite(tensors), largest_norm)
     return [t * factor for t in tensors]
-
-
-def clipping_factor(tensors: Sequence[Tensor], largest_norm: float) -> Tensor:
-    """The factor of :func:`clip_to_norm`: a scalar, at most 1.
-
-    The norm of a tensor that is not at hand may stand in its place.
-    """
-    return largest_norm / ops.maximum(norm_of_finite(tensors), largest_norm)
 
 
 class NormHistory(NamedTuple):

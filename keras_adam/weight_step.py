@@ -7,6 +7,7 @@ variables.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -72,7 +73,17 @@ class WeightStep(StateReading):
         return rates
 
     def _rate_state(self, learning_rate: Any) -> RateState:
-        """The controlled rate's state for a step at the given rate."""
+        """The controlled rate's state for a step at the given rate.
+
+        Raises:
+            ValueError: the optimizer was built without control.
+        """
+        if self._log_rate_multiplier is None:
+            raise ValueError(
+                "rate_cap or rate_adaptation was set on an optimizer that was built "
+                "without both and keeps nothing for them. Create a new one with "
+                "Adam(..., rate_cap=..., rate_adaptation=...) or Adam.robust(...)."
+            )
         before = RateState(read(self._log_rate_multiplier), read(self._peak_rate))
         rate = ops.cast(learning_rate, "float32")
         return rate_control.capped(before, rate, self.rate_cap)
@@ -80,6 +91,7 @@ class WeightStep(StateReading):
     def _controlled_rate(self, learning_rate: Any) -> Any:
         if not self._controls_rate():
             return learning_rate
+        learning_rate = ops.convert_to_tensor(learning_rate)
         multiplier = ops.exp(self._rate_state(learning_rate).log_multiplier)
         return learning_rate * ops.cast(multiplier, learning_rate.dtype)
 
@@ -110,11 +122,14 @@ class WeightStep(StateReading):
         """
         if self.rate_adaptation is None:
             return []
+        share = rate_control.sampled_share(math.prod(gradient.shape))
         gradient, first, second = (
             rate_control.sampled(part) for part in (gradient, after.first, after.second)
         )
         before = rate_control.first_moment_before(gradient, first, self.beta_1)
-        return [rate_control.agreement(gradient, before, second)]
+        said = rate_control.agreement(gradient, before, second)
+        # Each entry counts alike, in whichever pack or by whichever rows it comes.
+        return [said if share == 1 else said.of_all(share)]
 
     def _step_weight(
         self,

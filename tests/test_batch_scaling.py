@@ -138,6 +138,33 @@ def test_an_adapted_rate_goes_along_with_the_batch():
     )
 
 
+def test_a_batch_that_shrinks_and_grows_again_is_where_it_was():
+    model = model_of(keras_adam.Adam(0.01))
+    before = model.optimizer.get_config()
+    for batch_size, previous in ((16, 64), (256, 16), (64, 256)):
+        change_batch_size(model, batch_size, previous, reference_batch_size=64)
+        expected = scale_for_batch_size(before, batch_size, 64)
+        for name in ("learning_rate", "beta_1", "beta_2", "epsilon"):
+            got = model.optimizer.get_config()[name]
+            assert got == pytest.approx(expected[name]), (batch_size, name)
+
+
+def test_the_optimizer_within_a_loss_scale_is_scaled():
+    x, y = data()
+    inner = keras_adam.Adam.robust(0.01)
+    model = model_of(keras.optimizers.LossScaleOptimizer(inner))
+    model.fit(x, y, batch_size=16, verbose=0)
+    change_batch_size(model, 64, 16)
+    assert float(inner.learning_rate) == pytest.approx(0.02)
+    assert inner.beta_1 == pytest.approx(0.6)
+    model.fit(x, y, batch_size=64, verbose=0)
+
+
+def test_a_model_without_an_optimizer_is_refused():
+    with pytest.raises(ValueError, match="compile"):
+        change_batch_size(keras.Sequential([keras.layers.Dense(3)]), 32, 8)
+
+
 def test_a_running_schedule_is_refused():
     schedule = keras.optimizers.schedules.CosineDecay(0.01, 100)
     model = model_of(keras_adam.Adam(schedule))

@@ -158,6 +158,11 @@ def test_a_gradient_without_history_says_nothing():
     assert float(adapted(state(0.5, 1.0), 0.0, 0.0).log_multiplier) == 0.5
 
 
+def test_the_first_step_says_nothing_whatever_rounding_made_of_its_moments():
+    # Stored in fewer digits, a moment of zero before it is not found again.
+    assert float(adapted(state(0.5, 1.0), 1.0, 1.0, step=1).log_multiplier) == 0.5
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_an_agreement_that_is_no_number_leaves_the_rate(bad):
     assert float(adapted(state(0.5, 1.0), bad, 1.0).log_multiplier) == 0.5
@@ -341,6 +346,30 @@ def test_the_multiplier_hardly_depends_on_the_storage(storage):
     assert found[storage] == pytest.approx(found["float32"], rel=0.05)
 
 
+@pytest.mark.parametrize("packs", [True, False], ids=["packed", "on their own"])
+def test_each_entry_counts_alike_however_large_its_tensor(packs, monkeypatch):
+    if not packs:
+        monkeypatch.setattr(keras_adam.Adam, "_packs_small_weights", lambda _: False)
+    # The large weight's gradients agree, those of the small ones turn at every step:
+    # four fifths of the entries say that the rate was too small.
+    shapes = ((400, 400), (200, 100), (200, 100))
+    rng = np.random.default_rng(0)
+    gradients = [
+        [
+            np.float32(np.abs(rng.normal(size=s)) * (1 if i == 0 else (-1) ** step))
+            for i, s in enumerate(shapes)
+        ]
+        for step in range(12)
+    ]
+    optimizer = keras_adam.Adam(1e-3, rate_adaptation=0.1)
+    train(optimizer, [np.zeros(s, "float32") for s in shapes], gradients)
+    control = Reference(None, 0.1)
+    zeros = [np.zeros(s, "float32") for s in shapes]
+    train_reference(zeros, gradients, lambda step: 1e-3, control)
+    expected = np.exp(control.log_multiplier)
+    assert optimizer.rate_multiplier == pytest.approx(expected, rel=0.02)
+
+
 @needs_tensorflow
 def test_rows_say_what_the_dense_gradient_says():
     import tensorflow as tf
@@ -366,6 +395,34 @@ def test_rows_say_what_the_dense_gradient_says():
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-3)
     assert found[0][0] != 1
     np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-4)
+
+
+@needs_tensorflow
+@pytest.mark.parametrize(
+    "options",
+    [{"global_clipnorm": 0.01}, {"clipvalue": 0.001}, {"clipnorm": 0.01}],
+    ids=["global clipnorm", "clipvalue", "clipnorm"],
+)
+def test_rows_are_clipped_before_they_say_something(options):
+    import tensorflow as tf
+
+    found = []
+    for by_rows in (False, True):
+        optimizer = keras_adam.Adam.robust(
+            1e-3, sparse_updates="lazy" if by_rows else "dense", **options
+        )
+        table, other = (keras.Variable(np.ones((6, 4), "float32")) for _ in range(2))
+        optimizer.build([table, other])
+        noise = np.random.default_rng(1)
+        for step in range(15):
+            # The table's agree, the other weight's turn at every step.
+            values = noise.normal(size=(6, 4)).astype("float32") + 1
+            turning = values * (-5) ** (step % 2)
+            rows = tf.IndexedSlices(tf.constant(values), tf.range(6), (6, 4))
+            optimizer.apply([rows, tf.constant(turning)], [table, other])
+        found.append(optimizer.rate_multiplier)
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+    assert found[0] != 1
 
 
 @needs_tensorflow
@@ -429,6 +486,10 @@ def test_weights_of_another_dtype_find_the_rate_of_float32(dtype):
     assert found[1] == pytest.approx(found[0], rel=0.02)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax",
+    reason="Keras's LossScaleOptimizer.apply() runs on JAX inside a train step alone",
+)
 def test_a_loss_scale_that_changes_does_not_concern_the_rate():
     found = []
     for scaled in (False, True):
@@ -520,7 +581,7 @@ def test_control_starts_anew_from_a_file_of_keras(tmp_path, caplog):
     ours.optimizer.build(ours.trainable_variables)
     with caplog.at_level("INFO", "keras_adam"):
         ours.load_weights(tmp_path / "w.weights.h5")
-    assert "control starts anew" in caplog.text
+    assert "The rate is capped anew" in caplog.text
     assert ours.optimizer.rate_multiplier == 1
     ours.fit(x, y, verbose=0)
     # The file's rate of 0.01 is above the cap.
@@ -582,6 +643,38 @@ def test_another_rule_is_refused():
     for options in ({"rate_adaptation": 0.3}, {"rate_cap": 0.01}):
         with pytest.raises(ValueError, match="overrides update_step"):
             Mine(**options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("rate_cap", 0.01, "Adam.robust"),
+        ("rate_adaptation", 0.2, "Adam.robust"),
+        ("spike_guard", 5.0, "built without it"),
+    ],
+)
+def test_what_has_no_state_cannot_be_switched_on(option, value, says):
+    optimizer = keras_adam.Adam(0.1)
+    variable = keras.Variable(np.ones(3, "float32"))
+    optimizer.apply([ops.ones((3,))], [variable])
+    before = ops.convert_to_numpy(variable.value)
+    setattr(optimizer, option, value)
+    with pytest.raises(ValueError, match=says):
+        optimizer.apply([ops.ones((3,))], [variable])
+    np.testing.assert_array_equal(ops.convert_to_numpy(variable.value), before)
+
+
+def test_a_limit_may_be_a_numpy_scalar():
+    optimizer = keras_adam.Adam.robust(0.1, rate_growth_limit=np.float32(4))
+    assert type(optimizer.get_config()["rate_growth_limit"]) is float
+
+
+def test_one_weight_is_stepped_by_hand_at_the_controlled_rate():
+    optimizer = keras_adam.Adam(2.0, rate_cap=0.003)
+    variable = keras.Variable(np.ones(3, "float32"))
+    optimizer.build([variable])
+    optimizer.update_step(ops.ones((3,)), variable, 2.0)
+    np.testing.assert_allclose(ops.convert_to_numpy(variable.value), 0.997, rtol=1e-5)
 
 
 # ---- what it is for

@@ -10,6 +10,11 @@ import keras_adam
 from keras_adam import step_control
 from keras_adam.step_control import NormHistory
 
+needs_rows = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="only TensorFlow's gradients come by rows",
+)
+
 
 def scalar(value):
     return ops.convert_to_tensor(np.float32(value))
@@ -139,10 +144,7 @@ def test_a_step_left_out_is_not_remembered():
     assert [float(part) for part in optimizer._norm_history] == before
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
-    reason="only TensorFlow's gradients come by rows",
-)
+@needs_rows
 def test_rows_are_guarded_as_their_dense_gradient_is():
     import tensorflow as tf
 
@@ -163,3 +165,53 @@ def test_rows_are_guarded_as_their_dense_gradient_is():
         assert optimizer.clipped_spikes == 1
         found.append(table.numpy())
     np.testing.assert_allclose(*found, atol=1e-5)
+
+
+@needs_rows
+def test_rows_clipped_one_by_one_are_no_spike():
+    import tensorflow as tf
+
+    gradients = np.random.default_rng(0).normal(1, 0.3, size=(40, 5, 4))
+    gradients[30] *= 1000
+    found = []
+    for sparse_updates in ("dense", "lazy"):
+        optimizer = keras_adam.Adam(
+            0.01, spike_guard=5.0, clipnorm=0.5, sparse_updates=sparse_updates
+        )
+        table, bias = (keras.Variable(np.zeros(s, "float32")) for s in ((5, 4), 4))
+        optimizer.build([table, bias])
+        for values in gradients.astype("float32"):
+            rows = tf.IndexedSlices(
+                tf.constant(values), tf.constant([4, 2, 0, 1, 3]), (5, 4)
+            )
+            optimizer.apply([rows, tf.constant(values[0])], [table, bias])
+        # Each gradient's norm is 0.5 in every step.
+        assert optimizer.clipped_spikes == 0
+        found.append(table.numpy())
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
+@needs_rows
+def test_rows_of_a_step_left_out_are_not_remembered():
+    import tensorflow as tf
+
+    optimizer = keras_adam.Adam(
+        0.01, spike_guard=5.0, skip_nonfinite=True, sparse_updates="lazy"
+    )
+    table = keras.Variable(np.zeros((5, 4), "float32"))
+    optimizer.build([table])
+
+    def step(values):
+        rows = tf.IndexedSlices(tf.constant(values), tf.range(5), (5, 4))
+        optimizer.apply([rows], [table])
+
+    calm = np.random.default_rng(0).normal(1, 0.3, size=(25, 5, 4)).astype("float32")
+    for values in calm:
+        step(values)
+    before = [float(part) for part in optimizer._norm_history]
+    spoilt = calm[0] * 1000
+    spoilt[2, 1] = np.inf
+    step(spoilt)
+    assert [float(part) for part in optimizer._norm_history] == before
+    assert optimizer.clipped_spikes == 0
+    assert optimizer.skipped_steps == 1
