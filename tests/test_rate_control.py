@@ -450,8 +450,7 @@ def test_rows_that_catch_up_follow_the_controlled_rate():
     assert 0.001 < np.abs(ended[2.0] - start).max() < 0.5
 
 
-@needs_tensorflow
-def test_replicas_find_the_rate_that_one_device_finds():
+def test_replicas_find_the_rate_that_one_device_finds(two_replicas):
     import replicated_training
     import tensorflow as tf
 
@@ -462,9 +461,8 @@ def test_replicas_find_the_rate_that_one_device_finds():
         return made[-1]
 
     single = tf.distribute.get_strategy()
-    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     alone = replicated_training.train(single, make, keras)
-    together = replicated_training.train(mirrored, make, keras)
+    together = replicated_training.train(two_replicas, make, keras)
     assert made[1].rate_multiplier == pytest.approx(made[0].rate_multiplier, rel=1e-4)
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=10 * tolerances.REPLICAS)
