@@ -13,6 +13,15 @@ from keras_adam.adam import Adam
 from keras_adam.placement import read
 from keras_adam.state_reading import Entries
 
+_CONTROLS = {
+    "skipped_steps": ("skip_nonfinite",),
+    "clipped_spikes": ("spike_guard",),
+    "rate_cap": ("rate_cap",),
+    "rate_adaptation": ("rate_adaptation",),
+    "rate_multiplier": ("rate_cap", "rate_adaptation"),
+}
+"""Numbers of our optimizer, and the options of which one makes them worth telling."""
+
 
 class ReadableOptimizer:
     """An optimizer, and what its class says of its variables.
@@ -85,16 +94,12 @@ class ReadableOptimizer:
 
     def controls(self) -> dict[str, float]:
         """Numbers that concern all weights, by name, as far as it has them."""
-        names = (
-            "skipped_steps",
-            "clipped_spikes",
-            "rate_cap",
-            "rate_adaptation",
-            "rate_multiplier",
-        )
-        found = {name: getattr(self.optimizer, name, None) for name in names}
-        if found["rate_cap"] is None and found["rate_adaptation"] is None:
-            found["rate_multiplier"] = None  # It is 1, and stays.
+        found = {
+            name: getattr(self.optimizer, name, None)
+            for name, options in _CONTROLS.items()
+            # Without its option a control is a number that never changes.
+            if any(getattr(self.optimizer, option, None) for option in options)
+        }
         if self.loss_scale_optimizer is not None:
             scale = self.loss_scale_optimizer.dynamic_scale
             found["loss_scale"] = ops.convert_to_numpy(scale.value)
