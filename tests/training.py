@@ -49,6 +49,10 @@ def to_numpy(variables):
     return [ops.convert_to_numpy(variable.value) for variable in variables]
 
 
+def norms(arrays):
+    return [float(np.linalg.norm(array)) for array in arrays]
+
+
 def train(optimizer, weights, gradients_per_step, mode="eager", dtype="float32"):
     """Weights after all steps and after what `fit` does at its end."""
     variables = [

@@ -1,0 +1,212 @@
+"""What telemetry tells of one step, where the gradient is given."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from training import norms
+
+import keras_adam
+from keras_adam import telemetry_probe
+from keras_adam.readable_optimizer import ReadableOptimizer
+from keras_adam.telemetry_probe import Probe, stride_of
+
+
+@pytest.fixture
+def every_entry(monkeypatch):
+    """Look at all of a weight, for figures that are no estimates."""
+    monkeypatch.setattr(telemetry_probe, "ENTRIES", 2**18)
+
+
+SHAPES = ((300, 300), (7,), (40, 5))
+
+
+def one_step(optimizer, gradients_per_step, shapes=SHAPES):
+    """The figures of the last step, and the weights and moments it led to."""
+    rng = np.random.default_rng(11)
+    weights = [
+        keras.Variable(rng.normal(size=shape).astype("float32"), name=f"w{i}")
+        for i, shape in enumerate(shapes)
+    ]
+    optimizer.build(weights)
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    probe = Probe(ReadableOptimizer(optimizer, weights))
+    for gradients in gradients_per_step:
+        before = probe.look()
+        optimizer.apply(
+            [None if g is None else ops.convert_to_tensor(g) for g in gradients],
+            weights,
+        )
+    return probe.compare(before, probe.look(), 1, int(inner.iterations)), weights
+
+
+def random_gradients(steps, mean=0.0):
+    rng = np.random.default_rng(12)
+    return [
+        [
+            (mean + rng.normal(size=shape)).astype("float32") * 10.0**-i
+            for i, shape in enumerate(SHAPES)
+        ]
+        for _ in range(steps)
+    ]
+
+
+OTHERS = {
+    "Nadam": keras.optimizers.Nadam,
+    "Lamb": keras.optimizers.Lamb,
+    "Adamax": keras.optimizers.Adamax,
+    "RMSprop": keras.optimizers.RMSprop,
+    "Adam with amsgrad": lambda: keras.optimizers.Adam(amsgrad=True),
+    "ours with amsgrad": lambda: keras_adam.Adam(amsgrad=True),
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_gradients_of_other_optimizers_are_read(every_entry, make):
+    gradients = random_gradients(5)
+    figures, _ = one_step(make(), gradients)
+    assert figures.gradient_norm == pytest.approx(norms(gradients[-1]), rel=1e-3)
+    has_ratio = make is not OTHERS["Adamax"] and make is not OTHERS["RMSprop"]
+    assert (figures.moment_ratio[0] is not None) is has_ratio
+
+
+@pytest.mark.parametrize(
+    "make",
+    [keras.optimizers.SGD, keras.optimizers.ScheduleFreeAdamW, keras.optimizers.Lion],
+)
+def test_of_optimizers_that_are_none_of_adams_kind_movement_is_told(make):
+    figures, _ = one_step(make(0.01), random_gradients(3))
+    assert figures.gradient_norm == [None] * 3
+    assert figures.moment_ratio == [None] * 3
+    assert all(ratio > 0 for ratio in figures.update_ratio)
+
+
+def test_a_clipped_gradient_is_told_as_it_was_used(every_entry):
+    gradients = random_gradients(3)
+    figures, _ = one_step(keras_adam.Adam(global_clipnorm=0.5), gradients)
+    assert np.linalg.norm(figures.gradient_norm) == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_weight_without_a_gradient_has_none(every_entry):
+    gradients = random_gradients(3)
+    gradients[-1][1] = None
+    figures, _ = one_step(keras_adam.Adam(), gradients)
+    assert figures.gradient_norm[1] == 0
+    assert figures.update_ratio[1] == 0
+    assert figures.gradient_norm[0] == pytest.approx(300, rel=0.02)
+
+
+CHANGING = {"noise": (0.0, 1.0), "all of one sign": (2.0, 1.0), "steady": (2.0, 0.02)}
+
+
+@pytest.mark.parametrize(("mean", "noise"), CHANGING.values(), ids=CHANGING)
+@pytest.mark.parametrize("storage", ["bfloat16", "8bit"])
+def test_of_rounded_moments_gradients_and_errors_are_told(
+    every_entry, storage, mean, noise
+):
+    """Beside an exact update of the moments that were stored before."""
+    optimizer = keras_adam.Adam(moment_storage=storage)
+    rng = np.random.default_rng(11)
+    shape = (300, 300)
+    weight = keras.Variable(rng.normal(size=shape).astype("float32"))
+    optimizer.build([weight])
+    probe = Probe(ReadableOptimizer(optimizer, [weight]))
+    direction, steps = rng.normal(size=shape), 40
+    for step in range(1, steps + 1):
+        gradient = mean * direction + noise * rng.normal(size=shape)
+        gradient = gradient.astype("float32")
+        old = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
+        before = probe.look() if step == steps else None
+        optimizer.apply([ops.convert_to_tensor(gradient)], [weight])
+    figures = probe.compare(before, probe.look(), 1, steps)
+    assert figures.gradient_norm == pytest.approx(norms([gradient]), rel=0.02)
+    gradient = gradient.astype("float64")
+    exact = [0.9 * old[0] + 0.1 * gradient, 0.999 * old[1] + 0.001 * gradient**2]
+    stored = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
+    found = (figures.first_storage_error[0], figures.second_storage_error[0])
+    real = [
+        np.linalg.norm(kept - true) / np.linalg.norm(true)
+        for kept, true in zip(stored, exact, strict=True)
+    ]
+    # To the nearest, a first moment that has nearly settled is off by no chance.
+    is_settled = noise < 0.1 and storage == "bfloat16"
+    assert found[0] == pytest.approx(real[0], rel=0.25 if is_settled else 0.06)
+    assert found[1] == pytest.approx(real[1], rel=0.06)
+
+
+def test_small_weights_have_no_storage_error():
+    figures, _ = one_step(keras_adam.Adam(moment_storage="8bit"), random_gradients(3))
+    assert figures.first_storage_error[1:] == [None, None]
+    assert figures.first_storage_error[0] > 0.01
+    figures, _ = one_step(keras_adam.Adam(), random_gradients(3))
+    assert figures.first_storage_error == [None] * 3
+
+
+def test_large_weights_are_judged_by_a_part_of_their_entries():
+    shapes = ((700, 1000),)
+    rng = np.random.default_rng(5)
+    # Columns of very different sizes: each must be met as often as any other.
+    sizes = 10.0 ** rng.uniform(-3, 0, size=1000)
+    gradients = [[(rng.normal(size=(700, 1000)) * sizes).astype("float32")]]
+    figures, weights = one_step(keras_adam.Adam(), gradients, shapes)
+    assert figures.gradient_norm == pytest.approx(norms(gradients[0]), rel=0.02)
+    moved = 0.001 * np.sqrt(700_000)
+    norm = np.linalg.norm(ops.convert_to_numpy(weights[0].value))
+    assert figures.update_ratio == pytest.approx([moved / norm], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, 16_383, 65_536, 90_000, 4096 * 4096, 999_983, 10**8]
+)
+def test_enough_entries_are_looked_at_and_not_many_more(size):
+    stride = stride_of(size)
+    count = -(-size // stride)
+    assert count >= min(size, 6_000)
+    assert count < 2 * 8_192
+    assert math.gcd(stride, size) == 1 or size == 0
+
+
+@pytest.mark.parametrize("rows", ["lazy", "catch_up"])
+def test_rows_without_a_gradient_have_none(every_entry, on_tensorflow, rows):
+    import tensorflow as tf
+
+    shape = (5000, 16)
+    optimizer = keras_adam.Adam(0.01, sparse_updates=rows)
+    rng = np.random.default_rng(8)
+    table = keras.Variable(rng.normal(size=shape).astype("float32"))
+    optimizer.build([table])
+    probe = Probe(ReadableOptimizer(optimizer, [table]))
+    for step in range(1, 7):
+        ids = rng.choice(shape[0], size=400, replace=False)
+        values = rng.normal(size=(400, 16)).astype("float32")
+        before = probe.look()
+        slices = tf.IndexedSlices(tf.constant(values), tf.constant(ids), shape)
+        optimizer.apply([slices], [table])
+        figures = probe.compare(before, probe.look(), 1, step)
+        assert figures.gradient_norm == pytest.approx(
+            [np.linalg.norm(values)], rel=0.01
+        )
+
+
+def test_moments_can_be_read_of_every_storage():
+    (gradient, *_), *_ = random_gradients(1)
+    for storage, tolerance in {
+        "float32": 1e-6,
+        "bfloat16": 0.01,
+        "8bit": 0.125,
+    }.items():
+        optimizer = keras_adam.Adam(moment_storage=storage)
+        weights = [keras.Variable(np.ones(shape, "float32")) for shape in SHAPES]
+        with pytest.raises(ValueError, match="before it is built"):
+            optimizer.read_moments(weights[0])
+        optimizer.build(weights)
+        given = [gradient, np.ones(7, "float32"), np.ones((40, 5), "float32")]
+        optimizer.apply([ops.convert_to_tensor(g) for g in given], weights)
+        for weight, g in zip(weights, given, strict=True):
+            first, second, largest = optimizer.read_moments(weight)
+            assert largest is None
+            np.testing.assert_allclose(first, 0.1 * g, rtol=tolerance, atol=1e-4)
+            np.testing.assert_allclose(second, 0.001 * g**2, rtol=tolerance, atol=1e-7)
