@@ -22,6 +22,7 @@ from tuning.claims.training_curves import (
     is_gain,
     steps_to,
 )
+from tuning.records import RunRecord
 from tuning.robustness.curves import find_good_region
 from tuning.robustness.seed_losses import is_bad, learning_rate_sensitivity
 
@@ -62,11 +63,15 @@ def _rate(task: TaskRuns, optimizer: str, size: int, where: str) -> float | None
     return DEFAULT_RATES.get(optimizer)
 
 
-def _early_area(where: str) -> Figure:
+def _mean_over_sizes(
+    measure: Callable[[RunRecord], float | None], where: str
+) -> Figure:
+    """The mean over batch sizes and seeds of what is measured of runs at a rate."""
+
     def figure(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
         return mean_of(
             [
-                early_area(record)
+                measure(record)
                 for size in task.batch_sizes
                 for record in task.at(
                     optimizer, size, _rate(task, optimizer, size, where), seeds
@@ -91,21 +96,6 @@ def _steps_to_reference(where: str) -> Figure:
                 if own and target is not None and has_learned(reference[0]):
                     shares.append(steps_to(own[0], target))
         return mean_of(shares)
-
-    return figure
-
-
-def _spikes(where: str) -> Figure:
-    def figure(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
-        return mean_of(
-            [
-                count_spikes(record)
-                for size in task.batch_sizes
-                for record in task.at(
-                    optimizer, size, _rate(task, optimizer, size, where), seeds
-                )
-            ]
-        )
 
     return figure
 
@@ -181,14 +171,14 @@ def _peak(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
 MEASURES: Mapping[str, Measure] = {
     "early area, default rate": Measure(
         "early area, default rate",
-        _early_area("default"),
+        _mean_over_sizes(early_area, "default"),
         "ratio",
         "training loss over the initial loss, averaged over the first fifth of the "
         "steps, at the rate that the class has if none is given",
     ),
     "early area, best rate": Measure(
         "early area, best rate",
-        _early_area("best"),
+        _mean_over_sizes(early_area, "best"),
         "ratio",
         "the same at the rate with the least validation loss, chosen for each "
         "optimizer and batch size",
@@ -220,14 +210,14 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "spikes, default rate": Measure(
         "spikes, default rate",
-        _spikes("default"),
+        _mean_over_sizes(count_spikes, "default"),
         "difference",
         "how often per run the training loss, a mean over a twentieth of the steps, "
         "rises by a tenth of the initial loss and a quarter of what had been gained",
     ),
     "spikes, best rate": Measure(
         "spikes, best rate",
-        _spikes("best"),
+        _mean_over_sizes(count_spikes, "best"),
         "difference",
         "the same at each optimizer's best rate",
     ),

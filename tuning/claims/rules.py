@@ -1,4 +1,4 @@
-"""The claims, and what counts as support: fixed before the runs, printed on the page.
+"""The claims, and what counts as support; printed on the page.
 
 Nothing here looks at a figure. Whoever changes a rule changes it for every run, and the
 history of this file tells when.

@@ -14,6 +14,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tuning.data_sources.handwritten_digits import read_digits
@@ -56,27 +57,28 @@ def build_recurrent_model() -> Any:
     )
 
 
-DEEP = Workload(
-    name="exploding-deep",
-    build_model=build_deep_model,
-    load_data=read_digits,
-    loss=cross_entropy,
-    metrics=metrics,
-    epochs=10,
-    learning_rates=RATES,
-    batch_sizes=(16, 64, 256),
-    description="Handwritten digits, 20 dense layers whose gradients explode.",
+def _workload(name: str, build_model: Callable[[], Any], description: str) -> Workload:
+    return Workload(
+        name=name,
+        build_model=build_model,
+        load_data=read_digits,
+        loss=cross_entropy,
+        metrics=metrics,
+        epochs=10,
+        learning_rates=RATES,
+        batch_sizes=(16, 64, 256),
+        description=description,
+    )
+
+
+DEEP = _workload(
+    "exploding-deep",
+    build_deep_model,
+    "Handwritten digits, 20 dense layers whose gradients explode.",
 )
 
-RECURRENT = Workload(
-    name="exploding-recurrent",
-    build_model=build_recurrent_model,
-    load_data=read_digits,
-    loss=cross_entropy,
-    metrics=metrics,
-    epochs=10,
-    learning_rates=RATES,
-    batch_sizes=(16, 64, 256),
-    description="Handwritten digits pixel by pixel, a recurrent network whose "
-    "gradients explode.",
+RECURRENT = _workload(
+    "exploding-recurrent",
+    build_recurrent_model,
+    "Handwritten digits pixel by pixel, a recurrent network whose gradients explode.",
 )
