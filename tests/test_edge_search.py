@@ -101,6 +101,18 @@ def test_noisy_seeds_shift_edges_by_a_grid_step_or_so(loss, seed):
     assert len(found) <= 0.5 * len(every)
 
 
+def test_noise_between_the_first_rates_does_not_hide_a_narrow_valley():
+    """No rate of the first ones learns, but one is below the initial loss by chance."""
+    loss = valley(0.0, 0.0, 1.0, 3.0, 3.0)
+
+    def at(i, _):
+        return min(INITIAL, loss(QUARTERS[i])) - (0.01 if i == 10 else 0.0)
+
+    every = {(i, 0): at(i, 0) for i in range(len(QUARTERS))}
+    found = region(search(at), QUARTERS)
+    assert edges_differ(found, region(every, QUARTERS)) <= 0.25
+
+
 @settings(max_examples=100)
 @given(loss=valleys)
 def test_at_most_two_fifths_of_a_grid_with_three_seeds_are_run(loss):

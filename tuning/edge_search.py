@@ -15,6 +15,7 @@ unless it is tried by chance.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -30,6 +31,10 @@ WIDEST_UNSEEN_DECADES = 0.5
 
 CLEARLY_BAD = 4 * GOOD_TOLERANCE
 """Share of the improvement that a rate misses whom no other seed would call good."""
+
+LEAST_IMPROVEMENT = 0.02
+"""Share of the initial loss; a best run that gained less may be noise beside a valley
+that lies between the rates tried so far."""
 
 Point = tuple[int, int]
 """Index of a learning rate, index of a seed."""
@@ -64,10 +69,14 @@ def wanted_points(observed: Observed) -> list[Point]:
     means = _means(observed)
     if observed.initial_loss is None or not means:
         return _rest(observed)  # every run failed: nothing can be told apart
-    best = min(means, key=lambda i: means[i])
-    if not means[best] < observed.initial_loss:
-        return _halve_gaps(observed)
+    best = _best(observed, means)
     improvement = observed.initial_loss - means[best]
+    if not improvement > 0:
+        return _halve_gaps(observed)
+    if improvement < LEAST_IMPROVEMENT * abs(observed.initial_loss):
+        gaps = _halve_gaps(observed)
+        if gaps:
+            return gaps
     limit = means[best] + GOOD_TOLERANCE * improvement
     edges = [_close_in(observed, means, limit, best, step) for step in (-1, 1)]
     middles = {edge.middle for edge in edges} | {_beside_best(observed, means, best)}
@@ -82,6 +91,18 @@ def wanted_points(observed: Observed) -> list[Point]:
         for seed in range(1, observed.seeds)
         if (i, seed) not in observed.losses
     ]
+
+
+def _best(observed: Observed, means: Mapping[int, float]) -> int:
+    """The rate of the lowest mean; of equal ones that which most seeds have tried.
+
+    Equal up to rounding, which the mean of equal losses has: else each of many equal
+    rates would be the best for once, and be run with every seed.
+    """
+    lowest = min(means.values())
+    equal = [i for i in means if math.isclose(means[i], lowest, rel_tol=1e-9)]
+    tried = collections.Counter(i for i, _ in observed.losses)
+    return min(equal, key=lambda i: (-tried[i], i))
 
 
 def first_indices(rates: Sequence[float]) -> list[int]:
