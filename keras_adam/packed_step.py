@@ -272,7 +272,13 @@ class PackedStep(WeightStep):
             return None
         if controls:
             return controls.factor
-        return self._factor_by_norm(step_control.norm_of_finite(gradients))
+        return self._factor_by_norm(self._common_norm(gradients))
+
+    def _common_norm(self, gradients: list[Any]) -> Any:
+        """The norm that decides; a guard alone is content with a sample's."""
+        if self.global_clipnorm:
+            return step_control.norm_of_finite(gradients)
+        return step_control.norm_of_samples(gradients)
 
     def _clips_together(self) -> bool:
         return bool(self.global_clipnorm or self.spike_guard)

@@ -38,15 +38,6 @@ its moves together stay below ``gain · HORIZON · (1 + BIAS)``."""
 REACH = 10.0
 """How far above the cap adaptation may bring the rate: so many times."""
 
-SMALL = 65_536
-"""Entries above which a tensor's agreement is that of a sample."""
-
-SAMPLED_SHARE = 32
-"""One entry in so many is in the sample."""
-
-PIECES = 64
-"""Runs of neighbours that make the sample, spread evenly: memory is read in lines."""
-
 
 class Agreement(NamedTuple):
     """How far gradients go on in the direction of the step before; sums of products.
@@ -128,26 +119,6 @@ def first_moment_before(gradient: Tensor, first: Tensor, beta_1: float) -> Tenso
     beside that makes it copy them.
     """
     return (first - gradient * (1 - beta_1)) * (1 / beta_1)
-
-
-def sampled(tensor: Tensor) -> Tensor:
-    """A small tensor as it is, a large one's evenly spread runs of neighbours.
-
-    Whatever is summed over a sample is a share of the sum: see :func:`sampled_share`.
-    """
-    size = math.prod(tensor.shape)
-    if size <= SMALL:
-        return tensor
-    length = size // PIECES
-    whole = ops.reshape(tensor, (-1,))[: PIECES * length]
-    return ops.reshape(whole, (PIECES, length))[:, : length // SAMPLED_SHARE]
-
-
-def sampled_share(size: int) -> float:
-    """Which part of so many entries :func:`sampled` keeps."""
-    if size <= SMALL:
-        return 1.0
-    return PIECES * (size // PIECES // SAMPLED_SHARE) / size
 
 
 def adapted(

@@ -215,7 +215,7 @@ class SparseStep(TableCatchUp):
                 is_finite = step_control.are_all_finite([*dense, *flags])
             if clips_together:
                 clipped = self._clip_each(dense)
-                norm = step_control.norm_of_finite([*clipped, *norms])
+                norm = self._common_norm([*clipped, *norms])
                 is_counted = True if is_finite is None else is_finite
                 factor = self._factor_by_norm(norm, is_counted)
             return Controls(is_finite, factor)

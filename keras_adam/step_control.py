@@ -7,11 +7,13 @@ What sets the rate of a step stands in `rate_control`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_adam.gradient_sample import sampled, sampled_share
 from keras_adam.rate_control import Agreement
 
 Tensor = Any
@@ -43,7 +45,9 @@ def are_all_finite(tensors: Sequence[Tensor]) -> Tensor:
     return ops.all(ops.stack([ops.all(ops.isfinite(t)) for t in tensors]))
 
 
-def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
+def norm_of_finite(
+    tensors: Sequence[Tensor], shares: Sequence[float] | None = None
+) -> Tensor:
     """Euclidean norm over the finite entries of all tensors together.
 
     Entries are divided by the largest before they are squared, so that a spike of
@@ -51,6 +55,7 @@ def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
 
     Args:
         tensors: at least one, of any shapes and one floating dtype.
+        shares: which part of its entries each tensor is; default: all are whole.
 
     Returns:
         A scalar; 0 where no entry is finite.
@@ -59,7 +64,26 @@ def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
     largest = ops.max(ops.stack([_largest_magnitude(t) for t in finite]))
     scale = ops.where(largest > 0, largest, ops.ones_like(largest))
     squares = [ops.sum(ops.square(t / scale)) for t in finite]
+    if shares is not None:
+        squares = [
+            square / share for square, share in zip(squares, shares, strict=True)
+        ]
     return scale * ops.sqrt(ops.sum(ops.stack(squares)))
+
+
+def norm_of_samples(tensors: Sequence[Tensor]) -> Tensor:
+    """What the norm of all tensors together is, judged by samples of the large ones.
+
+    Always the same entries, so that one step's norm can be held against another's.
+
+    Args:
+        tensors: at least one, of any shapes and one floating dtype.
+
+    Returns:
+        A scalar; 0 where no entry that was looked at is finite.
+    """
+    shares = [sampled_share(math.prod(tensor.shape)) for tensor in tensors]
+    return norm_of_finite([sampled(tensor) for tensor in tensors], shares)
 
 
 def clip_to_norm(tensors: Sequence[Tensor], largest_norm: float) -> list[Tensor]:

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from keras_adam import precision, rate_control, update_rule
+from keras_adam.gradient_sample import sampled, sampled_share
 from keras_adam.gradients import as_dense
 from keras_adam.moment_storage import Codec, largest_magnitudes, within_float32
 from keras_adam.placement import read
@@ -122,9 +123,9 @@ class WeightStep(StateReading):
         """
         if self.rate_adaptation is None:
             return []
-        share = rate_control.sampled_share(math.prod(gradient.shape))
+        share = sampled_share(math.prod(gradient.shape))
         gradient, first, second = (
-            rate_control.sampled(part) for part in (gradient, after.first, after.second)
+            sampled(part) for part in (gradient, after.first, after.second)
         )
         before = rate_control.first_moment_before(gradient, first, self.beta_1)
         said = rate_control.agreement(gradient, before, second)

@@ -107,18 +107,6 @@ def test_the_first_moment_before_is_found_again():
     np.testing.assert_allclose(ops.convert_to_numpy(found), before, atol=1e-6)
 
 
-def test_a_sample_is_spread_evenly_over_a_large_tensor():
-    small = ops.reshape(ops.arange(64, dtype="float32"), (8, 8))
-    assert rate_control.sampled(small) is small
-    size = 301 * 223
-    tensor = np.arange(size, dtype="float32").reshape(301, 223)
-    kept = ops.convert_to_numpy(rate_control.sampled(ops.convert_to_tensor(tensor)))
-    assert kept.size == 64 * (size // 64 // 32)
-    runs = kept.reshape(64, -1)
-    np.testing.assert_array_equal(np.diff(runs, axis=1), 1)
-    np.testing.assert_array_equal(np.diff(runs[:, 0]), size // 64)
-
-
 def test_one_move_by_hand():
     # A = 0.15: tanh(0.5) = 0.46212; the speed at step 50 is a quarter of the gain, and
     # the schedule stands at half of its peak.
