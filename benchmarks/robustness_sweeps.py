@@ -60,6 +60,7 @@ def run(
     contender: Contender,
     seeds: Sequence[int],
     progress: Callable[[Any], None] | None = None,
+    rates: Sequence[float] = RATES,
 ) -> None:
     """Train what is still lacking of a contender in a setting.
 
@@ -78,7 +79,7 @@ def run(
             directory / f"seeds={','.join(map(str, group))}",
             optimizers={name: contender.factory()},
             options={name: dict(contender.options)},
-            learning_rates=RATES,
+            learning_rates=rates,
             batch_sizes=(setting.batch_size,),
             seeds=group,
             schedule=setting.schedule,
