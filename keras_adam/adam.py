@@ -131,8 +131,9 @@ class Adam(SparseStep):
             1 to 10 keeps it so.
         spike_guard: where the norm of all gradients together lies this many standard
             deviations of its logarithm above its running mean, they are scaled down
-            to there; 4 to 6. It looks at one more number of all gradients, as
-            ``global_clipnorm`` does, with which it goes; ``clipped_spikes`` counts.
+            to there; 4 to 6. It looks at some 4,096 entries of each large gradient,
+            or one in 32, always the same ones, and at all of them where there is a
+            ``global_clipnorm``, with which it goes; ``clipped_spikes`` counts.
         skip_nonfinite: leave weights, state and step count untouched where any
             gradient entry is NaN or infinite, and count it in ``skipped_steps``.
             Keras applies constraints after such a step as well, and writes what it

@@ -131,7 +131,7 @@ class PackedStep(WeightStep):
             self._get_variable_index(variable): variable for variable in variables
         }
         packed = []
-        agreements = list(controls.agreements) if controls else []
+        along: list[Any] = []
         for pack, parameter in zip(
             self._packs_of(present), joined.parameters, strict=True
         ):
@@ -139,14 +139,18 @@ class PackedStep(WeightStep):
                 pack, present, gradients.pop(0), parameter, rates
             )
             packed.append(stepped)
-            agreements += said
+            along += said
         alone = [
             variable
             for index, variable in present.items()
             if not (index in self._packing.of_weight or self._is_encoded(variable))
         ]
         for gradient, variable in zip(gradients, alone, strict=True):
-            agreements += self._step_weight(gradient, variable, rates)
+            along += self._step_weight(gradient, variable, rates)
+        agreements = [
+            *(controls.agreements if controls else ()),
+            *self._agreements(along),
+        ]
         if any(map(self._is_encoded, variables)):
             return _Stepped(packed, factor, agreements)
         self._adapt_rate(agreements, learning_rate)
@@ -208,7 +212,9 @@ class PackedStep(WeightStep):
         ) -> list[Agreement]:
             gradient = self._clipped(gradient, factor)
             rate = self._rates(learning_rate, [variable])[dtype]
-            return self._step_state(gradient, state, rate, stream, decays)
+            return self._agreements(
+                self._step_state(gradient, state, rate, stream, decays)
+            )
 
         return run(
             (tuple(variable.shape), str(variable.dtype), decays),
@@ -234,7 +240,7 @@ class PackedStep(WeightStep):
         gradient: Any,
         parameter: Any,
         rates: dict[str, Rate],
-    ) -> tuple[Any, list[Agreement]]:
+    ) -> tuple[Any, list[Any]]:
         """The new parameters, and what the gradient said of the rate."""
         names = ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
         before = Moments(*(read(pack.moment(name)) for name in names))
@@ -248,7 +254,7 @@ class PackedStep(WeightStep):
             # A weight without a gradient keeps its moments.
             kept = new if mask is None else ops.where(mask, new, old)
             self.assign(pack.moment(name), kept)
-        return parameter, self._agreement(gradient, after)
+        return parameter, self._along_last_step(gradient, after)
 
     def _clip(
         self, gradients: list[Any], controls: Controls | None = None

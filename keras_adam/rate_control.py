@@ -50,10 +50,6 @@ class Agreement(NamedTuple):
     aligned: Tensor
     total: Tensor
 
-    def of_all(self, share: float) -> Agreement:
-        """What a sample that is this share of all entries says of all of them."""
-        return Agreement(self.aligned * (1 / share), self.total * (1 / share))
-
 
 class RateState(NamedTuple):
     """What is kept of the rate between steps; scalars.
@@ -92,10 +88,10 @@ def capped(state: RateState, learning_rate: Tensor, cap: float | None) -> RateSt
     return RateState(log_multiplier, ops.maximum(peak, learning_rate))
 
 
-def agreement(gradient: Tensor, first: Tensor, second: Tensor) -> Agreement:
-    """How far a gradient goes on in the direction of the last step.
+def along_last_step(gradient: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """How far each entry of a gradient goes on in the direction of the last step.
 
-    ``Σ g · u`` and ``Σ |g · u|`` with ``u = m / √v``.
+    ``g · u`` with ``u = m / √v``.
 
     Args:
         gradient: g.
@@ -105,11 +101,22 @@ def agreement(gradient: Tensor, first: Tensor, second: Tensor) -> Agreement:
     Shapes:
         all three have one shape.
     """
-    products = gradient * first / (ops.sqrt(second) + _TINY_ROOT)
-    return Agreement(
-        ops.cast(ops.sum(products), "float32"),
-        ops.cast(ops.sum(ops.abs(products)), "float32"),
-    )
+    return gradient * first / (ops.sqrt(second) + _TINY_ROOT)
+
+
+def agreement(products: Sequence[Tensor]) -> Agreement:
+    """What all weights say together.
+
+    Args:
+        products: of each weight, from :func:`along_last_step`; at least one.
+
+    Shapes:
+        products: any.
+    """
+    # Joined, because to compile two reductions for each weight takes seconds.
+    flat = [ops.cast(ops.reshape(part, (-1,)), "float32") for part in products]
+    joined = flat[0] if len(flat) == 1 else ops.concatenate(flat)
+    return Agreement(ops.sum(joined), ops.sum(ops.abs(joined)))
 
 
 def first_moment_before(gradient: Tensor, first: Tensor, beta_1: float) -> Tensor:

@@ -114,8 +114,8 @@ class WeightStep(StateReading):
         self.assign(self._log_rate_multiplier, state.log_multiplier)
         self.assign(self._peak_rate, state.peak)
 
-    def _agreement(self, gradient: Any, after: Moments) -> list[Agreement]:
-        """What a gradient says of the rate: one agreement, or none if nobody asks.
+    def _along_last_step(self, gradient: Any, after: Moments) -> list[Any]:
+        """What a gradient says of the rate: one tensor, or none if nobody asks.
 
         Args:
             gradient: as it went into the moments.
@@ -128,9 +128,13 @@ class WeightStep(StateReading):
             sampled(part) for part in (gradient, after.first, after.second)
         )
         before = rate_control.first_moment_before(gradient, first, self.beta_1)
-        said = rate_control.agreement(gradient, before, second)
+        along = rate_control.along_last_step(gradient, before, second)
         # Each entry counts alike, in whichever pack or by whichever rows it comes.
-        return [said if share == 1 else said.of_all(share)]
+        return [along if share == 1 else along * (1 / share)]
+
+    def _agreements(self, along: Sequence[Any]) -> list[Agreement]:
+        """What several gradients say of the rate together, if they say anything."""
+        return [rate_control.agreement(along)] if along else []
 
     def _step_weight(
         self,
@@ -138,11 +142,11 @@ class WeightStep(StateReading):
         variable: Any,
         rates: dict[str, Rate],
         ids: Any | None = None,
-    ) -> list[Agreement]:
+    ) -> list[Any]:
         """Step a weight, or only the rows ``ids`` of it if they are given.
 
         Returns:
-            What its gradient says of the rate.
+            What its gradient says of the rate, see `_along_last_step`.
         """
         return self._step_state(
             gradient,
@@ -161,7 +165,7 @@ class WeightStep(StateReading):
         stream: Any,
         decays: bool,
         ids: Any | None = None,
-    ) -> list[Agreement]:
+    ) -> list[Any]:
         """Step a weight that is known by its variables alone.
 
         Args:
@@ -173,7 +177,8 @@ class WeightStep(StateReading):
             ids: of rows; ``None`` for all.
 
         Returns:
-            What its gradient says of the rate; nothing where it comes by rows.
+            What its gradient says of the rate, see `_along_last_step`; nothing where
+            it comes by rows.
         """
         dtype = precision.compute_dtype(state.parameter)
         shape = tuple(state.parameter.shape)
@@ -197,7 +202,7 @@ class WeightStep(StateReading):
             along = self._restated(gradient, moments)
         self._write_parameter(state, self._moved(parameter, along, rate, decays), ids)
         self._write_last_step(state, self.iterations + 1, ids)
-        return [] if ids is not None else self._agreement(gradient, kept)
+        return [] if ids is not None else self._along_last_step(gradient, kept)
 
     def _restated(self, gradient: Any, moments: Moments) -> Moments:
         return update_rule.restated_moments(gradient, moments, self.beta_1, self.beta_2)

@@ -20,6 +20,12 @@ def state(log_multiplier, peak):
     return RateState(scalar(log_multiplier), scalar(peak))
 
 
+def agreement(gradient, first, second):
+    return rate_control.agreement(
+        [rate_control.along_last_step(gradient, first, second)]
+    )
+
+
 def adapted(before, aligned, total, rate=None, step=2, cap=None, limit=None, gain=0.3):
     peak = float(before.peak)
     return rate_control.adapted(
@@ -71,8 +77,8 @@ def test_a_rate_of_zero_before_any_other_changes_nothing():
 def test_agreement_is_one_along_the_step_and_minus_one_against_it():
     g = np.float32([[0.5, -2.0], [1e-4, 30.0]])
     second = np.float32(g**2)
-    along = rate_control.agreement(*map(ops.convert_to_tensor, (g, g / 3, second)))
-    against = rate_control.agreement(*map(ops.convert_to_tensor, (g, -g / 3, second)))
+    along = agreement(*map(ops.convert_to_tensor, (g, g / 3, second)))
+    against = agreement(*map(ops.convert_to_tensor, (g, -g / 3, second)))
     assert float(along.aligned) == pytest.approx(float(along.total))
     assert float(against.aligned) == pytest.approx(-float(along.total))
     # Each entry counts |g| · |m| / √v = |g| / 3.
@@ -81,7 +87,7 @@ def test_agreement_is_one_along_the_step_and_minus_one_against_it():
 
 def test_a_gradient_without_history_says_nothing():
     zeros = ops.zeros((3,))
-    nothing = rate_control.agreement(ops.ones((3,)), zeros, zeros)
+    nothing = agreement(ops.ones((3,)), zeros, zeros)
     assert float(nothing.aligned) == float(nothing.total) == 0
     assert float(adapted(state(0.5, 1.0), 0.0, 0.0).log_multiplier) == 0.5
 
