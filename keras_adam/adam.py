@@ -31,7 +31,12 @@ from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument, is_by_rows
 from keras_adam.sparse_step import SparseStep
 
-ROBUST: dict[str, Any] = {"rate_cap": 0.002, "rate_adaptation": 0.2}
+ROBUST: dict[str, Any] = {
+    "rate_cap": 0.002,
+    "rate_adaptation": 0.2,
+    "rate_growth_limit": 100,
+    "spike_guard": 5,
+}
 """The options of `Adam.robust`: chosen on one half of the tasks of
 ``benchmarks/robustness.py``, judged on the other."""
 
@@ -124,8 +129,7 @@ class Adam(SparseStep):
             per step at first (0.1 to 0.3): up while gradients go on in the direction
             of the steps, down while they turn back; slower with the steps. The
             decoupled weight decay follows the rate. Needs ``beta_1`` above 0, and does
-            not go with a subclass that overrides ``update_step``. `Adam.robust` sets
-            both, to what was measured.
+            not go with a subclass that overrides ``update_step``.
         rate_growth_limit: how many times the given rate adaptation may reach at most;
             ``None``: any. Where a small rate is meant to be small, as in fine-tuning,
             1 to 10 keeps it so.
@@ -233,14 +237,17 @@ class Adam(SparseStep):
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
         """An Adam that finds its rate in its first few hundred steps.
 
-        ``rate_cap`` and ``rate_adaptation`` have the values with which robustness was
-        measured (docs/robustness.md): from any rate between 1e-5 and 3 it trains
-        nearly alike.
+        ``rate_cap``, ``rate_adaptation``, ``rate_growth_limit`` and ``spike_guard``
+        have the values with which robustness was measured (docs/robustness.md): from
+        any rate between 1e-5 and 3 it trains nearly alike.
 
         Args:
             learning_rate: number, schedule or callable; a schedule's shape is kept.
-            **options: of the optimizer; those given win.
+            **options: of the optimizer; those given win. With
+                ``rate_adaptation=None`` there is no limit on growth either.
         """
+        if "rate_adaptation" in options and options["rate_adaptation"] is None:
+            options = {"rate_growth_limit": None} | options
         return cls(learning_rate, **(ROBUST | options))
 
     def apply(
