@@ -43,7 +43,9 @@ CONTENDERS: dict[str, Contender] = {
     "ours": Contender("keras_adam:Adam", {}, 1e-3),
     "ours, guard": Contender("keras_adam:Adam", {"spike_guard": 5.0}, 1e-3),
     "robust": Contender("keras_adam:Adam.robust", {}, 1e-3),
-    "robust, guard": Contender("keras_adam:Adam.robust", {"spike_guard": 5.0}, 1e-3),
+    "robust, no guard": Contender(
+        "keras_adam:Adam.robust", {"spike_guard": None}, 1e-3
+    ),
 }
 
 
