@@ -518,6 +518,16 @@ def test_what_has_no_state_cannot_be_switched_on(option, value, says):
     np.testing.assert_array_equal(ops.convert_to_numpy(variable.value), before)
 
 
+def test_options_of_the_robust_adam_can_be_taken_back_one_by_one():
+    assert keras_adam.Adam.robust(spike_guard=None).spike_guard is None
+    assert keras_adam.Adam.robust(rate_growth_limit=None).rate_growth_limit is None
+    # Without adaptation there is no growth to limit.
+    capped = keras_adam.Adam.robust(rate_adaptation=None)
+    assert (capped.rate_growth_limit, capped.rate_cap) == (None, 0.002)
+    with pytest.raises(ValueError, match="which is off"):
+        keras_adam.Adam.robust(rate_adaptation=None, rate_growth_limit=10)
+
+
 def test_a_limit_may_be_a_numpy_scalar():
     optimizer = keras_adam.Adam.robust(0.1, rate_growth_limit=np.float32(4))
     assert type(optimizer.get_config()["rate_growth_limit"]) is float
