@@ -115,20 +115,19 @@ class NormHistory(NamedTuple):
     count: Tensor
 
 
-NORMS_BEFORE_A_GUARD = 20
-"""Norms to know before one of them can be called a spike."""
-
 NORMS_REMEMBERED = 50
 """Time constant, in steps, of the running mean and variance."""
 
 LEAST_SPREAD = 0.1
-"""A standard deviation of the log-norm below which norms are taken to vary anyway."""
+"""A standard deviation of the log-norm below which norms are taken to vary anyway;
+with few norms known by their number's inverse more, since little is known of it."""
 
 
 def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
-    """The norm beyond which a gradient is a spike; infinite while little is known.
+    """The norm beyond which a gradient is a spike; infinite while none is known.
 
-    ``exp(mean + deviations · max(standard deviation, LEAST_SPREAD))`` of log-norms.
+    ``exp(mean + deviations · max(standard deviation, LEAST_SPREAD + 1 / count))`` of
+    log-norms: of the second gradient one hundreds of times as large as the first.
 
     Args:
         history: of the steps before.
@@ -137,10 +136,10 @@ def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
     **Source**: the z-score of the norm as in A. Kumar et al., "ZClip",
     arXiv:2504.02507; here of its logarithm, which spikes do not skew.
     """
-    spread = ops.maximum(ops.sqrt(history.log_variance), LEAST_SPREAD)
+    least = LEAST_SPREAD + 1 / ops.maximum(history.count, 1.0)
+    spread = ops.maximum(ops.sqrt(history.log_variance), least)
     norm = ops.exp(history.log_mean + deviations * spread)
-    is_known = history.count >= NORMS_BEFORE_A_GUARD
-    return ops.where(is_known, norm, float("inf"))
+    return ops.where(history.count > 0, norm, float("inf"))
 
 
 def with_norm(history: NormHistory, norm: Tensor, largest: Tensor) -> NormHistory:

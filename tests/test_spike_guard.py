@@ -40,22 +40,31 @@ def test_mean_and_variance_of_the_first_norms_are_those_of_a_sample():
     assert count == 19
 
 
-def test_nothing_is_a_spike_before_norms_are_known():
-    known = step_control.NORMS_BEFORE_A_GUARD
+def test_the_less_is_known_the_larger_a_spike_must_be():
     limits = [
-        float(step_control.largest_usual_norm(history(count=count), 3.0))
-        for count in (0, known - 1, known)
+        float(step_control.largest_usual_norm(history(count=count), 5.0))
+        for count in (0, 1, 10, 1e9)
     ]
-    assert limits[:2] == [np.inf, np.inf]
     # No spread was seen, so the least one counts.
-    assert limits[2] == pytest.approx(np.exp(3 * step_control.LEAST_SPREAD))
+    least = [step_control.LEAST_SPREAD + more for more in (1.0, 0.1, 0.0)]
+    assert limits == [np.inf, *(pytest.approx(np.exp(5 * spread)) for spread in least)]
+
+
+def test_a_spike_among_the_first_gradients_is_clipped():
+    norms = [1.0, 1.2, 0.9, 1.1, 1000.0]
+    found = history()
+    for norm in norms[:-1]:
+        largest = step_control.largest_usual_norm(found, 5.0)
+        assert float(largest) > norm
+        found = step_control.with_norm(found, scalar(norm), largest)
+    assert float(step_control.largest_usual_norm(found, 5.0)) < 10
 
 
 def test_a_spike_counts_as_the_largest_usual_norm():
     calm = [1.0] * 30
     log_mean, _, _ = after(calm)
     spiked, _, _ = after([*calm, 1e6])
-    bound = 5 * step_control.LEAST_SPREAD / 31
+    bound = 5 * (step_control.LEAST_SPREAD + 1 / 30) / 31
     assert log_mean < spiked <= log_mean + bound * 1.01
 
 
