@@ -2,8 +2,9 @@
 
 A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
 time on everything but arithmetic: a new model, a new trace, a Python round trip per
-step. Here one function, traced once per (optimizer, batch size), loops over Keras's
-own ``train_step``; between runs only variables are assigned. TensorFlow only.
+step. Here one function, traced once per optimizer and compiled once per batch size,
+loops over Keras's own ``train_step``; between runs only variables are assigned.
+TensorFlow only.
 
 What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
 ``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
@@ -19,6 +20,7 @@ a graph of TensorFlow, and equals `fit` as it is by default.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,13 +31,15 @@ import numpy as np
 import tensorflow as tf
 
 from tuning.course import (
-    EVALUATION_BATCH,
     Course,
     epoch_order,
+    evaluation_batch,
     losses_of_steps,
     scheduled_rate,
 )
 from tuning.workload import Data
+
+logger = logging.getLogger(__name__)
 
 NAME = "compiled-epochs"
 NAME_WITHOUT_XLA = "graph-epochs"
@@ -66,6 +70,14 @@ https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/ops/random_
 """
 
 
+ANY_ROWS = (
+    tf.TensorSpec([None, None], tf.int32),
+    tf.TensorSpec([], tf.int32),
+    tf.TensorSpec([None], tf.int32),
+)
+"""The rows of an epoch's batches (see `_batches`), of whatever size batches are."""
+
+
 CONVOLUTIONS = frozenset(
     {
         "Conv2D",  # also Keras's one-dimensional ones
@@ -81,8 +93,8 @@ CONVOLUTIONS = frozenset(
 class CompiledEpochs:
     """A model, an optimizer and their compiled epochs, at one batch size at a time.
 
-    Making one compiles the evaluation, :meth:`set_batch_size` the training;
-    :meth:`train` then only runs.
+    Making one compiles the evaluation, :meth:`set_batch_size` the training, unless it
+    has done so for that size before; :meth:`train` then only runs.
 
     Args:
         model: built and compiled (in Keras's sense) with its optimizer.
@@ -119,6 +131,7 @@ class CompiledEpochs:
         self._examples_per_epoch = examples_per_epoch
         self._batch_size: int | None = None
         self._train: Any = None
+        self._trained_by: dict[int, Any] = {}
         # Assigning the state of another seed needs the same variables in the same
         # order; metrics are left out, because every epoch resets them.
         self._model_variables = list(model.variables)
@@ -127,19 +140,17 @@ class CompiledEpochs:
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
         model.test_step(tuple(array[:1] for array in self._val_data))
-        self._rows_val = _batches(np.arange(len(data.x_val)), EVALUATION_BATCH)
-        evaluated = (*self._val_data, *self._rows_val)
         self.execution = NAME
-        self._evaluate, traced = self._make(self._trace_evaluation, evaluated)
+        self._evaluate = self._make(self._trace_evaluation, *self._val_data)
         has_gpu = bool(tf.config.list_logical_devices("GPU"))
-        if _operations(traced) & CONVOLUTIONS and not has_gpu:
+        if _operations(self._evaluate) & CONVOLUTIONS and not has_gpu:
             self.execution = NAME_WITHOUT_XLA
-            self._evaluate, traced = self._make(self._trace_evaluation, evaluated)
-        _check_random_numbers(traced)
+            self._evaluate = self._make(self._trace_evaluation, *self._val_data)
+        _check_random_numbers(self._evaluate)
         self._evaluation_logs()
 
     def set_batch_size(self, batch_size: int) -> None:
-        """Trace and compile the training for a batch size, unless it is the last one's.
+        """Trace and compile the training for a batch size, unless that has been done.
 
         Compiled here, so that no run's time includes it. The loop is told to take no
         steps: compiling needs shapes, not work.
@@ -155,13 +166,9 @@ class CompiledEpochs:
         if batch_size == self._batch_size:
             return
         self._batch_size = None
-        order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
-        matrix, _, last = _batches(order, batch_size)
-        arguments = (*self._train_data, matrix, np.int32(0), last)
-        self._train, traced = self._make(self._trace_training, arguments)
-        self._check_variables(traced)
-        _check_random_numbers(traced)
-        self._train(*arguments)
+        if batch_size not in self._trained_by:
+            self._trained_by[batch_size] = self._compiled_training(batch_size)
+        self._train = self._trained_by[batch_size]
         self._batch_size = batch_size
 
     def train(
@@ -204,7 +211,10 @@ class CompiledEpochs:
             last, means = self._train(*self._train_data, *rows)
             logs = _as_floats(last)
             seconds = time.perf_counter() - start
-            losses = losses_of_steps(means.numpy(), self._batch_size, len(order))
+            steps = -(-len(order) // self._batch_size)
+            losses = losses_of_steps(
+                means.numpy()[:steps], self._batch_size, len(order)
+            )
             for name, value in self._evaluation_logs().items():
                 logs[f"val_{name}"] = value
             if not course.add_epoch(logs, seconds, losses):
@@ -223,13 +233,40 @@ class CompiledEpochs:
         for variable, value in zip(variables, optimizer_state, strict=True):
             variable.assign(value)
 
-    def _make(
-        self, trace: Callable[..., Any], arguments: tuple[Any, ...]
-    ) -> tuple[Any, Any]:
-        """A function, and what tracing it for these arguments gave."""
+    def _compiled_training(self, batch_size: int) -> Any:
+        """A training that has run, taking no steps but the last, on such batches.
+
+        For XLA one trace serves all sizes: every size is compiled when it is first
+        met, with its own shapes. Keras's ``fit`` leaves the size open in its trace,
+        too. A graph without XLA is 15 % faster where shapes are known to it.
+        """
+        order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
+        matrix, _, last = _batches(order, batch_size)
+        rows = (matrix, np.int32(0), last)
+        if self.execution == NAME:
+            shared = next(iter(self._trained_by.values()), None)
+            try:
+                return self._tried_training(shared, ANY_ROWS, rows)
+            except Exception:
+                # A model may need to know its batches' size; if that is not the
+                # reason, the error comes again.
+                logger.debug("No trace for any batch size.", exc_info=True)
+        return self._tried_training(None, rows, rows)
+
+    def _tried_training(self, train: Any, traced_for: Any, rows: Any) -> Any:
+        """A training, traced unless it is there, that has run on such rows."""
+        if train is None:
+            train = self._make(self._trace_training, *self._train_data, *traced_for)
+            self._check_variables(train)
+            _check_random_numbers(train)
+        train(*self._train_data, *rows)
+        return train
+
+    def _make(self, trace: Callable[..., Any], *arguments: Any) -> Any:
+        """A function traced for such arguments; to be called with the like of them."""
         uses_xla = self.execution == NAME
         function = tf.function(trace, jit_compile=uses_xla, autograph=False)
-        return function, function.get_concrete_function(*arguments)
+        return function.get_concrete_function(*arguments)
 
     def _check_variables(self, traced: Any) -> None:
         model = self.model
@@ -250,50 +287,75 @@ class CompiledEpochs:
             )
 
     def _evaluation_logs(self) -> dict[str, float]:
-        logs, _ = self._evaluate(*self._val_data, *self._rows_val)
-        return _as_floats(logs)
+        return _as_floats(self._evaluate(*self._val_data))
 
-    def _trace_training(self, *arguments: Any) -> Any:
-        self.traces += 1  # runs in Python, so once per trace
-        return self._take_steps(self.model.train_step, *arguments)
+    def _trace_evaluation(self, x: Any, y: Any) -> Mapping[str, Any]:
+        """The logs of the validation's last step, as ``evaluate`` has them.
 
-    def _trace_evaluation(self, *arguments: Any) -> Any:
-        return self._take_steps(self.model.test_step, *arguments)
+        Where batches are of one size there is one step in the loop and none after it:
+        half as much to compile.
+        """
+        examples = int(x.shape[0])
+        size = evaluation_batch(examples)
+        full = examples // size
+        matrix = tf.reshape(tf.range(full * size), (full, size))
 
-    def _take_steps(
-        self,
-        take_step: Callable[[Any], Mapping[str, Any]],
-        x: Any,
-        y: Any,
-        matrix: Any,
-        loops: Any,
-        last: Any,
+        @tf.function(autograph=False)
+        def take_rows(rows: Any) -> Any:
+            return self.model.test_step((tf.gather(x, rows), tf.gather(y, rows)))
+
+        def take_batch(step: Any, _: Any) -> tuple[Any, Any]:
+            return step + 1, take_rows(matrix[step])
+
+        self.model.reset_metrics()
+        # The loop wants to know what it carries before its first turn.
+        traced = take_rows.get_concrete_function(tf.TensorSpec([size], tf.int32))
+        logs = tf.nest.map_structure(
+            lambda spec: tf.zeros(spec.shape, spec.dtype), traced.structured_outputs
+        )
+        _, logs = tf.while_loop(
+            lambda step, _: step < full, take_batch, (tf.constant(0), logs)
+        )
+        rest = tf.range(full * size, examples)
+        return take_rows(rest) if examples % size else logs
+
+    def _trace_training(
+        self, x: Any, y: Any, matrix: Any, loops: Any, last: Any
     ) -> tuple[Mapping[str, Any], Any]:
-        """Take a step on every batch.
+        """Take a training step on every batch.
 
         Shapes:
-            x, y: [examples, ...]; matrix: [steps - 1, batch] rows of full batches;
+            x, y: [examples, ...]; matrix: [batches, batch] rows of full batches;
             loops: how many of them to take; last: [1 ... batch] rows.
 
         Returns:
             The logs of the last step, as ``fit`` has them, and the mean loss that was
-            reported after each step: [steps] float32.
+            reported after each step: [batches + 1] float32, zeros after the last.
         """
+        self.traces += 1  # runs in Python, so once per trace
         self.model.reset_metrics()
-        full = matrix.shape[0]
-        means = tf.TensorArray(tf.float32, size=full + 1, element_shape=())
+        means = tf.TensorArray(
+            tf.float32, size=tf.shape(matrix)[0] + 1, element_shape=()
+        )
+
+        def take_rows(rows: Any) -> Any:
+            return self.model.train_step((tf.gather(x, rows), tf.gather(y, rows)))
+
+        if last.shape[0] is None:
+            # One trace of the step for the loop and for the last batch.
+            take_rows = tf.function(
+                take_rows, autograph=False, input_signature=[ANY_ROWS[-1]]
+            )
 
         def take_batch(step: Any, means: Any) -> tuple[Any, Any]:
-            rows = matrix[step]
-            logs = take_step((tf.gather(x, rows), tf.gather(y, rows)))
+            logs = take_rows(matrix[step])
             return step + 1, means.write(step, _mean_loss(logs))
 
-        if full:
-            _, means = tf.while_loop(
-                lambda step, _: step < loops, take_batch, (tf.constant(0), means)
-            )
-        logs = take_step((tf.gather(x, last), tf.gather(y, last)))
-        return logs, means.write(full, _mean_loss(logs)).stack()
+        _, means = tf.while_loop(
+            lambda step, _: step < loops, take_batch, (tf.constant(0), means)
+        )
+        logs = take_rows(last)
+        return logs, means.write(loops, _mean_loss(logs)).stack()
 
 
 def _mean_loss(logs: Mapping[str, Any]) -> Any:
@@ -333,10 +395,16 @@ def _operations(traced: Any) -> set[str]:
 
 
 def _batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:
-    """Rows of all batches but the last, their number, rows of the last."""
+    """Rows of all batches but the last, their number, rows of the last.
+
+    Where there is but one batch, the first has a row that counts for nothing: XLA
+    refuses to look into a matrix without rows, even in a loop without turns.
+    """
     loops = -(-len(order) // size) - 1
     rows = order.astype(np.int32)
     matrix = rows[: loops * size].reshape(loops, size)
+    if not loops:
+        matrix = np.zeros((1, size), np.int32)
     return matrix, np.int32(loops), rows[loops * size :]
 
 

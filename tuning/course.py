@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 EVALUATION_BATCH = 256
-"""Examples per validation step. Means do not depend on it; 256 keeps a step's
+"""Most examples per validation step. Means do not depend on it; 256 keeps a step's
 memory near that of training."""
 
 CURVE_POINTS = 100
@@ -45,6 +45,22 @@ def epoch_order(
     passes = [_pass_order(examples, seed, n) for n in range(first, last + 1)]
     begin = start - first * examples
     return np.concatenate(passes)[begin : begin + per_epoch]
+
+
+def evaluation_batch(examples: int) -> int:
+    """Examples per validation step: equally many in each, where that can be.
+
+    Steps of one size are compiled once. At most twice as many steps as needed are
+    taken for it; else the last one is smaller.
+
+    Args:
+        examples: of the validation data.
+    """
+    needed = math.ceil(examples / EVALUATION_BATCH)
+    for steps in range(needed, 2 * needed + 1):
+        if examples % steps == 0:
+            return examples // steps
+    return EVALUATION_BATCH
 
 
 def scheduled_rate(

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 
 from tuning.course import (
-    EVALUATION_BATCH,
     Course,
     epoch_order,
+    evaluation_batch,
     losses_of_steps,
     scheduled_rate,
 )
@@ -56,7 +56,8 @@ def fit(
         examples_per_epoch: see `tuning.workload.Workload`.
     """
     x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
-    logs = model.evaluate(x_val, y_val, EVALUATION_BATCH, verbose=0, return_dict=True)
+    size = evaluation_batch(len(data.x_val))
+    logs = model.evaluate(x_val, y_val, size, verbose=0, return_dict=True)
     course.begin(logs)
     examples = examples_per_epoch or len(data.x_train)
     model.fit(
@@ -64,7 +65,7 @@ def fit(
             data.x_train, data.y_train, batch_size, seed, examples_per_epoch
         ),
         validation_data=(x_val, y_val),
-        validation_batch_size=EVALUATION_BATCH,
+        validation_batch_size=size,
         epochs=epochs,
         shuffle=False,
         verbose=0,
