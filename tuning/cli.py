@@ -153,6 +153,7 @@ def run(
     with user_errors(), real_data_in(data_dir):
         choice = EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run)
         choice.leave_gpus_to_workers()  # before TensorFlow starts
+        choice.check_reachable()
         if resume:
             _check_alone("--resume", given)
             drive(lambda sweep, show: sweep.resume_sweep(out, progress=show, **where))

@@ -260,6 +260,7 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
     check_strategy(sweep.strategy, sweep.max_runs)
     check_names(sweep.grid.optimizers, sweep.own)
     directories.check_directory(directory, overwrite=overwrite)
+    sweep.engine.check_reachable()
     earlier = None
     if (directory / PLAN_FILE).exists() and not overwrite:
         earlier = read_plan(directory)

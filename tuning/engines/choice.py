@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from tuning.engines.engine import SHARED_GPU, Engine, Task
+from tuning.engines.ray_address import check_answers
 from tuning.engines.supervision import check_run_timeout
 
 ENGINES = ("local", "ray")
@@ -70,6 +71,15 @@ class EngineChoice:
         if not self.is_in_process:
             for name, value in SHARED_GPU.items():
                 os.environ.setdefault(name, value)
+
+    def check_reachable(self) -> None:
+        """See that a cluster answers, before data are loaded for it.
+
+        Raises:
+            ValueError: nothing answers at the address of the Ray cluster.
+        """
+        if self.name == "ray":
+            check_answers(self.ray_address)
 
 
 def open_engine(choice: EngineChoice, task: Task, logs: Path) -> Engine:

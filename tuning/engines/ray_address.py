@@ -1,0 +1,64 @@
+"""Whether anything answers at the address of a Ray cluster, found out at once.
+
+Ray itself goes on trying for minutes, and tells nothing meanwhile but the warnings of
+its own parts. Nothing of Ray is imported here: that takes seconds, too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import urllib.parse
+
+SECONDS_TO_ANSWER = 5.0
+"""Long for any network that a cluster could be used over."""
+
+SCHEMES = ("", "ray")
+"""Of addresses whose host and port are what is connected to: the cluster's own, and
+that of Ray's client (``ray://``)."""
+
+
+def check_answers(address: str | None, seconds: float = SECONDS_TO_ANSWER) -> None:
+    """See that something listens where a Ray cluster is said to be.
+
+    Addresses without a host and a port (``auto``, ``local``) are left to Ray, as is
+    everything once this process is connected to a cluster.
+
+    Args:
+        address: as for ``ray.init``; ``None`` is what ``RAY_ADDRESS`` says.
+        seconds: how long to wait for an answer.
+
+    Raises:
+        ValueError: nothing answers there.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    place = _host_and_port(address) if address and not _is_connected() else None
+    if place is None:
+        return
+    try:
+        socket.create_connection(place, timeout=seconds).close()
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ValueError(
+            f"no Ray cluster can be reached at {address}: {reason}. Start one there "
+            "(ray start --head), or name another address; without one, Ray is "
+            "started on this machine."
+        ) from None
+
+
+def _is_connected() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    scheme, separator, rest = address.rpartition("://")
+    if scheme not in SCHEMES or (separator and not scheme):
+        return None
+    try:
+        place = urllib.parse.urlsplit(f"//{rest}")
+        host, port = place.hostname, place.port
+    except ValueError:  # Ray says what it thinks of such an address
+        return None
+    return (host, port) if host and port else None
