@@ -7,7 +7,13 @@ import tensorflow as tf
 from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
 from tuning import Data
-from tuning.course import EVALUATION_BATCH, epoch_order, losses_of_steps
+from tuning.compiled_epochs import CompiledEpochs
+from tuning.course import (
+    EVALUATION_BATCH,
+    epoch_order,
+    evaluation_batch,
+    losses_of_steps,
+)
 from tuning.grid import Run
 from tuning.optimizers import BUILT_IN, build_optimizer
 from tuning.trainer import Trainer
@@ -125,13 +131,90 @@ def test_a_run_does_not_depend_on_the_runs_before_it(name):
     assert again.initial_loss == first.initial_loss
 
 
-def test_one_trace_per_optimizer_and_batch_size():
+def test_one_trace_per_optimizer_serves_every_batch_size():
     trainer = make_trainer()
     for batch_size in (16, 50, 7):
         for rate in (0.1, 0.01):
             for seed in (0, 1):
                 trainer.run(Run("sgd", batch_size, rate, seed))
-    assert trainer.traces == {("sgd", 16): 1, ("sgd", 50): 1, ("sgd", 7): 1}
+    assert trainer.traces == {("sgd", 16): 1, ("sgd", 50): 0, ("sgd", 7): 0}
+
+
+def test_a_batch_size_that_comes_again_is_not_compiled_again(monkeypatch):
+    compiled = []
+    compile_training = CompiledEpochs._compiled_training
+
+    def counted(group, batch_size):
+        compiled.append(batch_size)
+        return compile_training(group, batch_size)
+
+    monkeypatch.setattr(CompiledEpochs, "_compiled_training", counted)
+    trainer = make_trainer()
+    first, _, again = (
+        trainer.run(Run("sgd", batch_size, 0.1, 1)) for batch_size in (16, 25, 16)
+    )
+    assert compiled == [16, 25]
+    assert again.history == first.history
+
+
+class KnowsItsBatch(keras.Model):
+    """Takes its batch apart, which needs a size that is known when it is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.inner(tf.stack([inputs[i] for i in range(inputs.shape[0])]))
+
+
+def test_a_model_that_must_know_its_batch_size_is_traced_for_each():
+    trainer = make_trainer(make_workload(build_model=KnowsItsBatch))
+    runs = [Run("sgd", batch_size, 0.1, 1) for batch_size in (16, 25, 50)]
+    records = [trainer.run(run) for run in runs]
+    assert {record.execution for record in records} == {"compiled-epochs"}
+    assert all(trainer.traces[run.optimizer, run.batch_size] for run in runs)
+
+    def build():
+        return keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)])
+
+    plain = make_workload(build_model=build)
+    for run, record in zip(runs, records, strict=True):
+        assert_same_history(
+            record, fit_with_keras(plain, run, build_optimizer("sgd", 0.1))
+        )
+
+
+def load_with_validation_of(examples):
+    def load():
+        data = load_data()
+        many = np.random.default_rng(3).choice(len(data.x_val), examples)
+        return data._replace(x_val=data.x_val[many], y_val=data.y_val[many])
+
+    return load
+
+
+@pytest.mark.parametrize("examples", [1, 256, 257, 300, 1024])
+def test_validation_does_not_depend_on_its_batches(examples):
+    workload = make_workload(load_data=load_with_validation_of(examples))
+    run = Run("sgd", 16, 0.1, 1)
+    expected = fit_with_keras(workload, run, build_optimizer("sgd", 0.1), epochs=1)
+    for execution in ("compiled-epochs", "model.fit"):
+        record = make_trainer(workload, execution=execution, epochs=1).run(run)
+        assert_same_history(record, expected)
+
+
+def test_validation_steps_are_equal_where_few_more_make_them_so():
+    found = {n: evaluation_batch(n) for n in (1, 256, 257, 300, 360, 1025, 10_000)}
+    assert found == {
+        1: 1,
+        256: 256,
+        257: 256,  # a prime: 256 + 1
+        300: 150,
+        360: 180,
+        1025: 205,  # 5 steps
+        10_000: 250,  # 40 steps
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -135,8 +135,9 @@ class CompiledEpochs:
         # Assigning the state of another seed needs the same variables in the same
         # order; metrics are left out, because every epoch resets them.
         self._model_variables = list(model.variables)
-        model.optimizer.build(model.trainable_variables)
-        self._optimizer_state = optimizer_state(model.optimizer)
+        if not model.optimizer.built:  # Keras's loss scaling would do it twice
+            model.optimizer.build(model.trainable_variables)
+        self._optimizer_state = values_of(stored_variables(model.optimizer))
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
         model.test_step(tuple(array[:1] for array in self._val_data))
@@ -369,12 +370,9 @@ def stored_variables(optimizer: Any) -> list[Any]:
     return getattr(optimizer, "stored_variables", optimizer.variables)
 
 
-def optimizer_state(optimizer: Any) -> list[np.ndarray]:
-    """Values of a built optimizer's variables, as they are now."""
-    return [
-        np.array(keras.ops.convert_to_numpy(variable))
-        for variable in stored_variables(optimizer)
-    ]
+def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copies of variables' values, as they are now."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def _check_random_numbers(traced: Any) -> None:

@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 class Trainer:
     """Trains the runs of one workload, one after the other, reusing what it can.
 
-    Runs with the same optimizer and batch size share a compiled train function, so
-    they should follow each other, as `tuning.grid.Grid.runs` lists them. Two runs
-    share it only if their optimizers differ in nothing but the learning rate (see
-    `tuning.optimizers.trace_key`).
+    Runs with the same optimizer and batch size share a compiled train function, those
+    with the same optimizer a model and a trace, so they should follow each other, as
+    `tuning.grid.Grid.runs` lists them. Two runs share only if their optimizers differ
+    in nothing but the learning rate (see `tuning.optimizers.trace_key`).
 
     Args:
         workload: what is trained.
@@ -47,7 +47,8 @@ class Trainer:
             ``model.fit``, and logs once why; the other two insist.
 
     Attributes:
-        traces: how often a train function was traced, by (optimizer, batch size).
+        traces: how often a train function was traced, by the (optimizer, batch size)
+            that it was first needed for.
         tracebacks: of the first failed run with each message, by message.
 
     Raises:
@@ -110,13 +111,16 @@ class Trainer:
             if group is not None:
                 facts["execution"] = group.execution
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
+                if run.seed not in self._optimizer_states:
+                    model = self._compiled_model(run.seed, self._build_optimizer(run))
+                    self._remember_start(run.seed, model)
                 group.train(
-                    self._initial_state(run.seed),
+                    self._states[run.seed],
                     rate,
                     run.seed,
                     self._epochs_of(run),
                     course,
-                    optimizer_state=self._optimizer_state(run),
+                    optimizer_state=self._optimizer_states[run.seed],
                     schedule=self._workload.schedule,
                 )
                 return
@@ -156,9 +160,9 @@ class Trainer:
     def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
         """The compiled epochs for this kind of run; ``None`` if it has none.
 
-        Batch sizes share the model and its evaluation, a third of what is compiled.
+        Batch sizes share the model, its evaluation and the trace of its training.
         """
-        from tuning.compiled_epochs import CompiledEpochs, optimizer_state
+        from tuning.compiled_epochs import CompiledEpochs
 
         name, _, fixed = key
         is_new = self._group_key != (name, fixed)
@@ -167,9 +171,9 @@ class Trainer:
         model = self._compiled_model(run.seed, optimizer) if is_new else None
         try:
             if model is not None:
+                self._remember_start(run.seed, model)
                 per_epoch = self._workload.examples_per_epoch
                 group = CompiledEpochs(model, self._data, per_epoch)
-                self._optimizer_states[run.seed] = optimizer_state(model.optimizer)
             else:
                 group = self._group
             traces = group.traces
@@ -209,27 +213,18 @@ class Trainer:
             self._optimizer_states.clear()
             gc.collect()  # model and functions refer to each other
 
-    def _initial_state(self, seed: int) -> list[np.ndarray]:
-        """Values of ``model.variables`` as the seed initialises them."""
-        if seed not in self._states:
-            model = built_model(self._workload, self._data, seed)
-            self._states[seed] = [
-                np.array(keras.ops.convert_to_numpy(v)) for v in model.variables
-            ]
-        return self._states[seed]
+    def _remember_start(self, seed: int, model: Any) -> None:
+        """Keep what a seed's runs start from: values of model and optimizer.
 
-    def _optimizer_state(self, run: Run) -> list[np.ndarray]:
-        """Values of the optimizer's variables for the weights that a seed gives.
-
-        Some begin as copies of the weights: averages, the point that steps start from.
+        Some of an optimizer's variables begin as copies of the weights: averages, the
+        point that steps start from.
         """
-        from tuning.compiled_epochs import optimizer_state
+        from tuning.compiled_epochs import stored_variables, values_of
 
-        if run.seed not in self._optimizer_states:
-            model = self._compiled_model(run.seed, self._build_optimizer(run))
-            model.optimizer.build(model.trainable_variables)
-            self._optimizer_states[run.seed] = optimizer_state(model.optimizer)
-        return self._optimizer_states[run.seed]
+        if seed not in self._states:
+            self._states[seed] = values_of(model.variables)
+        model.optimizer.build(model.trainable_variables)
+        self._optimizer_states[seed] = values_of(stored_variables(model.optimizer))
 
     def _compiled_model(self, seed: int, optimizer: Any) -> Any:
         model = built_model(self._workload, self._data, seed)
