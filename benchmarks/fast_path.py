@@ -30,7 +30,7 @@ import keras
 import numpy as np
 from results import print_table, write_results
 
-from tuning.course import EVALUATION_BATCH, epoch_order
+from tuning.course import epoch_order, evaluation_batch
 from tuning.grid import Run
 from tuning.optimizers import SWEPT_BY_DEFAULT, build_optimizer
 from tuning.trainer import Trainer
@@ -116,7 +116,7 @@ def compare(
             batch_size=run.batch_size,
             shuffle=False,
             validation_data=(data.x_val, data.y_val),
-            validation_batch_size=EVALUATION_BATCH,
+            validation_batch_size=evaluation_batch(len(data.x_val)),
             verbose=0,
         ).history
         for loss in ("loss", "val_loss"):
@@ -137,7 +137,7 @@ def time_fit(workload: Workload, data: Data, run: Run, epochs: int) -> float:
             batch_size=run.batch_size,
             epochs=epochs,
             validation_data=(data.x_val, data.y_val),
-            validation_batch_size=EVALUATION_BATCH,
+            validation_batch_size=evaluation_batch(len(data.x_val)),
             verbose=0,
         )
         seconds.append(time.perf_counter() - start)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tuning import read_records, resume_sweep, run_sweep
 from tuning.cli import app
-from tuning.course import EVALUATION_BATCH, epoch_order, scheduled_rate
+from tuning.course import epoch_order, evaluation_batch, scheduled_rate
 from tuning.grid import Run
 from tuning.optimizers import build_optimizer
 from tuning.trainer import Trainer
@@ -45,7 +45,7 @@ def fit_by_hand(run, rates, rows_of_epochs):
             batch_size=run.batch_size,
             shuffle=False,
             validation_data=(x_val, y_val),
-            validation_batch_size=EVALUATION_BATCH,
+            validation_batch_size=evaluation_batch(len(x_val)),
             verbose=0,
         ).history
         losses += logs["val_loss"]

@@ -8,12 +8,7 @@ from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
 from tuning import Data
 from tuning.compiled_epochs import CompiledEpochs
-from tuning.course import (
-    EVALUATION_BATCH,
-    epoch_order,
-    evaluation_batch,
-    losses_of_steps,
-)
+from tuning.course import epoch_order, evaluation_batch, losses_of_steps
 from tuning.grid import Run
 from tuning.optimizers import BUILT_IN, build_optimizer
 from tuning.trainer import Trainer
@@ -52,7 +47,7 @@ def fit_with_keras(workload, run, optimizer, epochs=EPOCHS, **compile_options):
             batch_size=run.batch_size,
             shuffle=False,
             validation_data=(x_val, y_val),
-            validation_batch_size=EVALUATION_BATCH,
+            validation_batch_size=64,  # means do not depend on it
             verbose=0,
         ).history
         for name, values in logs.items():
