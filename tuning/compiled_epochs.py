@@ -239,7 +239,7 @@ class CompiledEpochs:
 
         For XLA one trace serves all sizes: every size is compiled when it is first
         met, with its own shapes. Keras's ``fit`` leaves the size open in its trace,
-        too. A graph without XLA is 15 % faster where shapes are known to it.
+        too. A graph without XLA runs faster where shapes are known to it.
         """
         order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
         matrix, _, last = _batches(order, batch_size)
