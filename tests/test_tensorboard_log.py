@@ -54,6 +54,26 @@ def test_a_run_is_read_back_as_it_was_recorded(tmp_path):
     assert "final_val_loss" not in events.Tags()["tensors"]
 
 
+def test_metrics_are_told_at_the_best_validation_loss(tmp_path):
+    history = {
+        "loss": [3.0, 2.0, 1.0],
+        "val_loss": [2.0, 1.0, None],
+        "val_accuracy": [0.5, 0.6, 0.9],
+        "val_mean_error": [0.1, None, 0.3],
+    }
+    write_run(tmp_path, make_record(epochs=3, history=history))
+    events = read(tmp_path / make_record().run_id)
+    assert read_scalar(events, "best_val_accuracy") == {0: pytest.approx(0.6)}
+    assert "best_val_mean_error" not in events.Tags()["tensors"]
+    write_experiment(tmp_path, make_grid(), ["accuracy"])
+    experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
+    last = experiment.metric_infos[-1]
+    assert (last.name.tag, last.display_name) == (
+        "best_val_accuracy",
+        "accuracy at the best loss",
+    )
+
+
 def test_a_run_stands_on_the_hparams_page(tmp_path):
     write_run(tmp_path, RECORD)
     messages = read_hparams(read(tmp_path / RECORD.run_id))

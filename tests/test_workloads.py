@@ -26,7 +26,7 @@ from tuning.data_sources import (
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE
 from tuning.data_sources.recordings import SAMPLE_RATE
 from tuning.fingerprint import fingerprint_data
-from tuning.workload import Data, check_metrics, load_checked_data
+from tuning.workload import Data, checked_metric_names, load_checked_data
 from tuning.workloads import (
     BUILT_IN,
     detection,
@@ -148,7 +148,7 @@ def test_embedded_data_are_the_same_every_time(name, embedded):
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_a_workload_can_be_sent_to_another_process(name):
     workload = find_workload(name)
-    check_metrics(workload)
+    checked_metric_names(workload)
     again = pickle.loads(pickle.dumps(workload))
     assert again.name == workload.name == name
     assert again.build_model().count_params() > 0

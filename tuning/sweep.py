@@ -37,7 +37,7 @@ from tuning.strategies import make_oracle
 from tuning.sweep_directory import claimed, told_when_unwritable
 from tuning.sweep_execution import train_missing
 from tuning.trainer import built_model, check_execution
-from tuning.workload import Data, Workload, check_metrics, load_checked_data
+from tuning.workload import Data, Workload, checked_metric_names, load_checked_data
 from tuning.workloads import find_workload
 
 logger = logging.getLogger(__name__)
@@ -269,7 +269,7 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
         check_same(earlier, _plan(sweep, **known), directory)
     with claimed(directory):
         check_optimizers(sweep.grid, sweep.own, sweep.workload.schedule)
-        check_metrics(sweep.workload)
+        metrics = checked_metric_names(sweep.workload)
         data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
         plan = _plan(sweep, **_tell_data(sweep, data))
         if earlier:
@@ -279,17 +279,17 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
             if not earlier:
                 directories.clear_sweep(directory)
                 write_plan(directory, plan)
-            _train_missing(sweep, data)
+            _train_missing(sweep, data, metrics)
     return _recorded(sweep)
 
 
-def _train_missing(sweep: _Sweep, data: Data) -> None:
+def _train_missing(sweep: _Sweep, data: Data, metrics: Sequence[str]) -> None:
     recorded = _recorded(sweep)
     finished = [record for record in recorded if record.status != "failed"]
     done = len(finished)
     _tell(sweep, done, None)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
-    tensorboard_log.write_missing(tensorboard, sweep.grid, recorded)
+    tensorboard_log.write_missing(tensorboard, sweep.grid, recorded, metrics)
     oracle = make_oracle(sweep.strategy, sweep.max_runs, sweep.grid, finished)
     del recorded, finished  # of a large sweep, most of what the driver would hold
     if not oracle.has_more():

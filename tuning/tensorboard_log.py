@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -38,12 +38,20 @@ STEPS_PER_DECADE = 100
 """A curve over learning rates needs whole steps: 100 times the rate's log10."""
 
 
-def write_experiment(directory: Path, grid: Grid) -> None:
+BEST = "best_"
+"""Before the name of a validation metric: what it was at the best validation loss.
+
+Not its own best, because nobody tells which way a metric is good, and because the
+weights that one keeps are those of one epoch."""
+
+
+def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -> None:
     """Tell the pages HParams and Custom Scalars what the sweep has to show.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
         grid: gives the values of each axis.
+        metrics: names of the workload's metrics.
     """
     from tensorboard.plugins.custom_scalar import summary as custom_scalar
     from tensorboard.plugins.hparams import api as hparams
@@ -61,7 +69,7 @@ def write_experiment(directory: Path, grid: Grid) -> None:
         ],
         metrics=[
             hparams.Metric(tag, display_name=name)
-            for tag, name in SUMMARY_METRICS.items()
+            for tag, name in (SUMMARY_METRICS | _best_metrics(metrics)).items()
         ],
     )
     layout = custom_scalar.pb(_chart_layout(grid))
@@ -134,16 +142,22 @@ def write_report_run(
                 tf.summary.scalar(f"loss_by_rate/{name}", loss, step=step)
 
 
-def write_missing(directory: Path, grid: Grid, records: Iterable[RunRecord]) -> None:
+def write_missing(
+    directory: Path,
+    grid: Grid,
+    records: Iterable[RunRecord],
+    metrics: Sequence[str] = (),
+) -> None:
     """Write what is not there: the experiment, and every run without events.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
         grid: gives the values of each axis.
         records: of the runs that took place.
+        metrics: names of the workload's metrics.
     """
     if not any(directory.glob(EVENT_FILES)):
-        write_experiment(directory, grid)
+        write_experiment(directory, grid, metrics)
     for record in records:
         if not is_written(directory, record):
             write_run(directory, record)
@@ -169,6 +183,31 @@ def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
         value = getattr(record, tag)
         if _is_finite(value):
             yield tag, 0, value
+    for name, value in _metrics_at_best_loss(record.history).items():
+        if _is_finite(value):
+            yield f"{BEST}{name}", 0, value
+
+
+def _best_metrics(names: Sequence[str]) -> dict[str, str]:
+    return {f"{BEST}val_{name}": f"{name} at the best loss" for name in names}
+
+
+def _metrics_at_best_loss(
+    history: Mapping[str, Sequence[float | None]],
+) -> dict[str, float | None]:
+    losses = [
+        (loss, epoch)
+        for epoch, loss in enumerate(history.get("val_loss", ()))
+        if _is_finite(loss)
+    ]
+    if not losses:
+        return {}
+    _, best = min(losses)
+    return {
+        name: values[best]
+        for name, values in history.items()
+        if name.startswith("val_") and name != "val_loss" and best < len(values)
+    }
 
 
 def _chart_layout(grid: Grid) -> Any:

@@ -163,8 +163,8 @@ def resolve_reference(reference: str, what: str) -> Any:
         ) from error
 
 
-def check_metrics(workload: Workload) -> None:
-    """See that no metric takes a name that the records need.
+def checked_metric_names(workload: Workload) -> list[str]:
+    """Names of the metrics, none of which the records need for something else.
 
     Raises:
         ValueError: a metric is called ``loss``, or making the metrics failed.
@@ -175,11 +175,13 @@ def check_metrics(workload: Workload) -> None:
         raise ValueError(
             f"metrics of workload {workload.name!r} failed: {told_with_place(error)}"
         ) from error
-    if any(getattr(metric, "name", metric) == "loss" for metric in metrics):
+    names = [str(getattr(metric, "name", metric)) for metric in metrics]
+    if "loss" in names:
         raise ValueError(
             f"workload {workload.name!r} has a metric named 'loss', which is the name "
             "of the loss itself; give it another name."
         )
+    return names
 
 
 def told_in_one_line(error: BaseException) -> str:
