@@ -185,8 +185,7 @@ def main() -> None:
             "search_times_faster": "without start-up",
         },
     )
-    note = "other jobs ran on the machine; ratios are of neighbouring processes"
-    print(f"written: {write_results('sweep_time', rows, note=note).name}")
+    print(f"written: {write_results('sweep_time', rows).name}")
 
 
 if __name__ == "__main__":
