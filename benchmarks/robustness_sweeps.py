@@ -60,9 +60,9 @@ def run(
     contender: Contender,
     seeds: Sequence[int],
     progress: Callable[[Any], None] | None = None,
-    rates: Sequence[float] = RATES,
+    rates: Sequence[float] | None = None,
 ) -> None:
-    """Train what is still lacking of a contender in a setting.
+    """Train what is still lacking of a contender in a setting, at ``rates`` or `RATES`.
 
     Raises:
         ValueError: a sweep there is another one, or is being run.
@@ -79,7 +79,7 @@ def run(
             directory / f"seeds={','.join(map(str, group))}",
             optimizers={name: contender.factory()},
             options={name: dict(contender.options)},
-            learning_rates=rates,
+            learning_rates=rates or RATES,
             batch_sizes=(setting.batch_size,),
             seeds=group,
             schedule=setting.schedule,
