@@ -62,6 +62,9 @@ def scale_for_batch_size(
 ) -> dict[str, Any]:
     """The configuration that trains alike at another batch size.
 
+    An adapted rate (``rate_adaptation``) is found anyway; scaled to a larger batch it
+    is worse than as it is, because β₁ becomes small (docs/robustness.md).
+
     Args:
         optimizer_config: of an Adam, ours or Keras's: what ``get_config`` returns.
             The rate may be a number or a schedule.
