@@ -3,8 +3,8 @@
 A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
 time on everything but arithmetic: a new model, a new trace, a Python round trip per
 step. Here one function, traced once per optimizer and compiled once per batch size,
-loops over Keras's own ``train_step``; between runs only variables are assigned.
-TensorFlow only.
+loops over Keras's own ``train_step`` (`tuning.traced_epochs`); between runs only
+variables are assigned. TensorFlow only.
 
 What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
 ``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
@@ -21,7 +21,6 @@ a graph of TensorFlow, and equals `fit` as it is by default.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,9 +32,16 @@ import tensorflow as tf
 from tuning.course import (
     Course,
     epoch_order,
-    evaluation_batch,
     losses_of_steps,
     scheduled_rate,
+)
+from tuning.traced_epochs import (
+    ANY_ROWS,
+    batches,
+    check_random_numbers,
+    convolves,
+    training_epoch,
+    validation,
 )
 from tuning.workload import Data
 
@@ -47,47 +53,6 @@ NAME_WITHOUT_XLA = "graph-epochs"
 
 NUMERIC_KINDS = "biufc"
 """Kinds of NumPy types that XLA computes with."""
-
-STATEFUL_RANDOM_OPS = frozenset(
-    {
-        "Multinomial",
-        "NonDeterministicInts",
-        "ParameterizedTruncatedNormal",
-        "RandomGamma",
-        "RandomGammaGrad",
-        "RandomPoisson",
-        "RandomPoissonV2",
-        "RandomShuffle",
-        "RandomStandardNormal",
-        "RandomUniform",
-        "RandomUniformInt",
-        "TruncatedNormal",
-    }
-)
-"""Operations behind ``tf.random.normal`` and its like: they count their calls where
-no variable shows it. Source:
-https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/ops/random_ops.cc
-"""
-
-
-ANY_ROWS = (
-    tf.TensorSpec([None, None], tf.int32),
-    tf.TensorSpec([], tf.int32),
-    tf.TensorSpec([None], tf.int32),
-)
-"""The rows of an epoch's batches (see `_batches`), of whatever size batches are."""
-
-
-CONVOLUTIONS = frozenset(
-    {
-        "Conv2D",  # also Keras's one-dimensional ones
-        "Conv2DBackpropInput",
-        "Conv3D",
-        "Conv3DBackpropInputV2",
-        "DepthwiseConv2dNative",
-    }
-)
-"""Operations for which TensorFlow has fast code on CPUs, and XLA has not."""
 
 
 class CompiledEpochs:
@@ -144,10 +109,10 @@ class CompiledEpochs:
         self.execution = NAME
         self._evaluate = self._make(self._trace_evaluation, *self._val_data)
         has_gpu = bool(tf.config.list_logical_devices("GPU"))
-        if _operations(self._evaluate) & CONVOLUTIONS and not has_gpu:
+        if convolves(self._evaluate) and not has_gpu:
             self.execution = NAME_WITHOUT_XLA
             self._evaluate = self._make(self._trace_evaluation, *self._val_data)
-        _check_random_numbers(self._evaluate)
+        check_random_numbers(self._evaluate)
         self._evaluation_logs()
 
     def set_batch_size(self, batch_size: int) -> None:
@@ -207,7 +172,7 @@ class CompiledEpochs:
                 rate = scheduled_rate(schedule, learning_rate, epoch, epochs)
                 self.model.optimizer.learning_rate.assign(rate)
             order = epoch_order(self._examples, seed, epoch, self._examples_per_epoch)
-            rows = _batches(order, self._batch_size)
+            rows = batches(order, self._batch_size)
             start = time.perf_counter()
             last, means = self._train(*self._train_data, *rows)
             logs = _as_floats(last)
@@ -242,7 +207,7 @@ class CompiledEpochs:
         too. A graph without XLA runs faster where shapes are known to it.
         """
         order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
-        matrix, _, last = _batches(order, batch_size)
+        matrix, _, last = batches(order, batch_size)
         rows = (matrix, np.int32(0), last)
         if self.execution == NAME:
             shared = next(iter(self._trained_by.values()), None)
@@ -259,7 +224,7 @@ class CompiledEpochs:
         if train is None:
             train = self._make(self._trace_training, *self._train_data, *traced_for)
             self._check_variables(train)
-            _check_random_numbers(train)
+            check_random_numbers(train)
         train(*self._train_data, *rows)
         return train
 
@@ -287,81 +252,15 @@ class CompiledEpochs:
                 "keras.random.SeedGenerator do)"
             )
 
+    def _trace_training(self, *arguments: Any) -> Any:
+        self.traces += 1  # runs in Python, so once per trace
+        return training_epoch(self.model, *arguments)
+
+    def _trace_evaluation(self, *arguments: Any) -> Any:
+        return validation(self.model, *arguments)
+
     def _evaluation_logs(self) -> dict[str, float]:
         return _as_floats(self._evaluate(*self._val_data))
-
-    def _trace_evaluation(self, x: Any, y: Any) -> Mapping[str, Any]:
-        """The logs of the validation's last step, as ``evaluate`` has them.
-
-        Where batches are of one size there is one step in the loop and none after it:
-        half as much to compile.
-        """
-        examples = int(x.shape[0])
-        size = evaluation_batch(examples)
-        full = examples // size
-        matrix = tf.reshape(tf.range(full * size), (full, size))
-
-        @tf.function(autograph=False)
-        def take_rows(rows: Any) -> Any:
-            return self.model.test_step((tf.gather(x, rows), tf.gather(y, rows)))
-
-        def take_batch(step: Any, _: Any) -> tuple[Any, Any]:
-            return step + 1, take_rows(matrix[step])
-
-        self.model.reset_metrics()
-        # The loop wants to know what it carries before its first turn.
-        traced = take_rows.get_concrete_function(tf.TensorSpec([size], tf.int32))
-        logs = tf.nest.map_structure(
-            lambda spec: tf.zeros(spec.shape, spec.dtype), traced.structured_outputs
-        )
-        _, logs = tf.while_loop(
-            lambda step, _: step < full, take_batch, (tf.constant(0), logs)
-        )
-        rest = tf.range(full * size, examples)
-        return take_rows(rest) if examples % size else logs
-
-    def _trace_training(
-        self, x: Any, y: Any, matrix: Any, loops: Any, last: Any
-    ) -> tuple[Mapping[str, Any], Any]:
-        """Take a training step on every batch.
-
-        Shapes:
-            x, y: [examples, ...]; matrix: [batches, batch] rows of full batches;
-            loops: how many of them to take; last: [1 ... batch] rows.
-
-        Returns:
-            The logs of the last step, as ``fit`` has them, and the mean loss that was
-            reported after each step: [batches + 1] float32, zeros after the last.
-        """
-        self.traces += 1  # runs in Python, so once per trace
-        self.model.reset_metrics()
-        means = tf.TensorArray(
-            tf.float32, size=tf.shape(matrix)[0] + 1, element_shape=()
-        )
-
-        def take_rows(rows: Any) -> Any:
-            return self.model.train_step((tf.gather(x, rows), tf.gather(y, rows)))
-
-        if last.shape[0] is None:
-            # One trace of the step for the loop and for the last batch.
-            take_rows = tf.function(
-                take_rows, autograph=False, input_signature=[ANY_ROWS[-1]]
-            )
-
-        def take_batch(step: Any, means: Any) -> tuple[Any, Any]:
-            logs = take_rows(matrix[step])
-            return step + 1, means.write(step, _mean_loss(logs))
-
-        _, means = tf.while_loop(
-            lambda step, _: step < loops, take_batch, (tf.constant(0), means)
-        )
-        logs = take_rows(last)
-        return logs, means.write(loops, _mean_loss(logs)).stack()
-
-
-def _mean_loss(logs: Mapping[str, Any]) -> Any:
-    """The reported loss; NaN from a ``train_step`` of the user's that reports none."""
-    return tf.cast(logs.get("loss", math.nan), tf.float32)
 
 
 def stored_variables(optimizer: Any) -> list[Any]:
@@ -373,37 +272,6 @@ def stored_variables(optimizer: Any) -> list[Any]:
 def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
     """Copies of variables' values, as they are now."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def _check_random_numbers(traced: Any) -> None:
-    drawn = _operations(traced) & STATEFUL_RANDOM_OPS
-    if drawn:
-        raise ValueError(
-            f"training draws random numbers by {sorted(drawn)}, which no seed resets "
-            "between runs (tf.random does; use keras.random with a "
-            "keras.random.SeedGenerator)"
-        )
-
-
-def _operations(traced: Any) -> set[str]:
-    """Names of all operations in a traced function and in those that it calls."""
-    graph = traced.graph.as_graph_def()
-    bodies = (graph.node, *(function.node_def for function in graph.library.function))
-    return {node.op for body in bodies for node in body}
-
-
-def _batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:
-    """Rows of all batches but the last, their number, rows of the last.
-
-    Where there is but one batch, the first has a row that counts for nothing: XLA
-    refuses to look into a matrix without rows, even in a loop without turns.
-    """
-    loops = -(-len(order) // size) - 1
-    rows = order.astype(np.int32)
-    matrix = rows[: loops * size].reshape(loops, size)
-    if not loops:
-        matrix = np.zeros((1, size), np.int32)
-    return matrix, np.int32(loops), rows[loops * size :]
 
 
 def _as_floats(logs: Mapping[str, Any]) -> dict[str, float]:
