@@ -22,14 +22,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from results import print_table, write_results
-from robustness_contenders import CONTENDERS, Contender
+from robustness_contenders import BASELINE, CONTENDERS, Contender
 from robustness_measures import gather, mean_losses, once
-from robustness_sweeps import RATES, Setting, records_of, run
+from robustness_sweeps import RATES, Setting, limit_threads, records_of, run
 from robustness_tasks import BATCH_SIZE, TASKS
 
 LENGTH = 1536
 REFERENCE_RATES = RATES[2:9]
-BASELINE = "keras-adam"
 
 
 class Rule(NamedTuple):
@@ -158,11 +157,7 @@ def main() -> None:
 
 
 def _train(out: Path, tasks: list[str], batches: list[int], seeds: int) -> None:
-    import tensorflow as tf
-
-    # Such small steps gain nothing from a second thread, and another process may.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    limit_threads(1)
     for task in tasks:
         for size in sorted({*batches, BATCH_SIZE}, reverse=True):
             for rule in RULES:

@@ -29,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from robustness_contenders import CONTENDERS, Contender, read_variants
 from robustness_report import report
-from robustness_sweeps import Setting, run
+from robustness_sweeps import Setting, limit_threads, run
 from robustness_tasks import BATCH_SIZE, HALVES, TASKS
 
 
@@ -90,11 +90,7 @@ def settings_of(arguments: argparse.Namespace) -> list[Setting]:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train whatever is lacking, and tell how long each sweep took."""
-    import tensorflow as tf
-
-    # Such small steps gain nothing from a second thread, and another process may.
-    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
+    limit_threads(arguments.threads)
     work = list(itertools.product(settings_of(arguments), arguments.contenders.items()))
     for number, (setting, (name, contender)) in enumerate(work, start=1):
         _train_one(arguments, setting, name, contender, f"{number} of {len(work)}")

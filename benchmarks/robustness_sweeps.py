@@ -53,6 +53,17 @@ class Setting:
         )
 
 
+def limit_threads(count: int) -> None:
+    """Let TensorFlow compute on so many threads; before it has computed anything.
+
+    Such small steps gain nothing from a second one, and another process may.
+    """
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
 def run(
     out: Path,
     setting: Setting,
