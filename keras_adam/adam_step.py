@@ -190,14 +190,15 @@ class AdamStep(PackedStep):
     def _is_update_separable(self) -> bool:
         """Whether parts of the step can stand outside of the compiled program.
 
-        Not where the step is taken under a condition, or where something reads the
-        weights after it.
+        Not where the step is taken under a condition, by another rule, or where
+        something reads the weights after it.
         """
         has_parts = self._packing.packs or any(
-            map(self._is_encoded, self._trainable_variables)
+            map(self._is_stepped_apart, self._trainable_variables)
         )
         return bool(has_parts) and not (
-            self.skip_nonfinite
+            self._has_own_rule()
+            or self.skip_nonfinite
             or self.gradient_accumulation_steps
             or self.use_ema
             or self.clipnorm

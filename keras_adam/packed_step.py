@@ -1,4 +1,4 @@
-"""The step of all weights, the small ones of which are stepped as a few long ones.
+"""The step of all weights: small ones as a few long ones, large ones each by itself.
 
 Joining gradients and weights, stepping, and taking the new weights apart are three
 calls: only the middle one is worth a program of XLA, the others can stand around it.
@@ -6,6 +6,7 @@ calls: only the middle one is worth a program of XLA, the others can stand aroun
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -21,6 +22,11 @@ from keras_adam.update_rule import Moments
 from keras_adam.weight_state import WeightState
 from keras_adam.weight_step import Rate, WeightStep
 from keras_adam.xla_fusion import fuses_several_outputs
+
+LARGE = 1 << 20
+"""Entries from which a weight is stepped by a program of its own as soon as its
+gradient is there. One program of all weights starts when the last gradient is known,
+and until then every one of them takes its memory."""
 
 
 class _Joined(NamedTuple):
@@ -96,7 +102,8 @@ class PackedStep(WeightStep):
                 )
         apart: list[Any] = []
         for gradient, variable in of_weight.values():
-            (apart if self._is_encoded(variable) else joined.alone).append(gradient)
+            is_apart = self._is_stepped_apart(variable)
+            (apart if is_apart else joined.alone).append(gradient)
         if self._clips_together():
             joined.apart.extend(apart)
         return joined, apart
@@ -108,7 +115,7 @@ class PackedStep(WeightStep):
         learning_rate: Any,
         controls: Controls | None = None,
     ) -> _Stepped:
-        """Step all weights but those whose moments are encoded.
+        """Step all weights but those that are stepped apart.
 
         Args:
             joined: what `_join` returned for these weights.
@@ -143,7 +150,8 @@ class PackedStep(WeightStep):
         alone = [
             variable
             for index, variable in present.items()
-            if not (index in self._packing.of_weight or self._is_encoded(variable))
+            if index not in self._packing.of_weight
+            and not self._is_stepped_apart(variable)
         ]
         for gradient, variable in zip(gradients, alone, strict=True):
             along += self._step_weight(gradient, variable, rates)
@@ -151,7 +159,7 @@ class PackedStep(WeightStep):
             *(controls.agreements if controls else ()),
             *self._agreements(along),
         ]
-        if any(map(self._is_encoded, variables)):
+        if any(map(self._is_stepped_apart, variables)):
             return _Stepped(packed, factor, agreements)
         self._adapt_rate(agreements, learning_rate)
         return _Stepped(packed, factor, [])
@@ -166,6 +174,14 @@ class PackedStep(WeightStep):
                 if index in present:
                     self.assign(present[index], parameter)
 
+    def _is_stepped_apart(self, variable: Any) -> bool:
+        """Whether a program of its own is worth its call.
+
+        It is for much code, which is better compiled once for all weights of a shape,
+        and for large weights.
+        """
+        return self._is_encoded(variable) or math.prod(variable.shape) >= LARGE
+
     def _step_apart(
         self,
         gradients: list[Any],
@@ -174,7 +190,7 @@ class PackedStep(WeightStep):
         learning_rate: Any,
         run: Run,
     ) -> None:
-        """Step the weights whose moments are encoded, one by one; then the rate.
+        """Step the weights that are not joined, one by one; then the rate.
 
         Args:
             gradients: of these weights, as `_join` returned them.
@@ -183,16 +199,16 @@ class PackedStep(WeightStep):
             learning_rate: scalar.
             run: compiles the step of a weight once for all weights like it.
         """
-        encoded = [variable for variable in variables if self._is_encoded(variable)]
+        apart = [variable for variable in variables if self._is_stepped_apart(variable)]
         agreements = list(stepped.agreements)
-        for gradient, variable in zip(gradients, encoded, strict=True):
-            agreements += self._step_encoded(
+        for gradient, variable in zip(gradients, apart, strict=True):
+            agreements += self._step_one_apart(
                 gradient, variable, stepped.factor, learning_rate, run
             )
-        if encoded and self._controls_rate():
+        if apart and self._controls_rate():
             run("rate", self._adapt_rate, agreements, learning_rate)
 
-    def _step_encoded(
+    def _step_one_apart(
         self,
         gradient: Any,
         variable: Any,
