@@ -437,7 +437,7 @@ def test_progress_is_lines_elsewhere(tmp_path, monkeypatch):
     assert re.fullmatch(r"1 of 2 runs \(1 diverged\), about .* left", lines[1])
 
 
-def test_time_left_follows_what_runs_are_expected_to_take(tmp_path, monkeypatch):
+def told_at_times(tmp_path, monkeypatch, events):
     monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
     now = 0.0
     clock = types.SimpleNamespace(monotonic=lambda: now)
@@ -447,12 +447,41 @@ def test_time_left_follows_what_runs_are_expected_to_take(tmp_path, monkeypatch)
         path.open("w") as file,
         terminal.ProgressDisplay(Console(file=file)) as display,
     ):
-        now = 100.0
-        display.show(Progress(1, 9, None, time_share=0.2))
-        now = 130.0  # 30 seconds for 30 %
-        display.show(Progress(2, 9, make_record(1), time_share=0.5))
-    shown = path.read_text().splitlines()
+        for at, progress in events:
+            now = at
+            display.show(progress)
+    return path.read_text().splitlines()
+
+
+def test_time_left_follows_what_runs_are_expected_to_take(tmp_path, monkeypatch):
+    shown = told_at_times(
+        tmp_path,
+        monkeypatch,
+        [
+            (100.0, Progress(1, 9, None, time_share=0.2)),
+            # 30 seconds for 30 %
+            (130.0, Progress(2, 9, make_record(1), time_share=0.5)),
+        ],
+    )
     assert shown == ["1 of 9 runs", "2 of 9 runs, about 50 s left"]
+
+
+def test_time_left_of_several_sweeps_counts_what_was_done_now(tmp_path, monkeypatch):
+    shown = told_at_times(
+        tmp_path,
+        monkeypatch,
+        [
+            (10.0, Progress(3, 9, None, time_share=0.3)),  # of an earlier session
+            (40.0, Progress(4, 9, make_record(1), time_share=0.4)),
+            (40.0, Progress(4, 9, None, time_share=0.4)),  # the next sweep
+            (42.0, Progress(6, 9, None, time_share=0.6)),  # and one that was begun
+            (70.0, Progress(7, 9, make_record(2), time_share=0.7)),
+        ],
+    )
+    assert shown[1] == "4 of 9 runs, about 3 min 0 s left"
+    assert shown[2].endswith("3 min 0 s left")  # no other at a start
+    # 60 seconds for 20 %; the part that was found done took no time
+    assert shown[4] == "7 of 9 runs, about 1 min 30 s left"
 
 
 def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):

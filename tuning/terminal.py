@@ -57,7 +57,7 @@ class ProgressDisplay:
         self._names_workloads = names_workloads
         self._bar: Progress | None = None
         self._started = self._last_line = time.monotonic()
-        self._done_before = 0.0
+        self._done_earlier = self._done_here = 0.0
         self._outcomes = {"diverged": 0, "failed": 0}
 
     def __enter__(self) -> ProgressDisplay:
@@ -82,14 +82,23 @@ class ProgressDisplay:
         """Take note of a sweep's start or of one more finished run."""
         record = progress.record
         if record is None:
-            self._started = self._last_line = time.monotonic()
-            self._done_before = progress.done
+            self._begin_sweep(progress)
         elif record.status in self._outcomes:
             self._outcomes[record.status] += 1
+        self._done_here = progress.done - self._done_earlier
         if self._bar is not None:
             self._draw(progress)
         else:
             self._write_line(progress)
+
+    def _begin_sweep(self, progress: SweepProgress) -> None:
+        """One of several, perhaps, of which a part was done in an earlier session.
+
+        That part took no time of this one, and so tells nothing of the time left.
+        """
+        if not self._done_here:
+            self._started = self._last_line = time.monotonic()
+        self._done_earlier = progress.done - self._done_here
 
     def _draw(self, progress: SweepProgress) -> None:
         bar = self._bar
@@ -117,9 +126,9 @@ class ProgressDisplay:
             return
         self._last_line = now
         left = ""
-        here = progress.done - self._done_before
-        if here > 0 and progress.finished < progress.total:
-            remaining = (now - self._started) / here * (1.0 - progress.done)
+        if self._done_here > 0 and progress.finished < progress.total:
+            seconds_per_share = (now - self._started) / self._done_here
+            remaining = seconds_per_share * (1.0 - progress.done)
             minutes, rest = divmod(round(remaining), 60)
             left = f", about {f'{minutes} min ' if minutes else ''}{rest} s left"
         most = "at most " if progress.is_total_a_bound else ""
