@@ -1,4 +1,4 @@
-"""An Adam optimizer for Keras whose whole update is one XLA computation."""
+"""An Adam optimizer for Keras whose whole update XLA compiles."""
 
 from keras_adam.adam import Adam
 from keras_adam.atomic_save import save_atomically

@@ -61,7 +61,7 @@ _CONSTANTS_OF_A_TRACE = (
 
 @keras.saving.register_keras_serializable(package="keras_adam")
 class Adam(SparseStep):
-    """Adam that plugs into ``model.compile`` and runs its update as one XLA program.
+    """Adam that plugs into ``model.compile`` and whose update XLA compiles.
 
     With every option at its default it trains exactly as ``keras.optimizers.Adam``
     does, save where that one is wrong: all arithmetic and all moments are float32
@@ -89,7 +89,7 @@ class Adam(SparseStep):
         gradient_accumulation_steps: micro-batches whose mean gradient makes one
             update.
         name: of the optimizer.
-        jit_compile: ``"auto"`` runs each update as one XLA computation where that
+        jit_compile: ``"auto"`` compiles each update with XLA where that
             is possible and says once in the log where it is not; ``True`` raises
             there; ``False`` never compiles. TensorFlow backend; JAX compiles the
             update with its train step, torch does not compile.
@@ -357,7 +357,7 @@ class Adam(SparseStep):
         step([as_argument(gradient) for gradient in gradients], learning_rate)
 
     def _update_in_parts(self, variables: list[Any]) -> Update:
-        """What is better done outside of the one program: see `Update`."""
+        """What is better done outside of one program for all: see `Update`."""
         return Update(
             prepare=lambda gradients: self._join(list(gradients), variables),
             compute=lambda joined, rate: self._step_joined(joined, variables, rate),

@@ -1,4 +1,4 @@
-"""A whole update as one XLA computation, on the TensorFlow backend.
+"""A whole update compiled by XLA, on the TensorFlow backend.
 
 Keras compiles the optimizer only together with the model, and by default not at all
 on CPU, under a strategy, or with layers that XLA does not know. The update itself is
