@@ -30,6 +30,7 @@ from tuning.data_sources import (
 from tuning.data_sources.log_mel import log_mel
 from tuning.data_sources.recordings import Recordings
 from tuning.data_sources.word_ids import number_words
+from tuning.workloads import sentiment
 from tuning.workloads.language_model import number_characters
 
 DATA = Path(
@@ -151,6 +152,28 @@ def digit_pictures() -> Data:
     """Handwritten digits to be drawn again: y is x, ``[examples, 64]``."""
     data = handwritten_digits.read_digits()
     return Data(data.x_train, data.x_train, data.x_val, data.x_val)
+
+
+@functools.cache
+def parity(bits: int, relevant: int, held_out: int, mistaken: float) -> Data:
+    """All ``[2^bits, bits]`` rows of ±1, and the parity of their first few.
+
+    No single entry tells anything of the label, so the loss stands still until
+    several are found together: a plateau.
+
+    **Source**: B. Barak et al., "Hidden progress in deep learning: SGD learns
+    parities near the computational limit", arXiv:2207.08799.
+    """
+    rows = (np.arange(2**bits)[:, None] >> np.arange(bits)) & 1
+    labels = rows[:, :relevant].sum(axis=1) % 2
+    signs = (2 * rows - 1).astype("float32")
+    return _mistaken(_split(signs, labels.astype("int32"), held_out), mistaken)
+
+
+@functools.cache
+def judgements() -> Data:
+    """Made sentences of praise and blame, in which counting words hardly helps."""
+    return sentiment.load_data(None)
 
 
 @functools.cache

@@ -10,6 +10,10 @@ convnet on turned squares of photographs, 200 film reviews), and a plain convnet
 the same squares went with them. Labels of convnet-norm-speakers and fine-tuning-
 speakers, whose losses ended near zero, were mistaken by a tenth, and slow models of
 both halves made smaller.
+
+Added later, after `Adam.robust` was seen to fail on a loss that stands still long
+before it falls: plateau-parity to choose by, and plateau-opinions, where it failed,
+to judge by.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import robustness_data as data
 import robustness_models as models
 
 from tuning import Data
+from tuning.workloads import sentiment
 from tuning.workloads.language_model import CHARACTERS
 
 BATCH_SIZE = 32
@@ -148,6 +153,12 @@ CHOOSING: dict[str, Task] = {
         _of(data.digits, 0.1, 200),
         classes_loss,
     ),
+    "plateau-parity": Task(
+        "plateau",
+        _of(models.mlp, (12,), 2),
+        _of(data.parity, 12, 4, 512, 0.2),
+        classes_loss,
+    ),
     "fine-tuning-reference": Task(
         "fine-tuning",
         _CHARACTER_MLP,
@@ -223,6 +234,9 @@ JUDGING: dict[str, Task] = {
         _of(models.voice_vectors, 24, 32, 10),
         _of(data.spectrograms, "people", "digit", 200),
         classes_loss,
+    ),
+    "plateau-opinions": Task(
+        "plateau", sentiment.build_model, data.judgements, classes_loss
     ),
     "fine-tuning-speakers": Task(
         "fine-tuning",

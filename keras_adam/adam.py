@@ -21,6 +21,7 @@ from keras_adam.arguments import (
     checked_beta,
     checked_learning_rate,
     checked_positive,
+    checked_share,
 )
 from keras_adam.compiled_apply import CompiledApply, Update, undivided
 from keras_adam.decay_exclusions import DecayExclusions, path_of
@@ -33,6 +34,7 @@ from keras_adam.sparse_step import SparseStep
 
 ROBUST: dict[str, Any] = {
     "rate_cap": 0.002,
+    "rate_cap_softness": 0.15,
     "rate_adaptation": 0.2,
     "rate_growth_limit": 100,
     "spike_guard": 5,
@@ -52,6 +54,7 @@ _CONSTANTS_OF_A_TRACE = (
     "ema_overwrite_frequency",
     "gradient_accumulation_steps",
     "rate_cap",
+    "rate_cap_softness",
     "rate_adaptation",
     "rate_growth_limit",
     "spike_guard",
@@ -125,6 +128,9 @@ class Adam(SparseStep):
         rate_cap: bound on the rate of the first steps, whatever the given one. Where a
             schedule rises, the rate follows it up to the cap; only adaptation goes
             beyond. The multiplier of `rate_multiplier` keeps a schedule's shape.
+        rate_cap_softness: in [0, 1); how much is left of a rate above the cap, which
+            becomes ``rate_cap · (rate / rate_cap) ** rate_cap_softness``. With 0
+            all rates above the cap train alike.
         rate_adaptation: how fast the rate is adapted, as its logarithm's largest move
             per step at first (0.1 to 0.3): up while gradients go on in the direction
             of the steps, down while they turn back; slower with the steps. The
@@ -174,6 +180,7 @@ class Adam(SparseStep):
         moment_storage: str = "float32",
         sparse_updates: str = "dense",
         rate_cap: float | None = None,
+        rate_cap_softness: float = 0.0,
         rate_adaptation: float | None = None,
         rate_growth_limit: float | None = None,
         spike_guard: float | None = None,
@@ -219,6 +226,7 @@ class Adam(SparseStep):
         self.epsilon = checked_positive("epsilon", epsilon)
         self.amsgrad = amsgrad
         self.rate_cap = _positive_or_none("rate_cap", rate_cap)
+        self.rate_cap_softness = checked_share("rate_cap_softness", rate_cap_softness)
         self.rate_adaptation = _positive_or_none("rate_adaptation", rate_adaptation)
         self.spike_guard = _positive_or_none("spike_guard", spike_guard)
         self.rate_growth_limit = _positive_or_none(
@@ -237,17 +245,20 @@ class Adam(SparseStep):
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
         """An Adam that finds its rate in its first few hundred steps.
 
-        ``rate_cap``, ``rate_adaptation``, ``rate_growth_limit`` and ``spike_guard``
-        have the values with which robustness was measured (docs/robustness.md): from
-        any rate between 1e-5 and 3 it trains nearly alike.
+        ``rate_cap`` with its softness, ``rate_adaptation``, ``rate_growth_limit`` and
+        ``spike_guard`` have the values with which robustness was measured
+        (docs/robustness.md): from any rate between 1e-5 and 3 it trains nearly alike.
 
         Args:
             learning_rate: number, schedule or callable; a schedule's shape is kept.
             **options: of the optimizer; those given win. With
-                ``rate_adaptation=None`` there is no limit on growth either.
+                ``rate_adaptation=None`` there is no limit on growth either, with
+                ``rate_cap=None`` nothing to soften.
         """
         if "rate_adaptation" in options and options["rate_adaptation"] is None:
             options = {"rate_growth_limit": None} | options
+        if "rate_cap" in options and options["rate_cap"] is None:
+            options = {"rate_cap_softness": 0.0} | options
         return cls(learning_rate, **(ROBUST | options))
 
     def apply(
@@ -462,6 +473,7 @@ class Adam(SparseStep):
             moment_storage=self.moment_storage,
             sparse_updates=self.sparse_updates,
             rate_cap=self.rate_cap,
+            rate_cap_softness=self.rate_cap_softness,
             rate_adaptation=self.rate_adaptation,
             rate_growth_limit=self.rate_growth_limit,
             spike_guard=self.spike_guard,

@@ -159,6 +159,11 @@ class AdamStep(PackedStep):
             ValueError: no memory of earlier gradients, another rule than Adam's, or a
                 bound that bounds nothing or forbids the given rate.
         """
+        if self.rate_cap_softness and self.rate_cap is None:
+            raise ValueError(
+                f"rate_cap_softness={self.rate_cap_softness!r} softens rate_cap, which "
+                "is off. Set rate_cap, or use Adam.robust(...)."
+            )
         limit = self.rate_growth_limit
         if limit is not None:
             if limit < 1:

@@ -52,6 +52,18 @@ def checked_beta(name: str, beta: Any) -> float:
     return number
 
 
+def checked_share(name: str, share: Any) -> float:
+    """A float in [0, 1).
+
+    Raises:
+        ValueError: not a number in that range.
+    """
+    number = _as_float(name, share)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1; received {share!r}.")
+    return number
+
+
 def checked_positive(name: str, value: Any) -> float:
     """A positive, finite float.
 

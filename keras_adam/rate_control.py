@@ -63,25 +63,29 @@ class RateState(NamedTuple):
     peak: Tensor
 
 
-def capped(state: RateState, learning_rate: Tensor, cap: float | None) -> RateState:
+def capped(
+    state: RateState, learning_rate: Tensor, cap: float | None, softness: float = 0.0
+) -> RateState:
     """The state for a step at this scheduled rate.
 
-    Where the schedule rises above all it was, the rate follows it as far as the cap
-    and no further: ``L ← min(L, max(log(cap / rate), L + log(peak / rate)))``.
-    At the first step that is ``min(0, log(cap / rate))``. What adaptation has brought
-    above the cap stays, as a rate.
+    Where the schedule rises above all it was, the rate follows it as far as the cap;
+    above the cap by a power of it, ``cap · (rate / cap)^softness``:
+    ``L ← min(L, max((1 - softness) · log(cap / rate), L + log(peak / rate)))``.
+    At the first step that is ``min(0, (1 - softness) · log(cap / rate))``. What
+    adaptation has brought above the cap stays, as a rate.
 
     Args:
         state: after the step before.
         learning_rate: scheduled, scalar, at least 0.
         cap: on the rate; ``None``: none.
+        softness: in [0, 1); 0: nothing is above the cap.
     """
     log_multiplier, peak = state
     rises = learning_rate > peak
     if cap is not None:
         rate = ops.where(rises, learning_rate, ops.ones_like(learning_rate))
         kept = log_multiplier + ops.log(ops.maximum(peak, _TINY) / rate)
-        bound = ops.maximum(ops.log(cap / rate), kept)
+        bound = ops.maximum((1 - softness) * ops.log(cap / rate), kept)
         log_multiplier = ops.where(
             rises, ops.minimum(log_multiplier, bound), log_multiplier
         )

@@ -42,6 +42,7 @@ class WeightStep(StateReading):
     """The step of one weight, by options that `keras_adam.Adam` sets."""
 
     epsilon: float
+    rate_cap_softness: float
     rate_growth_limit: float | None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -87,7 +88,9 @@ class WeightStep(StateReading):
             )
         before = RateState(read(self._log_rate_multiplier), read(self._peak_rate))
         rate = ops.cast(learning_rate, "float32")
-        return rate_control.capped(before, rate, self.rate_cap)
+        return rate_control.capped(
+            before, rate, self.rate_cap, self.rate_cap_softness
+        )
 
     def _controlled_rate(self, learning_rate: Any) -> Any:
         if not self._controls_rate():

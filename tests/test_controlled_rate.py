@@ -20,14 +20,16 @@ needs_tensorflow = pytest.mark.skipif(
 class Reference:
     """The rule in NumPy float64, from moments as they were before the step."""
 
-    def __init__(self, cap, gain, limit=None):
+    def __init__(self, cap, gain, limit=None, softness=0.0):
         self.cap, self.gain, self.limit = cap, gain, limit
+        self.softness = softness
         self.log_multiplier = self.peak = 0.0
 
     def rate(self, scheduled):
         if scheduled > self.peak:
             if self.cap is not None:
-                allowed = np.log(self.cap / scheduled)
+                soft_cap = self.cap * (scheduled / self.cap) ** self.softness
+                allowed = np.log(soft_cap / scheduled)
                 if self.peak > 0:
                     kept = self.log_multiplier + np.log(self.peak / scheduled)
                     allowed = max(allowed, kept)
@@ -102,7 +104,13 @@ class Followed(keras.optimizers.schedules.LearningRateSchedule):
 CONTROLS = {
     "a cap": {"rate_cap": 0.003},
     "adaptation": {"rate_adaptation": 0.3},
+    "a soft cap": {"rate_cap": 0.003, "rate_cap_softness": 0.4},
     "both": {"rate_cap": 0.003, "rate_adaptation": 0.3},
+    "both, softly": {
+        "rate_cap": 0.003,
+        "rate_cap_softness": 0.25,
+        "rate_adaptation": 0.3,
+    },
     "limited growth": {
         "rate_cap": 0.003,
         "rate_adaptation": 0.5,
@@ -135,6 +143,7 @@ def test_the_steps_are_those_of_the_reference(options, schedule, mode):
         options.get("rate_cap"),
         options.get("rate_adaptation"),
         options.get("rate_growth_limit"),
+        options.get("rate_cap_softness", 0.0),
     )
     expected = train_reference(weights, gradients, schedule, control)
     assert optimizer.rate_multiplier == pytest.approx(
@@ -290,8 +299,10 @@ def test_rows_that_catch_up_follow_the_controlled_rate():
     start = rng.normal(size=shape).astype("float32")
     ended = {}
     for rate in (2.0, 200.0):
-        # Both are far above the cap, so that both are stepped at the same rate.
-        optimizer = keras_adam.Adam.robust(rate, sparse_updates="catch_up")
+        # Both are far above a hard cap, so that both are stepped at the same rate.
+        optimizer = keras_adam.Adam.robust(
+            rate, rate_cap_softness=0, sparse_updates="catch_up"
+        )
         table = keras.Variable(start)
         optimizer.build([table])
         noise = np.random.default_rng(1)
@@ -443,7 +454,12 @@ def test_control_starts_anew_from_a_file_of_keras(tmp_path, caplog):
 
 
 def test_a_configuration_comes_back_whole():
-    options = {"rate_cap": 0.01, "rate_adaptation": 0.2, "rate_growth_limit": 4.0}
+    options = {
+        "rate_cap": 0.01,
+        "rate_cap_softness": 0.25,
+        "rate_adaptation": 0.2,
+        "rate_growth_limit": 4.0,
+    }
     optimizer = keras_adam.Adam(0.1, **options, spike_guard=5)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     for name, value in (options | {"spike_guard": 5.0}).items():
@@ -469,6 +485,8 @@ def test_without_control_the_multiplier_is_one_and_nothing_is_kept():
     ("options", "says"),
     [
         ({"rate_cap": 0}, "rate_cap must be positive"),
+        ({"rate_cap": 0.01, "rate_cap_softness": 1}, "at least 0 and below 1"),
+        ({"rate_cap_softness": 0.2}, "softens rate_cap, which is off"),
         ({"rate_adaptation": "fast"}, "rate_adaptation must be a number"),
         ({"rate_adaptation": 0.1, "beta_1": 0.0}, "beta_1=0"),
         ({"rate_adaptation": 0.1, "rate_growth_limit": 0.5}, "forbid the given rate"),
@@ -477,6 +495,8 @@ def test_without_control_the_multiplier_is_one_and_nothing_is_kept():
     ],
     ids=[
         "no cap",
+        "no bound",
+        "softness of nothing",
         "a word",
         "no memory",
         "a limit below one",
@@ -526,6 +546,10 @@ def test_options_of_the_robust_adam_can_be_taken_back_one_by_one():
     assert (capped.rate_growth_limit, capped.rate_cap) == (None, 0.002)
     with pytest.raises(ValueError, match="which is off"):
         keras_adam.Adam.robust(rate_adaptation=None, rate_growth_limit=10)
+    # Nor without a cap anything to soften.
+    uncapped = keras_adam.Adam.robust(rate_cap=None)
+    assert (uncapped.rate_cap, uncapped.rate_cap_softness) == (None, 0)
+    assert keras_adam.Adam.robust(rate_cap_softness=0).rate_cap_softness == 0
 
 
 def test_a_limit_may_be_a_numpy_scalar():

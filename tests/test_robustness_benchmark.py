@@ -268,7 +268,7 @@ def test_the_halves_share_no_task_and_judge_every_family():
     }
     assert not tasks.CHOOSING.keys() & tasks.JUDGING.keys()
     assert families["judging"] == families["choosing"]
-    assert len(families["judging"]) == 11
+    assert len(families["judging"]) == 12
     assert min(len(of_half) for of_half in tasks.HALVES.values()) >= 6
 
 
