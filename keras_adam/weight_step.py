@@ -88,9 +88,7 @@ class WeightStep(StateReading):
             )
         before = RateState(read(self._log_rate_multiplier), read(self._peak_rate))
         rate = ops.cast(learning_rate, "float32")
-        return rate_control.capped(
-            before, rate, self.rate_cap, self.rate_cap_softness
-        )
+        return rate_control.capped(before, rate, self.rate_cap, self.rate_cap_softness)
 
     def _controlled_rate(self, learning_rate: Any) -> Any:
         if not self._controls_rate():

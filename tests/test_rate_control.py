@@ -60,6 +60,28 @@ def test_a_schedule_that_rises_lifts_the_rate_to_the_cap_and_no_further(
         highest = max(highest, now)
 
 
+shares = st.floats(0, 0.875, width=16)
+
+
+@given(rates, rates, shares)
+def test_above_a_soft_cap_a_power_of_the_rate_is_left(rate, cap, softness):
+    after = rate_control.capped(state(0.0, 0.0), scalar(rate), cap, softness)
+    got = rate * np.exp(float(after.log_multiplier))
+    expected = rate if rate <= cap else cap * (rate / cap) ** softness
+    assert got == pytest.approx(expected, rel=1e-4)
+
+
+@given(st.lists(rates, min_size=2, max_size=6), rates, shares)
+def test_under_a_soft_cap_a_warm_up_ends_where_its_peak_begins(schedule, cap, softness):
+    control = state(0.0, 0.0)
+    for rate in schedule:
+        control = rate_control.capped(control, scalar(rate), cap, softness)
+    at_once = rate_control.capped(state(0.0, 0.0), scalar(max(schedule)), cap, softness)
+    np.testing.assert_allclose(
+        float(control.log_multiplier), float(at_once.log_multiplier), atol=1e-4
+    )
+
+
 def test_a_schedule_that_falls_keeps_its_shape():
     before = state(-1.5, 0.1)
     after = rate_control.capped(before, scalar(0.02), 0.001)
