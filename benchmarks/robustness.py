@@ -8,7 +8,7 @@
 Each contender trains each task at twelve rates from 1e-5 to 3.16. A killed benchmark
 goes on where it was. Several processes may share one ``OUT`` if they are given
 different tasks. The report at the end takes in whatever ``OUT`` holds of the chosen
-tasks and contenders; more contenders and more seeds are added to what is there.
+tasks, contenders and seeds; more of each are added to what is there.
 
 A length is a number of steps of 32 examples; at other batch sizes as many examples are
 seen in more or fewer steps. A run has 12 epochs, and a batch must fit into one, so
@@ -138,6 +138,7 @@ def main() -> None:
         settings_of(arguments),
         arguments.contenders,
         arguments.part,
+        range(arguments.seeds),
         by_task=arguments.by_task,
     )
 

@@ -110,6 +110,7 @@ def report(
     settings: Sequence[Setting],
     contenders: Mapping[str, Contender],
     part: str,
+    seeds: Sequence[int],
     *,
     by_task: bool = False,
 ) -> None:
@@ -120,10 +121,11 @@ def report(
         settings: to take in.
         contenders: to take in.
         part: suffix of the file's name.
+        seeds: to take in, of those that the baseline has in every setting.
         by_task: print a table of all tasks, too.
     """
     records = read(out, settings, list(contenders))
-    seeds = shared_seeds(records)
+    seeds = [seed for seed in shared_seeds(records) if seed in seeds]
     compared = {
         setting: one
         for setting in settings
@@ -139,7 +141,7 @@ def report(
         rows += _report_group(heading, group, contenders)
     rows += _report_batches(compared)
     rows += _report_tasks(compared, is_shown=by_task)
-    path = write_results("robustness", rows, part, seeds=list(seeds))
+    path = write_results("robustness", rows, part, seeds=seeds)
     print(f"\nwritten: {path}")
 
 

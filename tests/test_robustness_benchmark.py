@@ -394,17 +394,28 @@ def test_the_report_is_written_from_records_alone(tmp_path, monkeypatch, capsys)
     for setting in settings:
         for name, contender in variants.items():
             sweeps.run(tmp_path, setting, name, contender, range(2))
-    robustness_report.report(tmp_path, settings, variants, "part", by_task=True)
+    report = functools.partial(
+        robustness_report.report, tmp_path, settings, variants, "part"
+    )
+    report(range(2), by_task=True)
     told = capsys.readouterr().out
     assert "Task by task" in told
     assert "\n| keras-adam | 1 | 1 | 1 | " in told
     assert "S, 1e-5 ... 3.16" in told
     assert "Batch sizes" in told
     assert (tmp_path / "results" / "robustness_part.json").is_file()
+    # Of a contender that has but one of the seeds, a report of that one tells.
+    variants["robust"] = CONTENDERS["robust"]
+    for setting in settings:
+        sweeps.run(tmp_path, setting, "robust", variants["robust"], range(1))
+    report(range(2))
+    assert "| robust |" not in capsys.readouterr().out
+    report(range(1))
+    assert "| robust |" in capsys.readouterr().out
 
 
 @on_tensorflow
 def test_a_report_without_a_whole_curve_says_so(tmp_path, capsys):
     settings = [sweeps.Setting("mlp-reference", "constant", 300, 32)]
-    robustness_report.report(tmp_path, settings, CONTENDERS, "")
+    robustness_report.report(tmp_path, settings, CONTENDERS, "", range(3))
     assert "holds no whole curve of keras-adam" in capsys.readouterr().out
