@@ -126,8 +126,8 @@ class Adam(SparseStep):
             ``update_step``. Dense gradients are stepped as ever. On JAX and torch
             every gradient is dense, which is said in the log.
         rate_cap: bound on the rate of the first steps, whatever the given one. Where a
-            schedule rises, the rate follows it up to the cap; only adaptation goes
-            beyond. The multiplier of `rate_multiplier` keeps a schedule's shape.
+            schedule rises, the rate follows it up to the cap; only adaptation, or a
+            softness, goes beyond. The multiplier of `rate_multiplier` keeps a schedule's shape.
         rate_cap_softness: in [0, 1); how much is left of a rate above the cap, which
             becomes ``rate_cap · (rate / rate_cap) ** rate_cap_softness``. With 0
             all rates above the cap train alike.
@@ -252,8 +252,8 @@ class Adam(SparseStep):
         Args:
             learning_rate: number, schedule or callable; a schedule's shape is kept.
             **options: of the optimizer; those given win. With
-                ``rate_adaptation=None`` there is no limit on growth either, with
-                ``rate_cap=None`` nothing to soften.
+                ``rate_adaptation=None`` there is no limit on growth either, and with
+                ``rate_cap=None`` there is nothing to soften.
         """
         if "rate_adaptation" in options and options["rate_adaptation"] is None:
             options = {"rate_growth_limit": None} | options
@@ -473,9 +473,11 @@ class Adam(SparseStep):
             moment_storage=self.moment_storage,
             sparse_updates=self.sparse_updates,
             rate_cap=self.rate_cap,
-            rate_cap_softness=self.rate_cap_softness,
+            rate_cap_softness=0.0 if self.rate_cap is None else self.rate_cap_softness,
             rate_adaptation=self.rate_adaptation,
-            rate_growth_limit=self.rate_growth_limit,
+            rate_growth_limit=None
+            if self.rate_adaptation is None
+            else self.rate_growth_limit,
             spike_guard=self.spike_guard,
             skip_nonfinite=self.skip_nonfinite,
         )

@@ -466,6 +466,14 @@ def test_a_configuration_comes_back_whole():
         assert getattr(again, name) == value
 
 
+def test_what_is_switched_off_later_leaves_a_configuration_that_can_be_read():
+    optimizer = keras_adam.Adam.robust(0.5)
+    optimizer.rate_cap = optimizer.rate_adaptation = None
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert (again.rate_cap, again.rate_cap_softness) == (None, 0)
+    assert (again.rate_adaptation, again.rate_growth_limit) == (None, None)
+
+
 def test_robust_sets_what_is_not_given():
     optimizer = keras_adam.Adam.robust(0.5, rate_cap=0.01, weight_decay=0.1)
     assert optimizer.rate_cap == 0.01
