@@ -127,7 +127,8 @@ class Adam(SparseStep):
             every gradient is dense, which is said in the log.
         rate_cap: bound on the rate of the first steps, whatever the given one. Where a
             schedule rises, the rate follows it up to the cap; only adaptation, or a
-            softness, goes beyond. The multiplier of `rate_multiplier` keeps a schedule's shape.
+            softness, goes beyond. The multiplier of `rate_multiplier` keeps a
+            schedule's shape.
         rate_cap_softness: in [0, 1); how much is left of a rate above the cap, which
             becomes ``rate_cap · (rate / rate_cap) ** rate_cap_softness``. With 0
             all rates above the cap train alike.
