@@ -7,7 +7,9 @@ gradient's variance and sees k times as much per step; the equation stays the sa
     learning_rate · √k,   1 - β₁ times k,   1 - β₂ times k,   epsilon / √k.
 
 Below the reference batch β₁ stays: a longer momentum made small batches worse where it
-was measured (docs/robustness.md).
+was measured (docs/robustness.md). At every batch size it stays where the rate is
+adapted: how far gradients agree is read off the first moment, and one that remembers
+but two of them says little.
 
 **Source**: S. Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient
 Algorithms", arXiv:2205.10287, Definition 5.2 (square-root scaling).
@@ -62,9 +64,6 @@ def scale_for_batch_size(
 ) -> dict[str, Any]:
     """The configuration that trains alike at another batch size.
 
-    An adapted rate (``rate_adaptation``) is found anyway; scaled to a larger batch it
-    is worse than as it is, because β₁ becomes small (docs/robustness.md).
-
     Args:
         optimizer_config: of an Adam, ours or Keras's: what ``get_config`` returns.
             The rate may be a number or a schedule.
@@ -72,9 +71,9 @@ def scale_for_batch_size(
         reference_batch_size: for which the configuration was found.
 
     Returns:
-        A new configuration; ``rate_cap`` is scaled like the rate. Steps that a
-        schedule counts are left as they are: with k times the batch there are k times
-        fewer in an epoch.
+        A new configuration; ``rate_cap`` is scaled like the rate, β₁ not where there
+        is a ``rate_adaptation``. Steps that a schedule counts are left as they are:
+        with k times the batch there are k times fewer in an epoch.
 
     Raises:
         ValueError: a batch size that is none, a configuration without Adam's
@@ -90,7 +89,7 @@ def scale_for_batch_size(
         )
     root = math.sqrt(ratio)
     config["learning_rate"] = _scaled_rate(config["learning_rate"], root)
-    config["beta_1"] = _scaled_beta(config["beta_1"], max(ratio, 1.0))
+    config["beta_1"] = _scaled_beta_1(config, max(ratio, 1.0))
     config["beta_2"] = _scaled_beta(config["beta_2"], ratio)
     config["epsilon"] = config["epsilon"] / root
     if config.get("rate_cap") is not None:
@@ -138,7 +137,7 @@ def change_batch_size(
             max(_ratio(size, reference_batch_size), 1.0)
             for size in (batch_size, previous_batch_size)
         )
-        config["beta_1"] = _scaled_beta(before["beta_1"], operator.truediv(*factors))
+        config["beta_1"] = _scaled_beta_1(before, operator.truediv(*factors))
     if not isinstance(config["learning_rate"], float):
         raise ValueError(
             "change_batch_size cannot scale a schedule in an optimizer that exists. "
@@ -177,6 +176,11 @@ def _scaled_rate(rate: Any, factor: float) -> Any:
             f"{rate!r}. Scale what a callable returns in the callable."
         )
     return keras.optimizers.schedules.serialize(ScaledSchedule(rate, factor))
+
+
+def _scaled_beta_1(config: Mapping[str, Any], factor: float) -> float:
+    is_rate_adapted = config.get("rate_adaptation") is not None
+    return _scaled_beta(config["beta_1"], 1.0 if is_rate_adapted else factor)
 
 
 def _scaled_beta(beta: float, factor: float) -> float:

@@ -32,6 +32,17 @@ def test_a_sixteenth_of_the_batch_keeps_beta_1():
     assert scaled["epsilon"] == pytest.approx(4e-7)
 
 
+@pytest.mark.parametrize("batch_size", [4, 256])
+def test_where_the_rate_is_adapted_beta_1_stays(batch_size):
+    before = keras_adam.Adam.robust(0.01).get_config()
+    scaled = scale_for_batch_size(before, batch_size, 64)
+    root = math.sqrt(batch_size / 64)
+    assert scaled["beta_1"] == pytest.approx(0.9)
+    assert scaled["beta_2"] == pytest.approx(1 - 0.001 * batch_size / 64)
+    assert scaled["learning_rate"] == pytest.approx(0.01 * root)
+    assert scaled["rate_cap"] == pytest.approx(before["rate_cap"] * root)
+
+
 def test_the_same_batch_changes_nothing():
     before = config(weight_decay=0.1, amsgrad=True)
     after = scale_for_batch_size(before, 64, 64)
@@ -132,14 +143,16 @@ def test_an_adapted_rate_goes_along_with_the_batch():
     after = optimizer.rate_multiplier * float(optimizer.learning_rate)
     assert after == pytest.approx(2 * before)
     assert optimizer.rate_cap == pytest.approx(2 * cap)
+    assert optimizer.beta_1 == pytest.approx(0.9)
     state = optimizer._rate_state(optimizer.learning_rate)
     assert math.exp(float(state.log_multiplier)) == pytest.approx(
         optimizer.rate_multiplier
     )
 
 
-def test_a_batch_that_shrinks_and_grows_again_is_where_it_was():
-    model = model_of(keras_adam.Adam(0.01))
+@pytest.mark.parametrize("make", [keras_adam.Adam, keras_adam.Adam.robust])
+def test_a_batch_that_shrinks_and_grows_again_is_where_it_was(make):
+    model = model_of(make(0.01))
     before = model.optimizer.get_config()
     for batch_size, previous in ((16, 64), (256, 16), (64, 256)):
         change_batch_size(model, batch_size, previous, reference_batch_size=64)
@@ -156,7 +169,7 @@ def test_the_optimizer_within_a_loss_scale_is_scaled():
     model.fit(x, y, batch_size=16, verbose=0)
     change_batch_size(model, 64, 16)
     assert float(inner.learning_rate) == pytest.approx(0.02)
-    assert inner.beta_1 == pytest.approx(0.6)
+    assert inner.beta_2 == pytest.approx(0.996)
     model.fit(x, y, batch_size=64, verbose=0)
 
 
