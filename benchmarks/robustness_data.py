@@ -156,7 +156,7 @@ def digit_pictures() -> Data:
 
 @functools.cache
 def parity(bits: int, relevant: int, held_out: int, mistaken: float) -> Data:
-    """All ``[2^bits, bits]`` rows of ±1, and the parity of their first few.
+    """All ``[2^bits, bits]`` rows of ±1; ``[2^bits]``, the parity of the first few.
 
     No single entry tells anything of the label, so the loss stands still until
     several are found together: a plateau.

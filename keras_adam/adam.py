@@ -465,6 +465,8 @@ class Adam(SparseStep):
     def get_config(self) -> dict[str, Any]:
         """Everything needed to create the same optimizer, without its state."""
         config = super().get_config()
+        # What qualifies an option that was switched off later would be refused by
+        # the constructor, and means nothing.
         config.update(
             beta_1=self.beta_1,
             beta_2=self.beta_2,

@@ -162,7 +162,7 @@ class AdamStep(PackedStep):
         if self.rate_cap_softness and self.rate_cap is None:
             raise ValueError(
                 f"rate_cap_softness={self.rate_cap_softness!r} softens rate_cap, which "
-                "is off. Set rate_cap, or use Adam.robust(...)."
+                "is off. Set rate_cap, or leave rate_cap_softness at 0."
             )
         limit = self.rate_growth_limit
         if limit is not None:

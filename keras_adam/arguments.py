@@ -43,24 +43,20 @@ def checked_beta(name: str, beta: Any) -> float:
     Raises:
         ValueError: not a number in that range; at 1 the moment would never move.
     """
-    number = _as_float(name, beta)
-    if not 0 <= number < 1:
-        raise ValueError(
-            f"{name} must be at least 0 and below 1; received {beta!r}. "
-            "Usual values lie between 0.9 and 0.999."
-        )
-    return number
+    return checked_share(name, beta, " Usual values lie between 0.9 and 0.999.")
 
 
-def checked_share(name: str, share: Any) -> float:
+def checked_share(name: str, share: Any, advice: str = "") -> float:
     """A float in [0, 1).
 
     Raises:
-        ValueError: not a number in that range.
+        ValueError: not a number in that range; the message ends with the advice.
     """
     number = _as_float(name, share)
     if not 0 <= number < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1; received {share!r}.")
+        raise ValueError(
+            f"{name} must be at least 0 and below 1; received {share!r}.{advice}"
+        )
     return number
 
 
