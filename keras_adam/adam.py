@@ -6,7 +6,8 @@ arithmetic in `update_rule`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import keras
@@ -25,12 +26,22 @@ from keras_adam.arguments import (
 )
 from keras_adam.compiled_apply import CompiledApply, Update, undivided
 from keras_adam.decay_exclusions import DecayExclusions, path_of
-from keras_adam.gradients import as_dense, check_match, divisible, in_dtype
+from keras_adam.gradients import (
+    as_dense,
+    check_match,
+    divisible,
+    in_form_of,
+    is_by_rows,
+    summed,
+)
 from keras_adam.moment_storage import STORAGES
 from keras_adam.placement import is_replicated
 from keras_adam.replicated_apply import apply_on_each_replica
-from keras_adam.sparse_rows import as_argument, is_by_rows
+from keras_adam.sparse_rows import as_argument
 from keras_adam.sparse_step import SparseStep
+from keras_adam.xla_fusion import fuses_several_outputs
+
+logger = logging.getLogger(__name__)
 
 ROBUST: dict[str, Any] = {
     "rate_cap": 0.002,
@@ -43,6 +54,11 @@ ROBUST: dict[str, Any] = {
 ``benchmarks/robustness.py``, judged on the other."""
 
 _CONSTANTS_OF_A_TRACE = (
+    "amsgrad",
+    "moment_storage",
+    "sparse_updates",
+    "use_ema",
+    "skip_nonfinite",
     "beta_1",
     "beta_2",
     "epsilon",
@@ -289,11 +305,41 @@ class Adam(SparseStep):
             trainable_variables = self._trainable_variables
         if trainable_variables is not None:
             check_match(grads, trainable_variables)
+            grads, trainable_variables = self._once_per_weight(
+                grads, trainable_variables
+            )
         if self.loss_scale_factor is not None:
             # Keras divides by the scale, which sparse gradients do not support.
             support = as_dense if self.sparse_updates == "dense" else divisible
             grads = [support(gradient) for gradient in grads]
         super().apply(grads, trainable_variables)
+
+    def _once_per_weight(
+        self, gradients: list[Any], variables: Sequence[Any]
+    ) -> tuple[list[Any], Sequence[Any]]:
+        """Gradients and weights, those of a weight that is listed twice summed."""
+        by_weight: dict[Any, list[Any]] = {}
+        for gradient, variable in zip(gradients, variables, strict=True):
+            by_weight.setdefault(self._var_key(variable), []).append(gradient)
+        if len(by_weight) == len(gradients):
+            return gradients, variables
+        if not self.built:
+            # On the list as it is: Keras's files have an entry for each place in it.
+            with keras.name_scope(self.name, caller=self):
+                self.build(variables)
+        weights = {self._var_key(variable): variable for variable in variables}
+        if not self._has_warned_of_repeated_weights:
+            self._has_warned_of_repeated_weights = True
+            logger.warning(
+                "%d of the %d weights given to apply() are in the list more than "
+                "once, among them %r. The gradients of each are summed to one step.",
+                sum(len(parts) > 1 for parts in by_weight.values()),
+                len(by_weight),
+                path_of(
+                    next(weights[k] for k, parts in by_weight.items() if len(parts) > 1)
+                ),
+            )
+        return [summed(parts) for parts in by_weight.values()], list(weights.values())
 
     def _backend_apply_gradients(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any]
@@ -305,9 +351,14 @@ class Adam(SparseStep):
         and advances averages on every micro-batch; none of that can be mended from
         a public method. ``tests/test_keras_hooks.py`` fails when Keras moves it.
         """
-        variables = list(trainable_variables)
+        with self._steps_taken.counting(self._iterations):
+            self._apply_dense_and_sparse(grads, list(trainable_variables))
+
+    def _apply_dense_and_sparse(
+        self, grads: Sequence[Any], variables: list[Any]
+    ) -> None:
         gradients = [
-            in_dtype(gradient, precision.compute_dtype(variable))
+            in_form_of(variable, gradient)
             for gradient, variable in zip(grads, variables, strict=True)
         ]
         is_double = keras.backend.floatx() == "float64"
@@ -336,11 +387,12 @@ class Adam(SparseStep):
         self._compiled_apply(
             self._update_in_parts(variables)
             if self._is_update_separable()
-            else undivided(update_whole),
+            else undivided(update_whole, self._variables_of_update(variables)),
             [as_dense(gradient) for gradient in gradients],
             learning_rate,
             variables=lambda: [*variables, *self.stored_variables],
             key=key,
+            structure=lambda: self._structure(key),
         )
 
     def _apply_by_rows(
@@ -359,6 +411,7 @@ class Adam(SparseStep):
                 rate,
                 variables=lambda: [*variables, *self.stored_variables],
                 key=(name, *key),
+                structure=lambda: self._structure((name, *key)),
             )
 
         def step(gradients: Sequence[Any], learning_rate: Any) -> None:
@@ -368,12 +421,38 @@ class Adam(SparseStep):
             step = self._as_one_graph(key, step)
         step([as_argument(gradient) for gradient in gradients], learning_rate)
 
+    def _structure(self, key: Hashable) -> Hashable | None:
+        """All that decides what an update computes, but for the variables' values.
+
+        Args:
+            key: of the update: options, and which weights have a gradient.
+
+        Returns:
+            ``None`` for a subclass, which may compute something else.
+        """
+        if type(self).__module__.split(".")[0] != __name__.split(".")[0]:
+            return None
+        weights = tuple(
+            (
+                tuple(variable.shape),
+                precision.dtype_of(variable),
+                self._decays(variable),
+                bool(getattr(variable, "trainable", True)),
+                tuple(part is None for part in self._state_of(variable)),
+            )
+            for variable in self._trainable_variables
+        )
+        packs = tuple(pack.form() for pack in self._packing.packs)
+        built = tuple(variable.name for variable in self._step_scalars())
+        return key, weights, packs, built, fuses_several_outputs()
+
     def _update_in_parts(self, variables: list[Any]) -> Update:
         """What is better done outside of one program for all: see `Update`."""
         return Update(
             prepare=lambda gradients: self._join(list(gradients), variables),
             compute=lambda joined, rate: self._step_joined(joined, variables, rate),
             finish=lambda stepped: self._assign_packed(stepped, variables),
+            variables=self._variables_of_joined(variables),
             step_apart=lambda apart, stepped, rate, run: self._step_apart(
                 apart, stepped, variables, rate, run
             ),

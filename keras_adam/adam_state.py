@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam import checkpoint_layout, precision
 from keras_adam.checkpoint_layout import StoredMoment
 from keras_adam.decay_exclusions import DecayExclusions, path_of
+from keras_adam.gradients import check_can_be_trained
 from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
 from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
-from keras_adam.placement import colocated_with, outside_of_graphs
+from keras_adam.placement import (
+    assignable,
+    colocated_with,
+    native_variable,
+    outside_of_graphs,
+    read,
+)
 from keras_adam.step_control import NormHistory
+from keras_adam.step_count import StepCount
 from keras_adam.weight_state import WeightState
+
+logger = logging.getLogger(__name__)
+
+FAR_ABOVE_CAP = 1000
+"""How many times `rate_cap` a learning rate may be without a warning."""
+
+_LISTS_WITH_VIEWS = ("_variables", "_momentums", "_velocities", "_velocity_hats")
 
 
 class AdamState(keras.optimizers.Optimizer):
@@ -32,6 +49,7 @@ class AdamState(keras.optimizers.Optimizer):
     moment_storage: str
     rate_cap: float | None
     rate_adaptation: float | None
+    rate_cap_softness: float
     spike_guard: float | None
 
     def __init__(self, **keras_options: Any) -> None:
@@ -41,6 +59,7 @@ class AdamState(keras.optimizers.Optimizer):
         self._velocity_scales: list[keras.Variable | None] = []
         self._rounding_errors: list[keras.Variable | None] = []
         self._last_steps: list[keras.Variable | None] = []
+        self._steps_taken = StepCount()
         self._skipped_steps: keras.Variable | None = None
         self._log_rate_multiplier: keras.Variable | None = None
         self._peak_rate: keras.Variable | None = None
@@ -48,6 +67,8 @@ class AdamState(keras.optimizers.Optimizer):
         self._clipped_spikes: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
         self._packing = Packing()
+        self._has_warned_of_repeated_weights = False
+        self._has_warned_of_rate = False
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the state, in the order in which Keras's Adam saves it.
@@ -60,11 +81,15 @@ class AdamState(keras.optimizers.Optimizer):
             variables: the weights to train; the optimizer serves these alone.
 
         Raises:
-            ValueError: weights to be left out of the decay are not among them, or a
+            ValueError: a weight of undefined shape or of a dtype that cannot be
+                trained; weights to be left out of the decay are not among them; or a
                 state that was loaded before does not fit.
         """
         if self.built:
             return
+        variables = list(variables)
+        for variable in variables:
+            check_can_be_trained(variable)
         self._locate_decay_exclusions(variables)
         with outside_of_graphs():
             super().build(variables)
@@ -84,9 +109,12 @@ class AdamState(keras.optimizers.Optimizer):
             self._last_steps = [
                 self._add_last_steps(variable) for variable in variables
             ]
+            if any(last_step is not None for last_step in self._last_steps):
+                self._steps_taken.create()
             if self._controls_rate():
                 self._log_rate_multiplier = self._add_scalar("log_rate_multiplier")
                 self._peak_rate = self._add_scalar("peak_rate")
+                self._warn_of_rate_far_above_cap()
             if self.spike_guard:
                 self._norm_history = [
                     self._add_scalar(f"norm_history_{name}")
@@ -100,6 +128,68 @@ class AdamState(keras.optimizers.Optimizer):
     def _controls_rate(self) -> bool:
         """Whether a step's rate is another one than the given."""
         return self.rate_cap is not None or self.rate_adaptation is not None
+
+    def _warn_of_rate_far_above_cap(self) -> None:
+        """Log once if the given learning rate is far above the cap."""
+        rate = self._learning_rate
+        if self.rate_cap is None or self._has_warned_of_rate:
+            return
+        if not isinstance(rate, (keras.Variable, LearningRateSchedule)):
+            return  # Calling a user's function more often may change what it returns.
+        given = float(ops.convert_to_numpy(self._get_current_learning_rate()))
+        if given <= FAR_ABOVE_CAP * self.rate_cap:
+            return
+        self._has_warned_of_rate = True
+        first = self.rate_cap * (given / self.rate_cap) ** self.rate_cap_softness
+        logger.warning(
+            "The learning rate %g is %.0f times rate_cap=%g: training starts at a "
+            "learning rate of %.2g instead. If the weights really need such large "
+            "steps, as the pixels of an image do, give rate_cap=%g as well.",
+            given,
+            given / self.rate_cap,
+            self.rate_cap,
+            first,
+            given,
+        )
+
+    def _update_count(self) -> Any:
+        """How many updates there have been, as `iterations` says: a scalar tensor."""
+        count = read(self._iterations)
+        micro_batches = self.gradient_accumulation_steps
+        return count // micro_batches if micro_batches else count
+
+    def _step_scalars(self) -> list[Any]:
+        """The variables of a step that belong to no weight."""
+        scalars = (
+            self._iterations,
+            self._log_rate_multiplier,
+            self._peak_rate,
+            *self._norm_history,
+            self._clipped_spikes,
+            self._skipped_steps,
+        )
+        return [scalar for scalar in scalars if scalar is not None]
+
+    def _kept_of(self, index: int) -> list[Any]:
+        """The weight of an index and all that is kept of it, packs apart."""
+        per_weight = [
+            self._trainable_variables,
+            self._momentums,
+            self._velocities,
+            self._velocity_hats if self.amsgrad else (),
+            self._momentum_scales,
+            self._velocity_scales,
+            self._rounding_errors,
+            self._last_steps,
+            self._model_variables_moving_average if self.use_ema else (),
+            self._accumulated_gradients if self.gradient_accumulation_steps else (),
+        ]
+        found = (variables[index] for variables in per_weight if variables)
+        return [
+            variable
+            for variable in found
+            if variable is not None and not isinstance(variable, PackedVariable)
+        ]
 
     def _add_scalar(self, name: str, dtype: str = "float32") -> keras.Variable:
         return self.add_variable(
@@ -186,11 +276,17 @@ class AdamState(keras.optimizers.Optimizer):
     def _trackable_children(
         self, save_type: str = "checkpoint", **kwargs: Any
     ) -> dict[str, Any]:
-        if save_type == "savedmodel" and self._packing.packs:
-            # A SavedModel holds variables of the backend, which views are not. It
-            # serves inference; checkpoints and Keras's files hold the state.
-            return {}
-        return super()._trackable_children(save_type, **kwargs)
+        children = super()._trackable_children(save_type, **kwargs)
+        if self._steps_taken.variable is not None:
+            children["steps_taken"] = self._steps_taken.variable
+        if save_type == "savedmodel":
+            # A SavedModel holds the backend's variables, which views are not: the packs
+            # themselves stand in their place. Checkpoints and Keras's files have views.
+            for name in _LISTS_WITH_VIEWS:
+                children.pop(name, None)
+            variables = map(native_variable, self.stored_variables)
+            children |= {f"stored_{i}": v for i, v in enumerate(variables)}
+        return children
 
     def assign(self, variable: Any, value: Any) -> None:
         """Assign a variable of the optimizer or a weight."""
@@ -198,7 +294,7 @@ class AdamState(keras.optimizers.Optimizer):
             # Keras assigns the backend's variable, which a view does not have.
             variable.assign(value)
         else:
-            super().assign(variable, value)
+            super().assign(assignable(variable), value)
 
     def add_variable_from_reference(
         self,
@@ -206,9 +302,13 @@ class AdamState(keras.optimizers.Optimizer):
         name: str | None = None,
         initializer: Any = "zeros",
     ) -> keras.Variable:
-        """Add a state variable of a weight's shape, kept in the compute dtype."""
+        """Add a state variable of a weight's shape, kept in the compute dtype.
+
+        Of a weight that cannot be trained, in its own dtype as in Keras.
+        """
         wanted = precision.compute_dtype(reference_variable)
-        if keras.backend.standardize_dtype(reference_variable.dtype) == wanted:
+        is_kept = not precision.is_floating(reference_variable)
+        if is_kept or precision.dtype_of(reference_variable) == wanted:
             return super().add_variable_from_reference(
                 reference_variable, name=name, initializer=initializer
             )
@@ -226,14 +326,29 @@ class AdamState(keras.optimizers.Optimizer):
         return self._add_variable_beside(variable, "rounding_error", variable.dtype)
 
     def _add_last_steps(self, variable: Any) -> keras.Variable | None:
-        """Per row the last step that was taken; 0 before the first one."""
+        """Per row the last step that was taken; 0 before the first one.
+
+        Counted by `_steps_taken`: the optimizer's step count may be set by the user,
+        for warm restarts for example, and no row has missed a step by that.
+        """
         is_table = len(variable.shape) > 1 and math.prod(variable.shape) >= SMALL
-        if not (is_table and self._catches_up()):
+        if not (is_table and self._catches_up() and precision.is_floating(variable)):
             return None
         if self._overwrite_variable_with_gradient(variable):
             return None
         shape = variable.shape[:1]
         return self._add_variable_beside(variable, "last_step", "int32", shape=shape)
+
+    def _missed_steps(self, last_steps: Any) -> Any:
+        """How many steps without a gradient rows have to make up for.
+
+        None where a row never had a gradient: it has no momentum.
+
+        Args:
+            last_steps: of the rows, as `_last_steps` holds them.
+        """
+        missed = ops.maximum(self._steps_taken.read() - last_steps, 0)
+        return ops.where(last_steps == 0, 0, missed)
 
     def _catches_up(self) -> bool:
         # On the other backends every gradient is dense: no row is ever behind.
@@ -333,6 +448,7 @@ class AdamState(keras.optimizers.Optimizer):
                 for index, variable in enumerate(self._last_steps)
                 if variable is not None
             ],
+            steps_taken=self._steps_taken.variable,
             micro_batches=self.gradient_accumulation_steps or 1,
             controls=[
                 variable
@@ -385,11 +501,14 @@ class AdamState(keras.optimizers.Optimizer):
         """What the state is really kept in: packs in place of their views.
 
         `variables` has one entry per weight and moment, as Keras has; what it shows
-        of small weights is part of a variable that they share. Whoever needs the
+        of small weights is part of a variable that they share, and the count by which
+        rows catch up is not among them. Whoever needs the
         variables of the backend (to reset them fast, to look for them in a graph)
         finds them here; the order is of no meaning.
         """
         alone = [v for v in self.variables if not isinstance(v, PackedVariable)]
+        if self._steps_taken.variable is not None:
+            alone.append(self._steps_taken.variable)
         return [*alone, *(v for pack in self._packing.packs for v in pack.moments())]
 
     @property
@@ -406,7 +525,7 @@ class AdamState(keras.optimizers.Optimizer):
 
     def _count(self, counter: keras.Variable | None, happens: Any) -> None:
         if counter is not None:
-            counter.assign_add(ops.cast(happens, counter.dtype))
+            assignable(counter).assign_add(ops.cast(happens, counter.dtype))
 
     def _locate_decay_exclusions(self, variables: Sequence[Any]) -> None:
         known = getattr(self, "_exclude_from_weight_decay", set())
@@ -425,4 +544,5 @@ def _counted(counter: keras.Variable | None) -> int:
 
 def _can_be_encoded(variable: Any) -> bool:
     is_float32 = precision.compute_dtype(variable) == "float32"
-    return is_float32 and math.prod(variable.shape) >= SMALL
+    is_trained = precision.is_floating(variable)
+    return is_trained and is_float32 and math.prod(variable.shape) >= SMALL

@@ -15,7 +15,7 @@ from keras_adam.compiled_apply import call
 from keras_adam.conditional import assign_if
 from keras_adam.gradients import as_dense
 from keras_adam.packed_step import PackedStep
-from keras_adam.placement import read
+from keras_adam.placement import assignable, read
 from keras_adam.step_control import Controls
 from keras_adam.weight_step import WeightStep
 
@@ -55,7 +55,7 @@ class AdamStep(PackedStep):
     def _skip_step(self) -> None:
         self._count(self._skipped_steps, True)
         # Keras counts every call of `apply`; this one is taken back in advance.
-        self._iterations.assign_sub(1)
+        assignable(self._iterations).assign_sub(1)
 
     def _accumulate_or_step(
         self,
@@ -90,7 +90,7 @@ class AdamStep(PackedStep):
                 self.assign(accumulator, total)
 
         assign_if(
-            (self._iterations + 1) % micro_batches == 0,
+            (read(self._iterations) + 1) % micro_batches == 0,
             step_by_mean,
             keep_totals,
             self._all_variables(),
@@ -210,10 +210,14 @@ class AdamStep(PackedStep):
         )
 
     def _update_averages(self) -> None:
-        is_first = ops.equal(self.iterations, 0)
+        is_first = ops.equal(self._update_count(), 0)
         for index, variable in enumerate(self._trainable_variables):
             average = self._model_variables_moving_average[index]
             if average is None:
+                continue
+            if not precision.is_floating(variable):
+                # It is not trained, and Keras's files have an average of it.
+                self.assign(average, read(variable))
                 continue
             parameter = self._read_parameter(self._state_of(variable))
             updated = update_rule.update_average(
@@ -227,7 +231,7 @@ class AdamStep(PackedStep):
         # A layer frozen since keeps its weights.
         free = [v for v in self._trainable_variables if getattr(v, "trainable", True)]
         assign_if(
-            (self.iterations + 1) % self.ema_overwrite_frequency == 0,
+            (self._update_count() + 1) % self.ema_overwrite_frequency == 0,
             lambda: self._overwrite(free),
             lambda: None,
             self._all_variables(),
@@ -237,8 +241,10 @@ class AdamStep(PackedStep):
         for variable in variables:
             index = self._get_variable_index(variable)
             average = self._model_variables_moving_average[index]
-            if average is not None:
-                self._write_parameter(self._state_of(variable), read(average))
+            if average is not None and precision.is_floating(variable):
+                # A copy: JAX gives the memory of each variable away in the next
+                # step, and would find one that two of them share gone.
+                self._write_parameter(self._state_of(variable), ops.copy(read(average)))
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """With ``use_ema``, put the average in the place of the weights.
@@ -254,6 +260,18 @@ class AdamStep(PackedStep):
         if self.use_ema:
             self._check_variables_are_known(var_list)
             self._overwrite(var_list)
+
+    def _variables_of_update(self, variables: Sequence[Any]) -> list[Any]:
+        """All that an update of these weights reads and assigns on one device."""
+        present = [self._get_variable_index(variable) for variable in variables]
+        # Averages, and accumulators that are set back, are those of all weights.
+        is_of_all = self.use_ema or self.gradient_accumulation_steps
+        touched = range(len(self._trainable_variables)) if is_of_all else present
+        return [
+            *self._step_scalars(),
+            *(variable for index in touched for variable in self._kept_of(index)),
+            *(v for pack in self._packing.packs for v in pack.moments()),
+        ]
 
     def _all_variables(self) -> list[Any]:
         return [*self.variables, *self._trainable_variables]

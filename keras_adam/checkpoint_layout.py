@@ -66,6 +66,8 @@ class Layout(NamedTuple):
         remainders: of low-precision weights; Keras's Adam has none.
         last_steps: per table that is stepped by rows, the last step of each row (0:
             never) and the table's second moment.
+        steps_taken: the count by which last steps are counted, where there are any. In
+            files they are counted by the step count.
         micro_batches: per update; 1 without accumulation.
         moment_storage: the name of how large weights' moments are kept.
         controls: scalars that control a step; Keras's Adam has none.
@@ -79,6 +81,7 @@ class Layout(NamedTuple):
     largest_second_moments: list[StoredMoment]
     remainders: list[Any]
     last_steps: list[tuple[Any, Any]]
+    steps_taken: Any | None
     micro_batches: int
     moment_storage: str
     controls: list[Any]
@@ -112,11 +115,12 @@ def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
         layout: the optimizer's variables.
     """
     variables = [*layout.shared(), *layout.remainders, *layout.controls]
+    arrays = [variable.numpy() for variable in variables]
     if _is_a_row_behind(layout):
         # Only then: Keras's Adam would not load them, and after `fit` none is.
-        variables += [last_step for last_step, _ in layout.last_steps]
-    for number, variable in enumerate(variables):
-        store[str(number)] = variable.numpy()
+        arrays += _last_steps_by_step_count(layout)
+    for number, array in enumerate(arrays):
+        store[str(number)] = array
 
 
 def copy_arrays(store: Any) -> Arrays:
@@ -174,6 +178,8 @@ def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> 
             steps = values[id(layout.scalars[0])]
             for last_step, second in layout.last_steps:
                 values[id(last_step)] = _step_of_all_rows(values[id(second)], steps)
+    if layout.steps_taken is not None:
+        layout.steps_taken.assign(values[id(layout.scalars[0])])
     for variable in everything if with_scalars else everything[len(layout.scalars) :]:
         saved = values.get(id(variable))
         variable.assign(np.zeros(variable.shape) if saved is None else saved)
@@ -249,9 +255,24 @@ def _saved_storage(
 
 
 def _is_a_row_behind(layout: Layout) -> bool:
-    step = layout.scalars[0].numpy()
+    if layout.steps_taken is None:
+        return False
+    step = layout.steps_taken.numpy()
     saved = (last_step.numpy() for last_step, _ in layout.last_steps)
     return any(np.any((array != 0) & (array != step)) for array in saved)
+
+
+def _last_steps_by_step_count(layout: Layout) -> list[np.ndarray]:
+    """Last steps as if the step count had never been set by the user.
+
+    A row that is behind by more steps than the count has is behind by all but one.
+    """
+    ahead = int(layout.scalars[0].numpy()) - int(layout.steps_taken.numpy())
+    saved = [last_step.numpy() for last_step, _ in layout.last_steps]
+    return [
+        np.where(array == 0, 0, np.maximum(array + ahead, 1)).astype(array.dtype)
+        for array in saved
+    ]
 
 
 def _step_of_all_rows(second_moment: np.ndarray, step: Any) -> np.ndarray:

@@ -4,6 +4,9 @@ Keras compiles the optimizer only together with the model, and by default not at
 on CPU, under a strategy, or with layers that XLA does not know. The update itself is
 always compilable, so it is compiled on its own: about forty graph nodes per variable
 become one call. Inside a train step that is compiled anyway it is simply inlined.
+
+What is compiled belongs to no optimizer, see `shared_programs`: it takes the variables
+as arguments.
 """
 
 from __future__ import annotations
@@ -15,17 +18,21 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_adam.placement import native_variable
+from keras_adam.shared_programs import Program, Traced, is_instrumented, shared_program
 
 logger = logging.getLogger(__name__)
 
 
 Run = Callable[..., Any]
-"""Called as ``run(kind, function, *arguments)``; returns what the function does."""
+"""Called as ``run(kind, function, variables, *arguments)``; returns what the function
+does with the arguments, and may compile it once for each kind."""
 
 
-def call(kind: Hashable, function: Callable, *arguments: Any) -> Any:
+def call(
+    kind: Hashable, function: Callable, variables: Sequence[Any], *arguments: Any
+) -> Any:
     """Run a part where it stands, uncompiled."""
-    del kind
+    del kind, variables
     return function(*arguments)
 
 
@@ -42,31 +49,37 @@ class Update(NamedTuple):
         compute: called as ``compute(together, learning_rate)``; may assign variables
             itself; returns tensors.
         finish: assigns what ``compute`` returned, or returns it.
+        variables: all that ``compute`` reads and assigns.
         step_apart: called as ``step_apart(apart, computed, learning_rate, run)``; calls
-            ``run(kind, function, *arguments)`` for what is compiled by itself, once
-            for each hashable ``kind``, which tells apart functions and the shapes and
-            constants of their arguments.
+            ``run(kind, function, variables, *arguments)`` for what is compiled by
+            itself, once for each hashable ``kind``, which tells apart functions and the
+            shapes and constants of their arguments.
     """
 
     prepare: Callable[[Any], tuple[Any, Any]]
     compute: Callable[[Any, Any], Any]
     finish: Callable[[Any], Any]
+    variables: Sequence[Any]
     step_apart: Callable[[Any, Any, Any, Run], None] = lambda *_: None
 
     def __call__(self, gradients: Any, learning_rate: Any, run: Run = call) -> Any:
         """All parts, one after the other."""
         together, apart = self.prepare(gradients)
-        computed = self.compute(together, learning_rate)
+        computed = run(
+            "together", self.compute, self.variables, together, learning_rate
+        )
         self.step_apart(apart, computed, learning_rate, run)
         return self.finish(computed)
 
 
-def undivided(compute: Callable[[Any, Any], Any]) -> Update:
+def undivided(compute: Callable[[Any, Any], Any], variables: Sequence[Any]) -> Update:
     """An update of one part, which returns what ``compute`` does."""
-    return Update(lambda given: (given, None), compute, lambda computed: computed)
+    return Update(
+        lambda given: (given, None), compute, lambda computed: computed, variables
+    )
 
 
-class _Program(NamedTuple):
+class _Prepared(NamedTuple):
     """A compiled update; ``in_graph`` is for a graph that is being traced."""
 
     device: str
@@ -83,16 +96,18 @@ class CompiledApply:
     """Calls an update, compiled by XLA where that is possible.
 
     Args:
-        jit_compile: ``"auto"`` compiles where possible and says once in the log why
-            not; ``True`` raises instead; ``False`` never compiles.
+        jit_compile: ``"auto"`` compiles where possible and logs once why not where
+            it is not; ``True`` raises instead; ``False`` never compiles.
     """
 
     def __init__(self, jit_compile: bool | str) -> None:
         self._jit_compile = jit_compile
-        self._programs: dict[Hashable, _Program] = {}
+        self._prepared: dict[Hashable, _Prepared] = {}
+        self._refused: set[Hashable] = set()
         self._told: set[str] = set()
         self.trace_count = 0
-        """How often an update was traced and compiled, for tests of retracing."""
+        """How many updates were prepared, and how often one was traced again, for
+        tests of retracing. A program that another optimizer has compiled counts."""
 
     def __call__(
         self,
@@ -101,6 +116,7 @@ class CompiledApply:
         learning_rate: Any,
         variables: Callable[[], Sequence[Any]],
         key: Hashable,
+        structure: Callable[[], Hashable | None],
     ) -> Any:
         """Run the update and return what its ``finish`` returns.
 
@@ -112,6 +128,9 @@ class CompiledApply:
                 lives.
             key: tells apart updates of different variables or with other constants;
                 the same key must always come with the same ``update``.
+            structure: returns all that decides what the update computes, apart from
+                the values of variables; ``None`` where that is not known, as of a
+                subclass's own rule.
 
         Raises:
             ValueError: ``jit_compile=True`` and the update cannot be compiled.
@@ -119,18 +138,32 @@ class CompiledApply:
         if self._jit_compile is False or keras.backend.backend() != "tensorflow":
             # JAX compiles the update with the caller's train step; torch never does.
             return update(gradients, learning_rate)
-        if key not in self._programs and not self._compile(update, variables(), key):
+        is_prepared = key in self._prepared or (
+            key not in self._refused
+            and self._prepare(
+                update, gradients, learning_rate, variables(), key, structure()
+            )
+        )
+        if not is_prepared:
             return update(gradients, learning_rate)
         import tensorflow as tf  # Absent where another backend is at work.
 
-        program = self._programs[key]
-        run = program.eager if tf.executing_eagerly() else program.in_graph
+        prepared = self._prepared[key]
+        run = prepared.eager if tf.executing_eagerly() else prepared.in_graph
         # XLA reaches variables of the device it runs on, and of no other.
-        with tf.device(program.device):
+        with tf.device(prepared.device):
             return run(gradients, learning_rate)
 
-    def _compile(self, update: Update, variables: Sequence[Any], key: Hashable) -> bool:
-        """Make the program of a key, if there can be one."""
+    def _prepare(
+        self,
+        update: Update,
+        gradients: Any,
+        learning_rate: Any,
+        variables: Sequence[Any],
+        key: Hashable,
+        structure: Hashable | None,
+    ) -> bool:
+        """Prepare the programs of a key, if there can be any."""
         import tensorflow as tf  # Absent where another backend is at work.
 
         devices = {native_variable(v).device for v in variables}
@@ -138,32 +171,33 @@ class CompiledApply:
             places = sorted(devices)
             self.refuse(f"its variables live on {len(devices)} devices: {places}")
             return False
-        if len(self._programs) >= MOST_PROGRAMS:
+        if len(self._prepared) >= MOST_PROGRAMS:
             self.refuse(
                 f"{MOST_PROGRAMS} programs have been compiled for as many sets of "
                 "weights with a gradient"
             )
             return False
-
-        def counted(prepared: Any, learning_rate: Any) -> Any:
-            self.trace_count += 1  # Python runs only while tracing.
-            return update.compute(prepared, learning_rate)
-
-        by_kind: dict[Hashable, Callable] = {}
-
-        def run(kind: Hashable, function: Callable, *arguments: Any) -> Any:
-            if kind not in by_kind:
-                by_kind[kind] = tf.function(function, jit_compile=True, autograph=False)
-            return by_kind[kind](*arguments)
-
-        compute = tf.function(counted, jit_compile=True, autograph=False)
-        in_parts = update._replace(compute=compute)
+        if is_instrumented():
+            self.refuse(
+                "a debugging tool adds operations to every graph that XLA does not "
+                "know, for example tf.debugging.enable_check_numerics()"
+            )
+            return False
+        device = devices.pop()
+        run = _Compiler(self, structure, device)
+        if structure is None:
+            problem = run.why_not_compilable(update, gradients, learning_rate)
+            if problem:
+                self._refused.add(key)
+                self.refuse(f"XLA refuses an operation of its update rule: {problem}")
+                return False
+        self.trace_count += 1
 
         def in_graph(gradients: Any, learning_rate: Any) -> Any:
-            return in_parts(gradients, learning_rate, run)
+            return update(gradients, learning_rate, run)
 
-        self._programs[key] = _Program(
-            devices.pop(), in_graph, tf.function(in_graph, autograph=False)
+        self._prepared[key] = _Prepared(
+            device, in_graph, tf.function(Traced(in_graph), autograph=False)
         )
         return True
 
@@ -181,3 +215,48 @@ class CompiledApply:
         if self._jit_compile == "auto" and reason not in self._told:
             logger.warning("The update runs without XLA: %s.", reason)
             self._told.add(reason)
+
+
+class _Compiler:
+    """Runs the parts of one update as programs, each compiled once."""
+
+    def __init__(
+        self, owner: CompiledApply, structure: Hashable | None, device: str
+    ) -> None:
+        self._owner = owner
+        self._structure = structure
+        self._device = device
+        self._programs: dict[Hashable, Program] = {}
+
+    def __call__(
+        self,
+        kind: Hashable,
+        function: Callable,
+        variables: Sequence[Any],
+        *arguments: Any,
+    ) -> Any:
+        is_new = kind not in self._programs
+        if is_new:
+            self._programs[kind] = self._program(kind)
+        if self._structure is None:
+            variables = ()  # Another rule may reach its variables in any way.
+        program = self._programs[kind]
+        traces = program.trace_count
+        result = program(function, variables, arguments)
+        if not is_new and kind == "together":
+            self._owner.trace_count += program.trace_count - traces
+        return result
+
+    def _program(self, kind: Hashable) -> Program:
+        if self._structure is None:
+            return Program()
+        return shared_program((self._structure, self._device, kind))
+
+    def why_not_compilable(
+        self, update: Update, gradients: Any, learning_rate: Any
+    ) -> str:
+        """What XLA says against the part that is compiled as a whole, if anything."""
+        together, _ = update.prepare(gradients)
+        return self._program("together").why_not_compilable(
+            update.compute, (), (together, learning_rate)
+        )

@@ -1,12 +1,25 @@
-"""What arrives as a gradient: made dense, and checked against its weight."""
+"""What `apply` is given: weights that can be trained, gradients in their form."""
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
+
+from keras_adam import precision
+
+
+def is_by_rows(gradient: Any) -> bool:
+    """Whether a gradient is given for some rows only."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf  # Absent where another backend is at work.
+
+    return isinstance(gradient, tf.IndexedSlices)
 
 
 def as_dense(gradient: Any) -> Any:
@@ -29,25 +42,47 @@ def as_dense(gradient: Any) -> Any:
     return ops.convert_to_tensor(gradient, sparse=False)
 
 
-def in_dtype(gradient: Any, dtype: str) -> Any:
-    """The gradient in the dtype that is computed in; a sparse one stays sparse.
+def in_form_of(variable: Any, gradient: Any) -> Any:
+    """The gradient of a weight in the dtype it is computed in, its shape known.
+
+    While TensorFlow traces a graph, the gradient of a layer often has an unknown
+    size where its weight has a known one: ``Dense`` on sequences, for batches of
+    any size.
 
     Args:
-        gradient: tensor, NumPy array or ``tf.IndexedSlices``.
-        dtype: floating.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # Absent where another backend is at work.
+        variable: the weight.
+        gradient: tensor, NumPy array or ``tf.IndexedSlices``, which stays one.
 
-        if isinstance(gradient, tf.IndexedSlices):
-            # A strategy takes no tuples or arrays in the place of tensors.
-            shape = gradient.dense_shape
-            return tf.IndexedSlices(
-                tf.cast(gradient.values, dtype),
-                tf.convert_to_tensor(gradient.indices),
-                None if shape is None else tf.convert_to_tensor(shape),
-            )
-    return ops.cast(gradient, dtype)
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs, if the sizes that were
+            unknown are not the weight's.
+    """
+    dtype = precision.compute_dtype(variable)
+    shape = tuple(variable.shape)
+    if is_by_rows(gradient):
+        return _rows_in_form(gradient, dtype, shape)
+    gradient = ops.cast(gradient, dtype)
+    if keras.backend.backend() != "tensorflow":
+        return gradient
+    import tensorflow as tf  # Absent where another backend is at work.
+
+    is_known = gradient.shape.is_fully_defined()
+    return gradient if is_known else tf.ensure_shape(gradient, shape)
+
+
+def _rows_in_form(gradient: Any, dtype: str, shape: tuple[int, ...]) -> Any:
+    import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+    ids = tf.convert_to_tensor(gradient.indices)
+    values = tf.cast(gradient.values, dtype)
+    row = shape[1:]
+    ranks_known = None not in (ids.shape.rank, values.shape.rank)
+    if not (ranks_known and tuple(values.shape[ids.shape.rank :]) == row):
+        ids = tf.reshape(ids, [-1])
+        values = tf.reshape(
+            values, tf.concat([tf.shape(ids), tf.constant(row, tf.int32)], axis=0)
+        )
+    return tf.IndexedSlices(values, ids, tf.constant(shape, tf.int64))
 
 
 class _DivisibleRows:
@@ -71,12 +106,52 @@ def divisible(gradient: Any) -> Any:
     return gradient
 
 
-def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:
-    """See that there is one gradient of the right shape per weight.
+def summed(gradients: Sequence[Any]) -> Any:
+    """The sum of several gradients of one weight.
+
+    Args:
+        gradients: tensors, ``tf.IndexedSlices`` or ``None``, which counts as zero.
+
+    Returns:
+        ``tf.IndexedSlices`` where all are, ``None`` where all are, else a tensor.
+    """
+    present = [gradient for gradient in gradients if gradient is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    if not all(map(is_by_rows, present)):
+        return functools.reduce(operator.add, map(as_dense, present))
+    import tensorflow as tf  # Only TensorFlow's gradients come by rows.
+
+    return tf.IndexedSlices(
+        tf.concat([rows.values for rows in present], axis=0),
+        tf.concat([tf.convert_to_tensor(rows.indices) for rows in present], axis=0),
+        present[0].dense_shape,
+    )
+
+
+def check_can_be_trained(variable: Any) -> None:
+    """Refuse a weight that no state can be kept for.
 
     Raises:
-        ValueError: another number of gradients, or a shape that is known and
-            differs from its weight's.
+        ValueError: its shape is undefined, or its dtype is none that is trained.
+    """
+    name = _name_of(variable)
+    precision.check_dtype(variable, name)
+    is_defined = getattr(variable.shape, "rank", 0) is not None
+    if not is_defined or None in tuple(variable.shape):
+        raise ValueError(
+            f"The weight {name!r} has the undefined shape {variable.shape}, so it is "
+            "unknown how many moments to keep for it. Create it with a shape of "
+            "numbers, for example tf.Variable(value) without a shape argument."
+        )
+
+
+def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:
+    """Check that there is one gradient of the right shape per weight.
+
+    Raises:
+        ValueError: another number of gradients, a shape that cannot be its weight's,
+            or a gradient of a weight that cannot be stepped.
     """
     if len(gradients) != len(variables):
         raise ValueError(
@@ -84,19 +159,37 @@ def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:
             "there must be one gradient, or None, per variable."
         )
     for gradient, variable in zip(gradients, variables, strict=True):
-        received = _known_shape(gradient)
-        if received is not None and received != tuple(variable.shape):
-            name = getattr(variable, "path", variable.name)
+        check_can_be_trained(variable)
+        if gradient is None:
+            continue
+        name = _name_of(variable)
+        if not (
+            precision.is_floating(variable)
+            or getattr(variable, "overwrite_with_gradient", False)
+        ):
             raise ValueError(
-                f"The gradient of variable {name!r} has the shape {received}, the "
-                f"variable has {tuple(variable.shape)}. Were gradients and variables "
-                "paired in the same order?"
+                f"Received a gradient for the variable {name!r} of dtype "
+                f"{precision.dtype_of(variable)}, which cannot be trained. Pass None "
+                "for it, or leave it out."
+            )
+        if not _can_be_shape(gradient, tuple(variable.shape)):
+            raise ValueError(
+                f"The gradient of variable {name!r} has the shape "
+                f"{tuple(gradient.shape)}, the variable has {tuple(variable.shape)}. "
+                "Were gradients and variables paired in the same order?"
             )
 
 
-def _known_shape(gradient: Any) -> tuple[int, ...] | None:
+def _name_of(variable: Any) -> str:
+    return getattr(variable, "path", None) or variable.name
+
+
+def _can_be_shape(gradient: Any, wanted: tuple[int, ...]) -> bool:
+    """Whether a gradient, of which sizes may be unknown, can have this shape."""
     shape = getattr(gradient, "shape", None)
     if shape is None or getattr(shape, "rank", 0) is None:
-        return None
-    sizes = tuple(shape)
-    return sizes if all(isinstance(size, int) for size in sizes) else None
+        return True
+    return len(shape) == len(wanted) and all(
+        size is None or size == wanted_size
+        for size, wanted_size in zip(shape, wanted, strict=True)
+    )

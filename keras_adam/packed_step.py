@@ -7,6 +7,7 @@ calls: only the middle one is worth a program of XLA, the others can stand aroun
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -206,7 +207,13 @@ class PackedStep(WeightStep):
                 gradient, variable, stepped.factor, learning_rate, run
             )
         if apart and self._controls_rate():
-            run("rate", self._adapt_rate, agreements, learning_rate)
+            run(
+                "rate",
+                self._adapt_rate,
+                self._step_scalars(),
+                agreements,
+                learning_rate,
+            )
 
     def _step_one_apart(
         self,
@@ -235,12 +242,28 @@ class PackedStep(WeightStep):
         return run(
             (tuple(variable.shape), str(variable.dtype), decays),
             step,
+            self._step_scalars(),
             gradient,
             factor,
             self._state_of(variable).as_argument(),
             learning_rate,
             ops.convert_to_tensor(self._get_variable_index(variable), dtype="int32"),
         )
+
+    def _variables_of_joined(self, variables: Sequence[Any]) -> list[Any]:
+        """All that `_step_joined` reads and assigns for these weights."""
+        present = {self._get_variable_index(v): v for v in variables}
+        return [
+            *self._step_scalars(),
+            *(v for pack in self._packs_of(present) for v in pack.moments()),
+            *(
+                kept
+                for index, variable in present.items()
+                if index not in self._packing.of_weight
+                and not self._is_stepped_apart(variable)
+                for kept in self._kept_of(index)
+            ),
+        ]
 
     def _packs_of(self, present: dict[int, Any]) -> list[Pack]:
         return [

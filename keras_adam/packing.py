@@ -61,6 +61,10 @@ class Pack:
         self._reference = variables[0]
         self._moments: dict[str, keras.Variable] = {}
 
+    def form(self) -> tuple[Any, ...]:
+        """What packs have in common that are stepped by the same program."""
+        return self.indices, tuple(self._shapes), self._row, self.dtype
+
     def moment(self, name: str) -> keras.Variable:
         """The variable that keeps one moment of all members; zero at first."""
         if name not in self._moments:
@@ -234,6 +238,7 @@ def _can_be_packed(variable: Any) -> bool:
     size = math.prod(variable.shape)
     return (
         0 < size < SMALL
+        and precision.is_floating(variable)
         and not precision.loses_small_steps(variable)
         and not getattr(variable, "overwrite_with_gradient", False)
     )

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
+_stand_ins: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.ContextVar(
+    "stand_ins", default=None
+)
+
+
+@contextlib.contextmanager
+def standing_in(variables: Sequence[Any], stand_ins: Sequence[Any]) -> Iterator[None]:
+    """Let other variables of the backend be read and assigned in the place of these.
+
+    Args:
+        variables: of the backend.
+        stand_ins: one for each.
+    """
+    token = _stand_ins.set(
+        {id(v): other for v, other in zip(variables, stand_ins, strict=True)}
+    )
+    try:
+        yield
+    finally:
+        _stand_ins.reset(token)
+
 
 def native_variable(variable: Any) -> Any:
-    """The backend's own variable behind a Keras variable, or the one given."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
+    """The backend's own variable behind a Keras variable, or the one given.
+
+    Within :func:`standing_in`, the one that stands in for it.
+    """
+    native = variable.value if isinstance(variable, keras.Variable) else variable
+    stand_ins = _stand_ins.get()
+    return native if stand_ins is None else stand_ins.get(id(native), native)
+
+
+def assignable(variable: Any) -> Any:
+    """The variable, or within :func:`standing_in` the one that stands in for it."""
+    return native_variable(variable) if _stand_ins.get() else variable
 
 
 def read(variable: Any) -> Any:

@@ -22,15 +22,54 @@ from keras import ops
 Tensor = Any
 
 
+_MANTISSA_BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
+"""Of the dtypes in which a weight can be trained, the leading 1 included."""
+
+
+def dtype_of(variable: Any) -> str:
+    """The dtype of a Keras or backend variable, by its name."""
+    return keras.backend.standardize_dtype(variable.dtype)
+
+
+def is_floating(variable: Any) -> bool:
+    """Whether a weight can be trained: integers and bools have no gradient."""
+    return dtype_of(variable) in _MANTISSA_BITS
+
+
+def check_dtype(variable: Any, name: str) -> None:
+    """Refuse a weight that no step can be computed for.
+
+    Integers and bools are allowed: they never have a gradient, and stay as they are.
+
+    Args:
+        variable: a weight.
+        name: by which the user knows it.
+
+    Raises:
+        ValueError: the weight is complex, or has fewer bits than bfloat16.
+    """
+    dtype = dtype_of(variable)
+    if is_floating(variable) or dtype == "bool" or "int" in dtype:
+        return
+    advice = (
+        "Keep its real and its imaginary part as two float32 weights."
+        if "complex" in dtype
+        else "Keep it in float32 and cast it where it is used."
+    )
+    raise ValueError(
+        f"The weight {name!r} has dtype {dtype}. keras_adam.Adam trains weights of "
+        f"{', '.join(_MANTISSA_BITS)}. {advice}"
+    )
+
+
 def compute_dtype(variable: Any) -> str:
     """The dtype in which a weight is updated: float64 for float64, else float32."""
-    dtype = keras.backend.standardize_dtype(variable.dtype)
-    return "float64" if dtype == "float64" else "float32"
+    return "float64" if dtype_of(variable) == "float64" else "float32"
 
 
 def loses_small_steps(variable: Any) -> bool:
     """Whether the weight's own dtype is coarser than the compute dtype."""
-    return keras.backend.standardize_dtype(variable.dtype) != compute_dtype(variable)
+    return is_floating(variable) and dtype_of(variable) != compute_dtype(variable)
 
 
 def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
@@ -57,9 +96,7 @@ def join(rounded: Tensor, remainder: Tensor, dtype: str) -> Tensor:
     A remainder beyond half a grid step cannot be that of this weight: somebody has
     assigned the weight since, and the remainder counts as 0.
     """
-    bits = {"bfloat16": 8, "float16": 11}[
-        keras.backend.standardize_dtype(rounded.dtype)
-    ]
+    bits = _MANTISSA_BITS[keras.backend.standardize_dtype(rounded.dtype)]
     weight, lost = ops.cast(rounded, dtype), ops.cast(remainder, dtype)
     # float16 has a coarser, absolute grid below its smallest normal number.
     largest = ops.maximum(ops.abs(weight) * 2.0**-bits, 2.0**-25)

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_adam.square_root import square_root
+
 Tensor = Any
 
 SATURATION = 0.3
@@ -105,7 +107,7 @@ def along_last_step(gradient: Tensor, first: Tensor, second: Tensor) -> Tensor:
     Shapes:
         all three have one shape.
     """
-    return gradient * first / (ops.sqrt(second) + _TINY_ROOT)
+    return gradient * first / (square_root(second) + _TINY_ROOT)
 
 
 def agreement(products: Sequence[Tensor]) -> Agreement:

@@ -17,8 +17,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import keras
-
+from keras_adam.gradients import is_by_rows
 from keras_adam.packing import PackedVariable
 from keras_adam.placement import native_variable, read
 
@@ -64,15 +63,6 @@ class SummedRows(NamedTuple):
             [tf.shape(self.slots), tf.ones_like(tf.shape(self.sums)[1:])], 0
         )
         return tf.where(tf.reshape(comes_first, shape), self.per_id(), 0)
-
-
-def is_by_rows(gradient: Any) -> bool:
-    """Whether a gradient is given for some rows only."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf  # Absent where another backend is at work.
-
-    return isinstance(gradient, tf.IndexedSlices)
 
 
 def as_argument(gradient: Any) -> Any:

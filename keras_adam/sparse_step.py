@@ -17,11 +17,11 @@ from keras import ops
 from keras_adam import rate_control, step_control, update_rule
 from keras_adam.compiled_apply import MOST_PROGRAMS, Update, undivided
 from keras_adam.conditional import assign_if
-from keras_adam.gradients import as_dense
+from keras_adam.gradients import as_dense, is_by_rows
 from keras_adam.rate_control import Agreement
+from keras_adam.shared_programs import Traced
 from keras_adam.sparse_rows import (
     SummedRows,
-    is_by_rows,
     reads_after,
     share_reads,
     sum_repeated,
@@ -170,7 +170,8 @@ class SparseStep(TableCatchUp):
         """
         if not self._is_update_separable():
             return undivided(
-                lambda given, rate: self._update(given[0], variables, rate, given[1])
+                lambda given, rate: self._update(given[0], variables, rate, given[1]),
+                self._variables_of_update(variables),
             )
 
         def prepare(given: Any) -> tuple[Any, Any]:
@@ -183,6 +184,7 @@ class SparseStep(TableCatchUp):
                 given[0], variables, rate, given[1]
             ),
             finish=lambda stepped: self._assign_packed(stepped, variables),
+            variables=self._variables_of_joined(variables),
             step_apart=lambda apart, stepped, rate, run: self._step_apart(
                 apart, stepped, variables, rate, run
             ),
@@ -202,17 +204,15 @@ class SparseStep(TableCatchUp):
         # As in a dense step, the common norm is that of gradients clipped one by one.
         all_sums = self._clip_each([one.gradient.sums for one in touched])
         norms = [step_control.norm_of_finite([sums]) for sums in all_sums]
-        # NaN where a row is not finite.
-        flags = [
-            ops.where(step_control.are_all_finite([sums]), 0.0, float("nan"))
-            for sums in all_sums
-        ]
+        rows_are_finite = (
+            step_control.are_all_finite(all_sums) if self.skip_nonfinite else None
+        )
 
         def decide(gradients: Any, _: Any) -> Controls:
-            dense, norms, flags = gradients
-            is_finite = factor = None
-            if self.skip_nonfinite:
-                is_finite = step_control.are_all_finite([*dense, *flags])
+            dense, norms, is_finite = gradients
+            factor = None
+            if dense and is_finite is not None:
+                is_finite = is_finite & step_control.are_all_finite(dense)
             if clips_together:
                 clipped = self._clip_each(dense)
                 norm = self._common_norm([*clipped, *norms])
@@ -220,7 +220,8 @@ class SparseStep(TableCatchUp):
                 factor = self._factor_by_norm(norm, is_counted)
             return Controls(is_finite, factor)
 
-        return run(undivided(decide), (dense, norms, flags), learning_rate, "controls")
+        stage = undivided(decide, self._step_scalars())
+        return run(stage, (dense, norms, rows_are_finite), learning_rate, "controls")
 
     def _clipped_rows(self, one: _Touched, controls: Controls) -> _Touched:
         (sums,) = self._clip([one.gradient.sums], controls)
@@ -259,7 +260,7 @@ class SparseStep(TableCatchUp):
                 self._tell_of_no_more_graphs()
                 return step
             self._graphs_of_rows[key] = tf.function(
-                step, autograph=False, reduce_retracing=True
+                Traced(step), autograph=False, reduce_retracing=True
             )
         return self._graphs_of_rows[key]
 

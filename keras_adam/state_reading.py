@@ -134,9 +134,8 @@ class StateReading(AdamState):
         """Moments of rows that are behind, after the steps without a gradient."""
         row = math.prod(state.parameter.shape[1:])
         rows = np.arange(0, math.prod(state.parameter.shape), stride) // row
-        last_step = ops.take(read(state.last_step), rows)
-        step = ops.cast(self.iterations, last_step.dtype)
-        missed = ops.cast(ops.where(last_step == 0, 0, step - last_step), "float32")
+        missed = self._missed_steps(ops.take(read(state.last_step), rows))
+        missed = ops.cast(missed, "float32")
         return moments._replace(
             first=moments.first * ops.power(self.beta_1, missed),
             second=moments.second * ops.power(self.beta_2, missed),

@@ -11,10 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import keras
+import numpy as np
 from keras import ops
 
 from keras_adam.gradient_sample import sampled, sampled_share
 from keras_adam.rate_control import Agreement
+from keras_adam.square_root import square_root
 
 Tensor = Any
 
@@ -59,9 +62,14 @@ def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
     """
     finite = [ops.where(ops.isfinite(t), t, ops.zeros_like(t)) for t in tensors]
     largest = ops.max(ops.stack([_largest_magnitude(t) for t in finite]))
-    scale = ops.where(largest > 0, largest, ops.ones_like(largest))
+    limit = float(np.finfo(keras.backend.standardize_dtype(largest.dtype)).max)
+    # Compilers multiply by the inverse, which for the largest numbers counts as zero.
+    scale = ops.where(largest > 0, ops.minimum(largest, limit / 8), 1.0)
     squares = [ops.sum(ops.square(t / scale)) for t in finite]
-    return scale * ops.sqrt(ops.sum(ops.stack(squares)))
+    root = square_root(ops.sum(ops.stack(squares)))
+    # The norm of many entries near the largest number has no place in the dtype.
+    norm = scale * ops.minimum(root, limit / ops.maximum(scale, 1.0))
+    return ops.where(largest > 0, norm, ops.zeros_like(norm))
 
 
 def norm_of_samples(tensors: Sequence[Tensor]) -> Tensor:
@@ -123,8 +131,13 @@ LEAST_SPREAD = 0.1
 with few norms known by their number's inverse more, since little is known of it."""
 
 
+LARGEST = 3e38
+"""A norm that none exceeds, near the largest float32. No infinity, which tools that
+look for the first one in a training would report."""
+
+
 def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
-    """The norm beyond which a gradient is a spike; infinite while none is known.
+    """The norm beyond which a gradient is a spike; `LARGEST` while none is known.
 
     ``exp(mean + deviations · max(standard deviation, LEAST_SPREAD + 1 / count))`` of
     log-norms: of the second gradient one hundreds of times as large as the first.
@@ -137,9 +150,10 @@ def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
     arXiv:2504.02507; here of its logarithm, which spikes do not skew.
     """
     least = LEAST_SPREAD + 1 / ops.maximum(history.count, 1.0)
-    spread = ops.maximum(ops.sqrt(history.log_variance), least)
-    norm = ops.exp(history.log_mean + deviations * spread)
-    return ops.where(history.count > 0, norm, float("inf"))
+    spread = ops.maximum(square_root(history.log_variance), least)
+    log_norm = history.log_mean + deviations * spread
+    norm = ops.exp(ops.minimum(log_norm, math.log(LARGEST)))
+    return ops.where(history.count > 0, norm, LARGEST)
 
 
 def with_norm(history: NormHistory, norm: Tensor, largest: Tensor) -> NormHistory:
@@ -167,10 +181,7 @@ def with_norm(history: NormHistory, norm: Tensor, largest: Tensor) -> NormHistor
 
 
 def factor_within(norm: Tensor, largest: Tensor | float) -> Tensor:
-    """The factor that brings a norm to the largest allowed, at most 1.
-
-    The largest may be infinite.
-    """
+    """The factor that brings a norm to the largest allowed, at most 1."""
     is_within = norm <= largest
     return ops.where(is_within, 1.0, largest / ops.where(is_within, 1.0, norm))
 

@@ -66,5 +66,5 @@ class TableCatchUp(AdamStep):
         self._write_moments(state, moments, stream, ids)
         self._write_parameter(state, parameter, ids)
         last_step = read_rows(state.last_step, ids)
-        step = ops.where(last_step == 0, 0, self._step_count(last_step))
+        step = ops.where(last_step == 0, 0, self._steps_taken.read())
         self._assign(state.last_step, step, ids)

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_adam.square_root import square_root
+
 Tensor = Any
 
 
@@ -147,7 +149,7 @@ def step_along_moments(
     second = (
         moments.second if moments.largest_second is None else moments.largest_second
     )
-    return parameter - moments.first * rate / (ops.sqrt(second) + epsilon)
+    return parameter - moments.first * rate / (square_root(second) + epsilon)
 
 
 def decay_weights(parameter: Tensor, learning_rate: Tensor, decay: float) -> Tensor:

@@ -69,7 +69,10 @@ class WeightStep(StateReading):
         for dtype in sorted({precision.compute_dtype(v) for v in variables}):
             plain = ops.cast(learning_rate, dtype)
             corrected = update_rule.bias_corrected_rate(
-                plain, ops.cast(self.iterations + 1, dtype), self.beta_1, self.beta_2
+                plain,
+                ops.cast(self._update_count() + 1, dtype),
+                self.beta_1,
+                self.beta_2,
             )
             rates[dtype] = Rate(plain, corrected)
         return rates
@@ -107,7 +110,7 @@ class WeightStep(StateReading):
                 state,
                 agreements,
                 ops.cast(learning_rate, "float32"),
-                ops.cast(self.iterations + 1, "float32"),
+                ops.cast(self._update_count() + 1, "float32"),
                 self.rate_adaptation,
                 self.rate_cap,
                 self.rate_growth_limit,
@@ -202,7 +205,8 @@ class WeightStep(StateReading):
         elif fuses_several_outputs():
             along = self._restated(gradient, moments)
         self._write_parameter(state, self._moved(parameter, along, rate, decays), ids)
-        self._write_last_step(state, self.iterations + 1, ids)
+        if state.last_step is not None:
+            self._write_last_step(state, self._steps_taken.read() + 1, ids)
         return [] if ids is not None else self._along_last_step(gradient, kept)
 
     def _restated(self, gradient: Any, moments: Moments) -> Moments:
@@ -232,8 +236,7 @@ class WeightStep(StateReading):
     ) -> tuple[Any, Moments]:
         """Rows and their moments as they would be if no step had been missed."""
         last_step = read_rows(state.last_step, ids)
-        # A row that never had a gradient has no momentum; nothing is due.
-        missed = ops.where(last_step == 0, 0, self._step_count(last_step) - last_step)
+        missed = self._missed_steps(last_step)
         per_row = (-1, *(1 for _ in state.parameter.shape[1:]))
         return update_rule.catch_up(
             parameter,
@@ -247,14 +250,10 @@ class WeightStep(StateReading):
             float(self.weight_decay or 0) if decays else 0.0,
         )
 
-    def _step_count(self, like: Any) -> Any:
-        return ops.cast(self.iterations, like.dtype)
-
     def _write_last_step(self, state: WeightState, step: Any, ids: Any | None) -> None:
         """Note the step up to which rows are stepped; all rows without ``ids``."""
-        if state.last_step is not None:
-            length = state.last_step.shape if ids is None else ops.shape(ids)
-            self._assign(state.last_step, ops.full(length, step, "int32"), ids)
+        length = state.last_step.shape if ids is None else ops.shape(ids)
+        self._assign(state.last_step, ops.full(length, step, "int32"), ids)
 
     def _read_moments(self, state: WeightState, ids: Any | None = None) -> Moments:
         """In float32, in the shape in which they are stored."""
@@ -281,7 +280,7 @@ class WeightStep(StateReading):
         bits = None
         if self._is_encoded(state.parameter):
             shape = storage.stored_shape(state.parameter.shape)
-            bits = random_bits(self.iterations + 1, stream, shape, ids)
+            bits = random_bits(self._update_count() + 1, stream, shape, ids)
 
         def keep(variable: Any, codec: Codec, values: Any, scale: Any) -> Any:
             codes = codec.encode(values, scale, bits)

@@ -1,0 +1,150 @@
+"""Compiled programs that optimizers of one structure share, on TensorFlow.
+
+TensorFlow never frees what XLA has compiled: a loop that makes a new optimizer for
+each of a thousand short trainings would compile a thousand times and keep it all. So a
+program belongs to no optimizer. It takes the variables that it reads and assigns as
+arguments, and a second optimizer of the same structure calls it with its own.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+from keras_adam.placement import native_variable, standing_in
+
+MOST_SHARED = 256
+"""Programs that are kept; of more, those are forgotten that were not used for long."""
+
+
+class _Call(NamedTuple):
+    """What a program is to compute, if it has to be traced for this call."""
+
+    function: Callable
+    variables: list[Any]
+
+
+_current: contextvars.ContextVar[_Call] = contextvars.ContextVar("current_call")
+
+
+class Traced:
+    """A function for ``tf.function`` to trace, as an object of its own.
+
+    TensorFlow counts tracings by the code of a function and would warn of a loop that
+    makes optimizers, or programs, for each of which the same code is traced once.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return self._function(*arguments)
+
+
+class Program:
+    """A function compiled by XLA whose variables are arguments.
+
+    Attributes:
+        trace_count: how often it was traced.
+    """
+
+    def __init__(self) -> None:
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        self.trace_count = 0
+        # TensorFlow refuses to call a graph of whose variables one is gone.
+        self._traced_with: list[list[Any]] = []
+        self._function = tf.function(
+            Traced(self._trace), jit_compile=True, autograph=False
+        )
+
+    def __call__(
+        self, function: Callable, variables: Sequence[Any], arguments: Sequence[Any]
+    ) -> Any:
+        """Compute ``function(*arguments)``.
+
+        Args:
+            function: reads and assigns the variables by `keras_adam.placement`. Every
+                call must come with a function that computes the same.
+            variables: that the function reads or assigns, Keras's or the backend's.
+            arguments: tensors, in any structure.
+        """
+        natives = _distinct(variables)
+        token = _current.set(_Call(function, natives))
+        try:
+            return self._function(list(arguments), natives)
+        finally:
+            _current.reset(token)
+
+    def _trace(self, arguments: list[Any], natives: list[Any]) -> Any:
+        self.trace_count += 1  # Python runs only while tracing.
+        self._traced_with.append(natives)
+        function, variables = _current.get()
+        with standing_in(variables, natives):
+            return function(*arguments)
+
+    def why_not_compilable(
+        self, function: Callable, variables: Sequence[Any], arguments: Sequence[Any]
+    ) -> str:
+        """What XLA says against the function; empty if it can be compiled.
+
+        Nothing is computed.
+
+        Args:
+            function: as for a call.
+            variables: as for a call.
+            arguments: as for a call.
+        """
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        natives = _distinct(variables)
+        token = _current.set(_Call(function, natives))
+        try:
+            with tf.init_scope():
+                zeros = tf.nest.map_structure(
+                    lambda tensor: tf.zeros(tensor.shape, tensor.dtype), list(arguments)
+                )
+                lower = self._function.experimental_get_compiler_ir(zeros, natives)
+                lower(stage="hlo")
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            return str(error).strip().splitlines()[0]
+        finally:
+            _current.reset(token)
+        return ""
+
+
+_shared: collections.OrderedDict[Hashable, Program] = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+def shared_program(key: Hashable) -> Program:
+    """The program of a key, which every optimizer of the process gets.
+
+    Args:
+        key: all that decides what the program computes, and where.
+    """
+    with _lock:
+        program = _shared.pop(key, None) or Program()
+        _shared[key] = program
+        if len(_shared) > MOST_SHARED:
+            _shared.popitem(last=False)
+        return program
+
+
+def is_instrumented() -> bool:
+    """Whether a debugging tool adds operations to the graphs that are traced."""
+    import tensorflow as tf  # Absent where another backend is at work.
+
+    with tf.__internal__.FuncGraph("thrown_away").as_default() as graph:
+        tf.identity(tf.constant(1.0))
+    return len(graph.get_operations()) > 2
+
+
+def _distinct(variables: Sequence[Any]) -> list[Any]:
+    """The backend's variables, each once."""
+    natives = (native_variable(variable) for variable in variables)
+    return list({id(native): native for native in natives}.values())

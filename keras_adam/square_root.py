@@ -1,0 +1,25 @@
+"""The square root with a derivative everywhere, for who differentiates a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+SMALLEST = 2.0**-126
+"""The smallest normal float32."""
+
+
+def square_root(square: Tensor) -> Tensor:
+    """The square root; at 0 it is 1e-19, and its derivative 0.
+
+    That of `ops.sqrt` is infinite there: the derivative of a step, as meta-learning
+    takes it, would be NaN for every entry that never had a gradient. 1e-19 is far below
+    any epsilon, norm or deviation that it is compared with or added to.
+
+    Args:
+        square: at least 0, of any shape.
+    """
+    return ops.sqrt(ops.maximum(square, SMALLEST))
