@@ -284,3 +284,95 @@ def test_a_file_with_rows_behind_is_refused_by_other_options():
 def test_betas_whose_steps_do_not_fade_are_refused():
     with pytest.raises(ValueError, match=r"beta_1=0.95 and beta_2=0.9"):
         keras_adam.Adam(beta_1=0.95, beta_2=0.9, sparse_updates="catch_up")
+
+
+def final_rows(kind, jump):
+    """Rows 0 and 1 after ten steps; row 1 misses four, and the count is set in them."""
+    optimizer, variables = made(kind)
+    both = tf.IndexedSlices(tf.ones((2, WIDTH)), tf.constant([0, 1]), (ROWS, WIDTH))
+    one = tf.IndexedSlices(tf.ones((1, WIDTH)), tf.constant([0]), (ROWS, WIDTH))
+    for rows in (both,) * 5 + (one,) * 3:
+        optimizer.apply([rows, None], variables)
+    before = optimizer.read_moments(variables[0])
+    if jump is not None:
+        optimizer.iterations.assign(jump)
+        for old, new in zip(before, optimizer.read_moments(variables[0]), strict=True):
+            if old is not None:
+                np.testing.assert_array_equal(old, new)
+    optimizer.apply([one, None], variables)
+    optimizer.apply([both, None], variables)
+    optimizer.finalize_variable_values(variables)
+    return variables[0].numpy()[:3, 0], optimizer, variables
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("jump", [0, 3, 1000, 10**6])
+def test_no_row_moves_because_the_step_count_is_set(jump):
+    """Warm restarts set the count back, continued trainings set it forward."""
+    rows, optimizer, variables = final_rows("catch_up", jump)
+    dense, dense_optimizer, dense_variables = final_rows("dense", jump)
+    assert rows[2] == 1
+    assert rows[0] == dense[0]
+    # Ten steps at a learning rate of 0.01, whatever the bias correction says.
+    assert abs(rows[1] - dense[1]) < 0.05
+    for mine, theirs in zip(
+        optimizer.read_moments(variables[0])[:2],
+        dense_optimizer.read_moments(dense_variables[0])[:2],
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine[:2], theirs[:2], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("jump", [None, 0, 2, 1000])
+def test_a_file_written_after_the_count_was_set_goes_on_alike(jump):
+    optimizer, variables = made("catch_up")
+    both = tf.IndexedSlices(tf.ones((2, WIDTH)), tf.constant([0, 1]), (ROWS, WIDTH))
+    one = tf.IndexedSlices(tf.ones((1, WIDTH)), tf.constant([0]), (ROWS, WIDTH))
+    for rows in (both,) * 5 + (one,) * 3:
+        optimizer.apply([rows, None], variables)
+    if jump is not None:
+        optimizer.iterations.assign(jump)
+    optimizer.apply([one, None], variables)
+    store = {}
+    optimizer.save_own_variables(store)
+    loaded, others = made("catch_up")
+    loaded.load_own_variables(store)
+    others[0].assign(variables[0])
+    for made_by, weights in ((optimizer, variables), (loaded, others)):
+        made_by.apply([both, None], weights)
+        made_by.finalize_variable_values(weights)
+    mine, theirs = variables[0].numpy()[:3], others[0].numpy()[:3]
+    if jump is None:
+        np.testing.assert_array_equal(mine, theirs)
+    # Files count by the step count: missed steps before its first have no place in
+    # them, and the bias correction is that of the count. A step is 0.01 to 0.032.
+    np.testing.assert_allclose(mine, theirs, atol=4 * 0.032)
+
+
+def test_a_last_step_beyond_the_count_means_that_nothing_was_missed():
+    optimizer, variables = made("catch_up")
+    rows = tf.IndexedSlices(tf.ones((1, WIDTH)), tf.constant([0]), (ROWS, WIDTH))
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([rows, None], variables)
+    optimizer._last_steps[0].assign(np.full(ROWS, 500, "int32"))
+    before = variables[0].numpy()
+    optimizer.finalize_variable_values(variables)
+    np.testing.assert_array_equal(variables[0].numpy(), before)
+
+
+def test_a_checkpoint_of_tensorflow_has_the_steps_that_were_taken(tmp_path):
+    optimizer, variables = made("catch_up")
+    rows = tf.IndexedSlices(tf.ones((1, WIDTH)), tf.constant([0]), (ROWS, WIDTH))
+    dense = tf.ones(WIDTH)
+    for _ in range(3):
+        optimizer.apply([rows, dense], variables)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([None, dense], variables)
+    path = tf.train.Checkpoint(optimizer=optimizer).save(tmp_path / "checkpoint")
+    loaded, others = made("catch_up")
+    tf.train.Checkpoint(optimizer=loaded).restore(path).assert_consumed()
+    others[0].assign(variables[0])
+    optimizer.finalize_variable_values(variables)
+    loaded.finalize_variable_values(others)
+    np.testing.assert_array_equal(others[0].numpy()[0], variables[0].numpy()[0])

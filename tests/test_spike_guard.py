@@ -47,7 +47,10 @@ def test_the_less_is_known_the_larger_a_spike_must_be():
     ]
     # No spread was seen, so the least one counts.
     least = [step_control.LEAST_SPREAD + more for more in (1.0, 0.1, 0.0)]
-    assert limits == [np.inf, *(pytest.approx(np.exp(5 * spread)) for spread in least)]
+    assert limits == [
+        pytest.approx(step_control.LARGEST),
+        *(pytest.approx(np.exp(5 * spread)) for spread in least),
+    ]
 
 
 def test_a_spike_among_the_first_gradients_is_clipped():
