@@ -122,9 +122,10 @@ class Probe:
                 self._sums(_in_float64(one), _in_float64(other), steps)
                 for one, other in zip(before, after, strict=True)
             ]
+            names = per_weight[0] if per_weight else ("movement", "parameter")
             sums = {
                 name: np.array([of_weight[name] for of_weight in per_weight])
-                for name in per_weight[0]
+                for name in names
             }
             return self._figures(sums, steps, iterations)
 
