@@ -198,7 +198,6 @@ class AdamTelemetry(keras.callbacks.Callback):
         check_tensorboard_is_installed()
         self.every = int(every)
         self.log_dir = log_dir
-        self._begin_without_trainings()
 
     def _begin_without_trainings(self) -> None:
         self.run_dir: Path | None = None
@@ -356,13 +355,15 @@ class AdamTelemetry(keras.callbacks.Callback):
         self._model_of(training)
         sample, (optimizer, probe, tags) = training.sample, training.reading
         iterations = optimizer.iterations()
-        if iterations <= sample.iterations:
+        if iterations == sample.iterations:
             # It was left out, or gradients are still being accumulated: the state is
             # as it was.
             return iterations
         training.sample = None
-        if iterations // self.every == sample.iterations // self.every:
-            return iterations  # The execution was shorter than most.
+        if iterations // self.every <= sample.iterations // self.every:
+            # The execution was shorter than most, or a callback has put the optimizer
+            # back to an earlier step.
+            return iterations
         steps = iterations - sample.iterations
         figures = probe.compare(sample.before, probe.look(), steps, iterations)
         told = told_of_weights(tags, figures)

@@ -182,6 +182,9 @@ class Probe:
         if second is not None and (steps > 1 or first is None):
             squared = before.second + second_change * (1 / second_new)
             sums["squared_gradient"] = np.sum(squared, where=has_gradient)
+            # Squares of small gradients have no place in float16, in which Keras keeps
+            # the moments of weights of that dtype.
+            sums["has_squared_gradient"] = np.any(second) or not np.any(has_gradient)
         if first is not None and second is not None:
             largest = second if after.largest is None else after.largest
             root = np.sqrt(largest) + self._optimizer.epsilon
@@ -219,7 +222,10 @@ class Probe:
         return StepFigures(
             nothing
             if gradient is None
-            else _told(np.sqrt(np.maximum(gradient, 0) / self._shares)),
+            else _told(
+                np.sqrt(np.maximum(gradient, 0) / self._shares),
+                sums.get("has_squared_gradient"),
+            ),
             _told(movement / steps / parameter, parameter != 0),
             nothing
             if "ratio" not in sums

@@ -647,3 +647,79 @@ def test_weights_that_the_optimizer_does_not_train_are_left_out(
         assert name.endswith("bias")
         norms = told[f"{name}/gradient_norm"]
         assert norms == pytest.approx(dict.fromkeys((3, 6), 2**0.5), rel=1e-4)
+
+
+class Weights(keras.layers.Layer):
+    """Has weights of the shapes and types given, and adds up their squares."""
+
+    def __init__(self, *weights):
+        super().__init__(name="odd")
+        self.given = weights
+
+    def build(self, input_shape):
+        self.own = [
+            self.add_weight(shape=shape, dtype=dtype, name=f"w{i}", initializer="ones")
+            for i, (shape, dtype) in enumerate(self.given)
+        ]
+
+    def call(self, x):
+        floating = [w for w in self.own if "float" in w.dtype]
+        squares = [ops.sum(ops.square(ops.cast(w, "float32"))) for w in floating]
+        return ops.cast(x, "float32")[:, :1] * sum(squares)
+
+
+ODD = {
+    "empty": [((0, 4), "float32"), ((3,), "float32")],
+    "nothing but empty": [((0, 4), "float32"), ((2, 0), "float32")],
+    "whole numbers": [((2,), "int32"), ((3,), "float32")],
+    "scalars": [((), "float32"), ((), "bfloat16")],
+    "several precisions": [((4,), "float16"), ((5,), "bfloat16"), ((3,), "float32")],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("weights", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("make", [keras_adam.Adam, keras.optimizers.Adam])
+def test_weights_of_unusual_kind(tmp_path, make, weights):
+    has_integers = "int32" in [dtype for _, dtype in weights]
+    on_jax = keras.backend.backend() == "jax"
+    if has_integers and (on_jax or make is keras.optimizers.Adam):
+        pytest.skip("neither Keras's Adam nor JAX trains a model with whole numbers")
+    trained = []
+    for callbacks in ([], [keras_adam.AdamTelemetry(tmp_path, every=1)]):
+        model = keras.Sequential([keras.layers.Input((5,)), Weights(*weights)])
+        model.compile(make(0.01), loss="mse")
+        x = np.full((24, 5), 0.1, "float32")
+        model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=callbacks)
+        trained.append([*model.get_weights()])
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_array_equal(one, other)
+    told = read(tmp_path)
+    shown = {tag.split("/")[1] for tag in told if not tag.startswith("optimizer")}
+    assert shown == {
+        f"w{i}"
+        for i, (shape, dtype) in enumerate(weights)
+        if 0 not in shape and "float" in dtype
+    }
+    assert all(np.isfinite(list(values.values())).all() for values in told.values())
+    assert max(told[RATE]) == 3
+
+
+def test_a_weight_of_two_layers_is_shown_once(tmp_path):
+    class Borrowing(keras.layers.Layer):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = weight
+
+        def call(self, x):
+            return ops.matmul(x, self.weight)
+
+    weight = keras.Variable(np.eye(5, dtype="float32"), name="tied")
+    layers = [keras.layers.Input((5,)), Borrowing(weight), Borrowing(weight)]
+    model = keras.Sequential(layers)
+    model.compile(keras_adam.Adam(0.01), loss="mse")
+    x = np.ones((24, 5), "float32")
+    telemetry = keras_adam.AdamTelemetry(tmp_path, every=1)
+    model.fit(x, 2 * x, batch_size=8, verbose=0, callbacks=[telemetry])
+    tags = {tag for tag in read(tmp_path) if tag.endswith("/gradient_norm")}
+    assert tags == {"weights/tied/gradient_norm", "optimizer/gradient_norm"}
