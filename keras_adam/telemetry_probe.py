@@ -184,7 +184,8 @@ class Probe:
             sums["squared_gradient"] = np.sum(squared, where=has_gradient)
             # Squares of small gradients have no place in float16, in which Keras keeps
             # the moments of weights of that dtype.
-            sums["has_squared_gradient"] = np.any(second) or not np.any(has_gradient)
+            is_lost = np.any(has_gradient) and not np.any(second)
+            sums["has_squared_gradient"] = not is_lost
         if first is not None and second is not None:
             largest = second if after.largest is None else after.largest
             root = np.sqrt(largest) + self._optimizer.epsilon
