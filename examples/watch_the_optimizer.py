@@ -40,7 +40,8 @@ def main():
         verbose=2,
         callbacks=[telemetry, keras.callbacks.TensorBoard(logs, write_graph=False)],
     )
-    events = EventAccumulator(logs, size_guidance={"tensors": 0}).Reload()
+    run = str(telemetry.run_dir)  # `logs`, or a directory in it if that has a run
+    events = EventAccumulator(run, size_guidance={"tensors": 0}).Reload()
     for layer in ("first", "second", "head"):
         told = events.Tensors(f"{layer}/kernel/update_ratio")
         ratios = [float(tensor_util.make_ndarray(event.tensor_proto)) for event in told]

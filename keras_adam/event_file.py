@@ -9,17 +9,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+MARK = ".adam_telemetry.v2"
+"""How the names of these files end, so that they are told from other writers' files."""
+
 
 class EventFile:
     """A file of scalars in a directory that TensorBoard shows as a run.
 
     Nothing is held open between two writings, and what was written is there for
-    TensorBoard at once.
+    TensorBoard at once. Where writing fails, the next writing begins a new file: one
+    that ends in half a record could not be read behind it.
 
     Args:
         directory: is made, with those above it.
         charts: by the last part of a tag, the title of the chart in which the page
             *Custom Scalars* lays all tags over each other that end so.
+
+    Attributes:
+        directory: as given.
 
     Raises:
         ImportError: TensorBoard is not installed.
@@ -32,26 +39,50 @@ class EventFile:
 
     def __init__(self, directory: Path, charts: Mapping[str, str]) -> None:
         check_tensorboard_is_installed()
+        self.directory = directory
+        self._charts = dict(charts)
+        self._path: Path | None = None
+        self._open()
+
+    def _open(self) -> Path:
+        """The file to append to; a new one where there is none that can be."""
         from tensorboard.compat.proto import summary_pb2
 
-        directory.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        name = f"{int(now)}.{platform.node()}.{os.getpid()}.{time.time_ns() % 10**9}"
-        self._path = directory / f"events.out.tfevents.{name}.v2"
-        self._charts = dict(charts)
+        if self._path is not None and self._path.exists():
+            return self._path
         self._summary = summary_pb2.Summary()
         self._tags: tuple[str, ...] = ()
-        self._append([_event(file_version="brain.Event:2")])
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # TensorBoard reads the files of a run in the order of their names.
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        name = f"{seconds}.{nanoseconds:09d}.{platform.node()}.{os.getpid()}"
+        path = self.directory / f"events.out.tfevents.{name}{MARK}"
+        path.touch(exist_ok=False)
+        self._append(path, [_event(file_version="brain.Event:2")])
+        return path
+
+    def is_alone(self) -> bool:
+        """Whether no other `EventFile` was ever written in the directory."""
+        return all(path == self._path for path in self.directory.glob(f"*{MARK}"))
+
+    def remove(self) -> None:
+        """Delete the file."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
 
     def restart(self, step: int) -> None:
         """Say that training begins after a step: what was told of later ones is void.
 
         Where a run is continued from a checkpoint, its curves continue from there.
+
+        Raises:
+            OSError: the file cannot be written to.
         """
         from tensorboard.compat.proto import event_pb2
 
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._append([_event(step=step + 1, session_log=start)])
+        self._append(self._open(), [_event(step=step + 1, session_log=start)])
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write scalars of one step, by tag.
@@ -59,6 +90,7 @@ class EventFile:
         Raises:
             OSError: the file cannot be written to, for example on a full disk.
         """
+        path = self._open()
         events = []
         is_new = self._tags != tuple(values)
         if is_new:
@@ -71,7 +103,7 @@ class EventFile:
             events.append(_event(summary=_layout(charts)))
         for value, number in zip(self._summary.value, values.values(), strict=True):
             value.tensor.float_val[0] = number
-        self._append([*events, _event(step=step, summary=self._summary)])
+        self._append(path, [*events, _event(step=step, summary=self._summary)])
         if is_new:
             # Said once, it holds for all that follows.
             for value in self._summary.value:
@@ -91,13 +123,15 @@ class EventFile:
         for tag in tags:
             self._summary.value.add(tag=tag, metadata=described, tensor=number)
 
-    def _append(self, events: Sequence[Any]) -> None:
+    def _append(self, path: Path, events: Sequence[Any]) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        with self._path.open("ab") as file:
+        self._path = None  # unless all is written
+        with path.open("ab") as file:
             writer = RecordWriter(file)
             for event in events:
                 writer.write(event.SerializeToString())
+        self._path = path
 
 
 def check_tensorboard_is_installed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -32,23 +33,26 @@ class ReadableOptimizer:
     its rate.
 
     Args:
-        optimizer: any Keras optimizer, built; also inside a ``LossScaleOptimizer``.
-        weights: to be read of, among those it was built with, in the same order.
+        optimizer: any Keras optimizer; also inside a ``LossScaleOptimizer``.
+        weights: to be read of, once the optimizer is built. Those that it was not built
+            with are left out.
 
     Attributes:
         optimizer: without the wrapper.
-        weights: as given.
+        weights: that it was built with, of those given.
         loss_scale_optimizer: the wrapper, or ``None``.
         first_decay: of the average of gradients; ``None`` where there is none that
             can be read.
         second_decay: likewise, of the average of their squares.
     """
 
-    def __init__(self, optimizer: Any, weights: Sequence[Any]) -> None:
+    def __init__(self, optimizer: Any, weights: Sequence[Any] = ()) -> None:
         is_wrapper = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self.loss_scale_optimizer = optimizer if is_wrapper else None
         self.optimizer: Any = optimizer.inner_optimizer if is_wrapper else optimizer
-        self.weights = list(weights)
+        known = set(map(id, self.optimizer._trainable_variables))
+        # An optimizer with a `build` of its own need not say.
+        self.weights = [w for w in weights if id(w) in known or not known]
         self.first_decay, self.second_decay = _decays(self.optimizer)
         self._moments: dict[str, list[Any]] = {}
         if isinstance(self.optimizer, Adam):
@@ -91,6 +95,24 @@ class ReadableOptimizer:
         except AttributeError:
             return None  # of a `MultiOptimizer`
         return float(ops.convert_to_numpy(rate))
+
+    def skips(self) -> float | None:
+        """A number that grows with each step that is skipped for its gradients.
+
+        ``None`` where the optimizer skips no steps.
+        """
+        found = []
+        if getattr(self.optimizer, "skip_nonfinite", False):
+            found.append(float(self.optimizer.skipped_steps))
+        wrapper = self.loss_scale_optimizer
+        if wrapper is not None:
+            scale = (
+                ops.convert_to_numpy(wrapper.dynamic_scale.value)
+                if wrapper.built
+                else wrapper.initial_scale
+            )
+            found.append(-math.log2(scale))  # each skipped step halves it
+        return sum(found) if found else None
 
     def controls(self) -> dict[str, float]:
         """Numbers that concern all weights, by name, as far as it has them."""

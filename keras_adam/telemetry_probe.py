@@ -122,9 +122,10 @@ class Probe:
                 self._sums(_in_float64(one), _in_float64(other), steps)
                 for one, other in zip(before, after, strict=True)
             ]
+            names = per_weight[0] if per_weight else ("movement", "parameter")
             sums = {
                 name: np.array([of_weight[name] for of_weight in per_weight])
-                for name in per_weight[0]
+                for name in names
             }
             return self._figures(sums, steps, iterations)
 
@@ -181,6 +182,10 @@ class Probe:
         if second is not None and (steps > 1 or first is None):
             squared = before.second + second_change * (1 / second_new)
             sums["squared_gradient"] = np.sum(squared, where=has_gradient)
+            # Squares of small gradients have no place in float16, in which Keras keeps
+            # the moments of weights of that dtype.
+            is_lost = np.any(has_gradient) and not np.any(second)
+            sums["has_squared_gradient"] = not is_lost
         if first is not None and second is not None:
             largest = second if after.largest is None else after.largest
             root = np.sqrt(largest) + self._optimizer.epsilon
@@ -218,7 +223,10 @@ class Probe:
         return StepFigures(
             nothing
             if gradient is None
-            else _told(np.sqrt(np.maximum(gradient, 0) / self._shares)),
+            else _told(
+                np.sqrt(np.maximum(gradient, 0) / self._shares),
+                sums.get("has_squared_gradient"),
+            ),
             _told(movement / steps / parameter, parameter != 0),
             nothing
             if "ratio" not in sums

@@ -210,3 +210,65 @@ def test_moments_can_be_read_of_every_storage():
             assert largest is None
             np.testing.assert_allclose(first, 0.1 * g, rtol=tolerance, atol=1e-4)
             np.testing.assert_allclose(second, 0.001 * g**2, rtol=tolerance, atol=1e-7)
+
+
+LOW = {"float16": 3e-3, "bfloat16": 3e-3, "float64": 1e-6}
+
+
+@pytest.mark.parametrize("dtype", LOW)
+@pytest.mark.parametrize("make", [keras_adam.Adam, keras.optimizers.Adam])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_weights_of_any_precision_are_told_of(make, dtype, steps):
+    if dtype == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless asked for")
+    rng = np.random.default_rng(0)
+    shapes = ((40, 50), (), (3, 1, 2))
+    weights = [keras.Variable(rng.normal(size=s), dtype=dtype) for s in shapes]
+    optimizer = make(0.001)
+    optimizer.build(weights)
+    probe = Probe(ReadableOptimizer(optimizer, weights))
+    for step in range(6):
+        if step % steps == 0:
+            before, squares = probe.look(), []
+        gradients = [ops.cast(rng.normal(size=s), dtype) for s in shapes]
+        optimizer.apply(gradients, weights)
+        squares.append(
+            [np.sum(np.square(to_float64(gradient))) for gradient in gradients]
+        )
+    figures = probe.compare(before, probe.look(), steps, 6)
+    # By the second moment, the later steps weigh a little more.
+    tolerance = LOW[dtype] if steps == 1 or dtype != "float64" else 2e-3
+    if dtype == "float16" and make is keras.optimizers.Adam and steps == 3:
+        tolerance = 0.02
+    if dtype == "bfloat16" and make is keras.optimizers.Adam:
+        tolerance = 0.05
+    expected = np.sqrt(np.mean(squares, axis=0))
+    assert figures.gradient_norm[0] == pytest.approx(expected[0], rel=tolerance)
+    assert all(map(math.isfinite, figures.gradient_norm + figures.update_ratio))
+
+
+def to_float64(tensor):
+    return ops.convert_to_numpy(ops.cast(tensor, "float32")).astype("float64")
+
+
+@pytest.mark.parametrize("make", [keras.optimizers.Adam, keras.optimizers.RMSprop])
+def test_a_gradient_whose_square_was_lost_is_not_told_to_be_zero(make):
+    weight = keras.Variable(np.ones((4, 5)), dtype="float16")
+    optimizer = make(0.01)
+    optimizer.build([weight])
+    probe = Probe(ReadableOptimizer(optimizer, [weight]))
+    before = probe.look()
+    steps = 2
+    for _ in range(steps):
+        # Its square is below what float16 holds.
+        optimizer.apply([ops.full((4, 5), 1e-5, "float16")], [weight])
+    figures = probe.compare(before, probe.look(), steps, steps)
+    assert figures.gradient_norm == [None]
+
+
+def test_without_a_weight_there_is_nothing_to_tell():
+    optimizer = keras_adam.Adam()
+    optimizer.build([keras.Variable(np.ones(2))])
+    probe = Probe(ReadableOptimizer(optimizer))
+    figures = probe.compare(probe.look(), probe.look(), 1, 1)
+    assert list(figures) == [[]] * 5
