@@ -15,8 +15,13 @@ from keras_adam import checkpoint_layout, precision
 from keras_adam.checkpoint_layout import StoredMoment
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import check_can_be_trained
-from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
-from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
+from keras_adam.moment_storage import (
+    LEAST_ENCODED,
+    STORAGES,
+    Codec,
+    MomentStorage,
+)
+from keras_adam.packing import Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import (
     assignable,
     colocated_with,
@@ -32,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 FAR_ABOVE_CAP = 1000
 """How many times `rate_cap` a learning rate may be without a warning."""
+
+LARGE_TABLE = 65_536
+"""Entries from which a table's rows catch up; a smaller one is stepped as a whole."""
 
 _LISTS_WITH_VIEWS = ("_variables", "_momentums", "_velocities", "_velocity_hats")
 
@@ -331,7 +339,7 @@ class AdamState(keras.optimizers.Optimizer):
         Counted by `_steps_taken`: the optimizer's step count may be set by the user,
         for warm restarts for example, and no row has missed a step by that.
         """
-        is_table = len(variable.shape) > 1 and math.prod(variable.shape) >= SMALL
+        is_table = len(variable.shape) > 1 and math.prod(variable.shape) >= LARGE_TABLE
         if not (is_table and self._catches_up() and precision.is_floating(variable)):
             return None
         if self._overwrite_variable_with_gradient(variable):
@@ -545,4 +553,4 @@ def _counted(counter: keras.Variable | None) -> int:
 def _can_be_encoded(variable: Any) -> bool:
     is_float32 = precision.compute_dtype(variable) == "float32"
     is_trained = precision.is_floating(variable)
-    return is_trained and is_float32 and math.prod(variable.shape) >= SMALL
+    return is_trained and is_float32 and math.prod(variable.shape) >= LEAST_ENCODED

@@ -38,6 +38,10 @@ Tensor = Any
 BLOCK = 128
 """Entries that share a scale."""
 
+LEAST_ENCODED = 65_536
+"""Entries from which a weight's moments are encoded: those of smaller ones are a small
+part of the memory."""
+
 SMALLEST = 2.0**-126
 """The smallest normal float32: below it processors may read zero."""
 
