@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_adam import checkpoint_layout, precision
+from keras_adam import checkpoint_layout, precision, state_laws
 from keras_adam.checkpoint_layout import StoredMoment
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.moment_storage import STORAGES, Codec, MomentStorage
@@ -274,15 +274,15 @@ class AdamState(keras.optimizers.Optimizer):
         is kept until then.
 
         Raises:
-            ValueError: the state belongs to another model or to other options;
-                nothing has been changed.
+            ValueError: the state belongs to another model or to other options, or
+                holds what no state can (NaN, infinity, a negative second moment and
+                so on); nothing has been changed.
         """
         if self.built:
             checkpoint_layout.read_variables(store, self._layout())
             self._waiting_state = None
             return
-        self._waiting_state = checkpoint_layout.copy_arrays(store)
-        checkpoint_layout.assign_scalars(self._waiting_state, self._scalars())
+        self._waiting_state = checkpoint_layout.read_scalars(store, self._scalars())
 
     def _load_waiting_state(self) -> None:
         if self._waiting_state:
@@ -334,16 +334,25 @@ class AdamState(keras.optimizers.Optimizer):
                 if variable is not None
             ],
             micro_batches=self.gradient_accumulation_steps or 1,
-            controls=[
-                variable
-                for variable in (
-                    self._log_rate_multiplier,
-                    self._peak_rate,
-                    *self._norm_history,
-                )
-                if variable is not None
-            ],
+            controls=self._saved_controls(),
         )
+
+    def _saved_controls(self) -> list[tuple[Any, state_laws.Law]]:
+        """The scalars that control a step, as far as their options are on."""
+        controls: list[tuple[Any, state_laws.Law]] = []
+        if self._log_rate_multiplier is not None and self._controls_rate():
+            controls += [
+                (self._log_rate_multiplier, state_laws.CONTROL),
+                (self._peak_rate, state_laws.CONTROL_OF_AT_LEAST_0),
+            ]
+        if self._norm_history and self.spike_guard:
+            log_mean, log_variance, count = self._norm_history
+            controls += [
+                (log_mean, state_laws.CONTROL),
+                (log_variance, state_laws.CONTROL_OF_AT_LEAST_0),
+                (count, state_laws.CONTROL_OF_AT_LEAST_0),
+            ]
+        return controls
 
     @property
     def state_bytes(self) -> int:
