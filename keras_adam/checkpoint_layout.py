@@ -159,8 +159,9 @@ def read_scalars(store: Any, scalars: list[Any]) -> Arrays:
         ValueError: it cannot be the state of any optimizer; nothing has been changed.
     """
     arrays = copy_arrays(store)
-    saved = [arrays.get(str(number)) for number in range(len(scalars))]
-    are_scalars = all(array is not None and array.shape == () for array in saved)
+    found = [arrays.get(str(number)) for number in range(len(scalars))]
+    saved = [array for array in found if array is not None and array.shape == ()]
+    are_scalars = len(saved) == len(scalars)
     if are_scalars:
         state_laws.check_scalars(saved, scalars)
     state_laws.check_numbers(arrays)
