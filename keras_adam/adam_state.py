@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from keras_adam.packing import SMALL, Pack, PackedVariable, Packing, plan_packs
 from keras_adam.placement import colocated_with, outside_of_graphs
 from keras_adam.step_control import NormHistory
 from keras_adam.weight_state import WeightState
+
+logger = logging.getLogger(__name__)
 
 
 class AdamState(keras.optimizers.Optimizer):
@@ -47,6 +50,7 @@ class AdamState(keras.optimizers.Optimizer):
         self._norm_history: list[keras.Variable] = []
         self._clipped_spikes: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
+        self._scalars_before_loading: tuple[float, ...] | None = None
         self._packing = Packing()
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -271,7 +275,8 @@ class AdamState(keras.optimizers.Optimizer):
         """Load a state that this class or ``keras.optimizers.Adam`` saved.
 
         Before the optimizer is built only step count and rate are assigned; the rest
-        is kept until then.
+        is kept until then. If it turns out to be of other weights, because layers were
+        frozen, unfrozen or replaced, it is given up with a warning, as Keras does.
 
         Raises:
             ValueError: the state belongs to another model or to other options, or
@@ -280,9 +285,12 @@ class AdamState(keras.optimizers.Optimizer):
         """
         if self.built:
             checkpoint_layout.read_variables(store, self._layout())
-            self._waiting_state = None
+            self._waiting_state = self._scalars_before_loading = None
             return
+        before = tuple(variable.numpy().item() for variable in self._scalars())
         self._waiting_state = checkpoint_layout.read_scalars(store, self._scalars())
+        if self._scalars_before_loading is None:
+            self._scalars_before_loading = before
 
     def _load_waiting_state(self) -> None:
         if self._waiting_state:
@@ -290,10 +298,37 @@ class AdamState(keras.optimizers.Optimizer):
             # outcome of a refusal that somebody caught. Step count and rate have
             # been assigned already, and the rate may have been set since.
             with outside_of_graphs():
-                checkpoint_layout.read_variables(
-                    self._waiting_state, self._layout(), with_scalars=False
-                )
-        self._waiting_state = None
+                layout, state = self._layout(), self._waiting_state
+                if checkpoint_layout.is_of_other_weights(state, layout):
+                    self._start_from_zero(state)
+                else:
+                    checkpoint_layout.read_variables(state, layout, with_scalars=False)
+        self._waiting_state = self._scalars_before_loading = None
+
+    def _start_from_zero(self, state: checkpoint_layout.Arrays) -> None:
+        """Give up the waiting state, as if it had not been loaded, and log it.
+
+        Keras loads no state before building and trains on from zero. That is right
+        where layers were frozen, unfrozen or replaced: with the step count of the file
+        there is no bias correction, and the first steps of weights that the file does
+        not know would be several times too large.
+        """
+        before = self._scalars_before_loading or ()
+        for number, (variable, value) in enumerate(
+            zip(self._scalars(), before, strict=False)
+        ):
+            loaded, now = state[str(number)], variable.numpy()
+            # What was set since then stays.
+            if loaded.shape == () and now == loaded.astype(now.dtype):
+                variable.assign(value)
+        logger.warning(
+            "The optimizer state that was loaded before the first step is of other "
+            "weights than those that are trained: layers were frozen, unfrozen or "
+            "replaced since it was saved. It is not used. Step count, and learning "
+            "rate unless it was set since, are those from before loading, and the "
+            "state of all weights starts from zero: %s",
+            ", ".join(path_of(weight) for weight in self._trainable_variables),
+        )
 
     def _scalars(self) -> list[Any]:
         """Step count and, if it is a number, the rate."""

@@ -393,6 +393,53 @@ def _saved_storage(arrays: Arrays, layout: Layout) -> str:
     return names.get(array.dtype.name, unencoded)
 
 
+def is_of_other_weights(arrays: Arrays, layout: Layout) -> bool:
+    """Whether a state is of other weights than the optimizer's, whatever its options.
+
+    So it is where layers were frozen, unfrozen or replaced since it was saved. Judged
+    by the shapes alone: if they can be those of the same weights under some options,
+    the options may be what differs.
+
+    Args:
+        arrays: of the saved state.
+        layout: of the optimizer's variables.
+    """
+    shapes = [arrays[str(number)].shape for number in range(len(arrays))]
+    weights = [moment.shape for moment in layout.first_moments]
+    pairs = zip(layout.first_moments, layout.second_moments, strict=True)
+    both = [part for pair in pairs for part in zip(pair, _KINDS, strict=True)]
+    largest = [(moment, "second") for moment in layout.second_moments]
+    if shapes in ([()], [(), ()]):
+        return False  # Saved before the first step.
+    for scalars, copies, storage, moments in itertools.product(
+        (1, 2), (0, 1, 2), STORAGES, (both, both + largest)
+    ):
+        # Averages and accumulators have the weights' shapes.
+        expected = [()] * scalars + weights * copies
+        for moment, kind in moments:
+            expected += [p.shape for p in _places_of_moment(moment, kind, storage)]
+        number = len(expected)
+        if shapes[:number] == expected and _may_follow_moments(shapes[number:], layout):
+            return False
+    return True
+
+
+def _may_follow_moments(shapes: list[tuple[int, ...]], layout: Layout) -> bool:
+    """Whether these can be remainders, controls and last steps, as far as there are."""
+    remainders = [tuple(variable.shape) for variable in layout.remainders]
+    if remainders and shapes[: len(remainders)] == remainders:
+        shapes = shapes[len(remainders) :]
+    rest = list(itertools.dropwhile(lambda shape: shape == (), shapes))
+    if len(shapes) - len(rest) > _MOST_CONTROLS:
+        return False
+    rows = {moment.shape[:1] for moment in layout.first_moments}
+    return all(shape in rows and shape != () for shape in rest)
+
+
+_MOST_CONTROLS = 5
+"""Of the rate two, and three of the spike guard."""
+
+
 def _is_a_row_behind(layout: Layout) -> bool:
     step = layout.scalars[0].numpy()
     saved = (last_step.numpy() for last_step, _ in layout.last_steps)
@@ -454,7 +501,8 @@ def _log_what_is_missing(length: int, places: list[_Place]) -> None:
 
 
 _ADVICE = (
-    "It was saved for another model or with other options: amsgrad, use_ema, "
+    "It was saved for another model, with other layers frozen, or with other options: "
+    "amsgrad, use_ema, "
     "gradient_accumulation_steps, sparse_updates, rate_cap, rate_adaptation, "
     "spike_guard, and whether the learning rate is a number decide what is saved. "
     "Create the optimizer with the options of the saved one; or, to start its state "
