@@ -409,8 +409,8 @@ def is_of_other_weights(arrays: Arrays, layout: Layout) -> bool:
     pairs = zip(layout.first_moments, layout.second_moments, strict=True)
     both = [part for pair in pairs for part in zip(pair, _KINDS, strict=True)]
     largest = [(moment, "second") for moment in layout.second_moments]
-    if shapes in ([()], [(), ()]):
-        return False  # Saved before the first step.
+    if shapes in ([()], [(), ()]) or _fits(arrays, layout):
+        return False  # Saved before the first step, or just what is needed.
     for scalars, copies, storage, moments in itertools.product(
         (1, 2), (0, 1, 2), STORAGES, (both, both + largest)
     ):
@@ -422,6 +422,14 @@ def is_of_other_weights(arrays: Arrays, layout: Layout) -> bool:
         if shapes[:number] == expected and _may_follow_moments(shapes[number:], layout):
             return False
     return True
+
+
+def _fits(arrays: Arrays, layout: Layout) -> bool:
+    places = _places(layout, _saved_storage(arrays, layout))
+    return len(arrays) in _lengths(places) and all(
+        arrays[str(number)].shape == place.shape
+        for number, place in enumerate(places[: len(arrays)])
+    )
 
 
 def _may_follow_moments(shapes: list[tuple[int, ...]], layout: Layout) -> bool:

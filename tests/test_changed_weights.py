@@ -187,3 +187,24 @@ def test_a_state_of_low_precision_weights_or_with_controls_is_told_apart():
             assert int(fitting.iterations) == 1
         other.build(weights[1:])
         assert int(other.iterations) == 0
+
+
+def test_weights_that_their_gradients_overwrite_do_not_make_it_another_state():
+    """As the scales of float8 layers: they have an accumulator and no moments."""
+
+    def make_weights():
+        weights = [keras.Variable(np.ones(3, "float32")) for _ in range(2)]
+        weights[0].overwrite_with_gradient = True
+        return weights
+
+    saved, loaded = (
+        keras_adam.Adam(0.1, gradient_accumulation_steps=2, use_ema=True)
+        for _ in range(2)
+    )
+    saved.build(make_weights())
+    saved._iterations.assign(3)
+    store = {}
+    saved.save_own_variables(store)
+    loaded.load_own_variables(store)
+    loaded.build(make_weights())
+    assert int(loaded._iterations) == 3
