@@ -32,6 +32,7 @@ from keras_adam.decay_exclusions import (
 )
 from keras_adam.gradients import as_dense, check_match, divisible, in_dtype
 from keras_adam.placement import is_replicated
+from keras_adam.received import shown
 from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument, is_by_rows
 from keras_adam.sparse_step import SparseStep
@@ -566,7 +567,7 @@ class Adam(SparseStep):
         if not isinstance(config, Mapping):
             raise TypeError(
                 "from_config needs a mapping of options, as get_config() returns it; "
-                f"received {config!r}."
+                f"received {shown(config)}."
             )
         config = dict(config)
         exclusions = DecayExclusions.from_config(

@@ -22,6 +22,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam.moment_storage import STORAGES
+from keras_adam.received import shown
 
 LARGEST_FLOAT32 = float(np.finfo("float32").max)
 SMALLEST_FLOAT32 = float(np.finfo("float32").tiny)
@@ -48,7 +49,7 @@ def checked_learning_rate(learning_rate: Any) -> Any:
     if not _is_number(learning_rate):
         raise TypeError(
             "learning_rate must be a number, a LearningRateSchedule or a callable "
-            f"without arguments; received {_shown(learning_rate)} of type "
+            f"without arguments; received {shown(learning_rate)} of type "
             f"{type(learning_rate).__name__}."
         )
     rate = _as_float("learning_rate", learning_rate)
@@ -56,7 +57,7 @@ def checked_learning_rate(learning_rate: Any) -> Any:
         raise ValueError(
             f"learning_rate must be finite and at least 0, and at most "
             f"{_largest_rate():.3g} in {keras.config.floatx()}; received "
-            f"{_shown(learning_rate)}."
+            f"{shown(learning_rate)}."
         )
     return rate
 
@@ -98,15 +99,16 @@ def deserialized_learning_rate(
         ValueError: anything else that cannot be read.
     """
     try:
-        return keras.saving.deserialize_keras_object(
+        learning_rate = keras.saving.deserialize_keras_object(
             dict(config), custom_objects=custom_objects
         )
     # A configuration may name any class, which may raise anything.
     except Exception as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"learning_rate cannot be read from {_shown(config)}: {error}"
+            f"learning_rate cannot be read from {shown(config)}: {error}"
         ) from error
+    return checked_learning_rate(learning_rate)
 
 
 def check_schedule(schedule: LearningRateSchedule) -> None:
@@ -127,7 +129,7 @@ def check_schedule(schedule: LearningRateSchedule) -> None:
     except Exception as error:
         raise ValueError(
             f"learning_rate: the {type(schedule).__name__} of "
-            f"{_shown(schedule.get_config())} gives no rate at step 0: {error}"
+            f"{shown(schedule.get_config())} gives no rate at step 0: {error}"
         ) from error
 
 
@@ -140,11 +142,11 @@ def checked_share(name: str, share: Any, advice: str = "") -> float:
     number = _as_float(name, share)
     if not 0 <= number < 1:
         raise ValueError(
-            f"{name} must be at least 0 and below 1; received {_shown(share)}.{advice}"
+            f"{name} must be at least 0 and below 1; received {shown(share)}.{advice}"
         )
     if not _is_float64() and np.float32(number) == 1:
         raise ValueError(
-            f"{name} must be below 1, which {_shown(share)} is not in float32.{advice}"
+            f"{name} must be below 1, which {shown(share)} is not in float32.{advice}"
         )
     return number
 
@@ -167,7 +169,7 @@ def checked_momentum(name: str, momentum: Any) -> float:
     number = _as_float(name, momentum)
     if not 0 <= number <= 1:
         raise ValueError(
-            f"{name} must be at least 0 and at most 1; received {_shown(momentum)}."
+            f"{name} must be at least 0 and at most 1; received {shown(momentum)}."
         )
     return number
 
@@ -181,13 +183,13 @@ def checked_positive(name: str, value: Any) -> float:
     number = _as_float(name, value)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(
-            f"{name} must be positive and finite; received {_shown(value)}."
+            f"{name} must be positive and finite; received {shown(value)}."
         )
     if not (_is_float64() or SMALLEST_FLOAT32 <= number <= LARGEST_FLOAT32):
         raise ValueError(
             f"{name} must be positive and finite in float32, between "
             f"{SMALLEST_FLOAT32:.3g} and {LARGEST_FLOAT32:.3g}; received "
-            f"{_shown(value)}."
+            f"{shown(value)}."
         )
     return number
 
@@ -213,7 +215,7 @@ def checked_bound(name: str, value: Any) -> float | None:
     largest = math.inf if _is_float64() else LARGEST_FLOAT32
     if not (math.isfinite(number) and 0 <= number <= largest):
         raise ValueError(
-            f"{name} must be None or finite and at least 0; received {_shown(value)}."
+            f"{name} must be None or finite and at least 0; received {shown(value)}."
         )
     return number
 
@@ -235,11 +237,11 @@ def checked_count(name: str, value: Any, least: int) -> int | None:
     count = int(number) if is_whole else least - 1
     if count < least:
         raise ValueError(
-            f"{name} must be None or an integer >= {least}; received {_shown(value)}."
+            f"{name} must be None or an integer >= {least}; received {shown(value)}."
         )
     if count > LARGEST_COUNT:
         raise ValueError(
-            f"{name} must be at most {LARGEST_COUNT}; received {_shown(value)}."
+            f"{name} must be at most {LARGEST_COUNT}; received {shown(value)}."
         )
     return count
 
@@ -258,7 +260,7 @@ def one_of(*allowed: Any) -> Callable[[str, Any], Any]:
         # 1 == True in Python: the type is compared as well.
         if not any(type(value) is type(one) and value == one for one in allowed):
             raise ValueError(
-                f"{name} must be one of {list(allowed)}; received {_shown(value)}."
+                f"{name} must be one of {list(allowed)}; received {shown(value)}."
             )
         return value
 
@@ -275,7 +277,7 @@ def checked_name(name: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str) or "/" in value:
         raise ValueError(
-            f"{name} must be None or a text without '/'; received {_shown(value)}."
+            f"{name} must be None or a text without '/'; received {shown(value)}."
         )
     return str(value)
 
@@ -342,21 +344,21 @@ def as_number(name: str, value: Any) -> float:
     """
     number = _as_float(name, value)
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite; received {_shown(value)}.")
+        raise ValueError(f"{name} must be finite; received {shown(value)}.")
     return number
 
 
 def _as_float(name: str, value: Any) -> float:
     if not _is_number(value):
         raise ValueError(
-            f"{name} must be a number; received {_shown(value)} of type "
+            f"{name} must be a number; received {shown(value)} of type "
             f"{type(value).__name__}."
         )
     try:
         return float(value)
     except (OverflowError, ValueError) as error:
         raise ValueError(
-            f"{name} must be a number that a float can hold; received {_shown(value)}."
+            f"{name} must be a number that a float can hold; received {shown(value)}."
         ) from error
 
 
@@ -404,16 +406,3 @@ def _largest_rate() -> float:
     """
     of_dtype = {"float16": "float16", "float64": "float64"}
     return float(np.finfo(of_dtype.get(keras.config.floatx(), "float32")).max)
-
-
-_MOST_SHOWN = 200
-
-
-def _shown(value: Any) -> str:
-    """What was received, as an error message shows it."""
-    try:
-        shown = repr(value)
-    # Python refuses to write out an integer of thousands of digits.
-    except Exception:
-        shown = f"<{type(value).__name__}>"
-    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."

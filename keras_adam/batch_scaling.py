@@ -26,7 +26,12 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_adam.arguments import as_number, check_schedule, checked_positive
+from keras_adam.arguments import (
+    as_number,
+    check_schedule,
+    checked_learning_rate,
+    checked_positive,
+)
 
 LARGEST_SHARE = 0.9
 """Of a new gradient in a moment: beyond it there would be next to no memory left."""
@@ -133,8 +138,10 @@ def change_batch_size(
             with a smaller β₁ than it had.
 
     Raises:
-        ValueError: as :func:`scale_for_batch_size`; the model is not compiled; or the
-            rate is a schedule, which cannot be replaced in an optimizer that exists.
+        ValueError: as :func:`scale_for_batch_size`; the model is not compiled; the
+            rate is a schedule, which cannot be replaced in an optimizer that exists;
+            or what the scaling leads to is refused by the optimizer, which is left as
+            it was.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
@@ -158,6 +165,7 @@ def change_batch_size(
             "Compile with scale_for_batch_size(...), or let the schedule itself step "
             "by the root of the batch's growth."
         )
+    checked_learning_rate(config["learning_rate"])
     _set_together(optimizer, before, config)
     if hasattr(optimizer, "scale_rate"):
         optimizer.scale_rate(math.sqrt(_ratio(batch_size, previous_batch_size)))

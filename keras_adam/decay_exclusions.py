@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
+from keras_adam.received import shown
+
 _OPTION = "exclude_from_weight_decay"
 
 
@@ -58,12 +60,13 @@ class DecayExclusions:
         if not isinstance(config, Mapping):
             raise TypeError(
                 f"{_OPTION} must be a mapping with names, paths and positions; "
-                f"received {config!r}."
+                f"received {shown(config)}."
             )
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := [key for key in config if key not in known]:
             raise ValueError(
-                f"{_OPTION} must have no keys but {sorted(known)}; received {unknown}."
+                f"{_OPTION} must have no keys but {sorted(known)}; received "
+                f"{shown(unknown)}."
             )
         names = checked_patterns(f"names of {_OPTION}", config.get("names"))
         paths = _texts(f"paths of {_OPTION}", config.get("paths"))
@@ -118,7 +121,8 @@ def checked_patterns(name: str, patterns: Any) -> list[str]:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(
-                f"{name} must be regular expressions; {pattern!r} is none: {error}."
+                f"{name} must be regular expressions; {shown(pattern)} is none: "
+                f"{error}."
             ) from error
     return patterns
 
@@ -134,12 +138,14 @@ def checked_weights(weights: Any) -> list[Any]:
         weights = list(weights)
     except TypeError as error:
         raise TypeError(
-            f"var_list must be a list of weights; received {weights!r}."
+            f"var_list must be a list of weights; received {shown(weights)}."
         ) from error
     for weight in weights:
         # TensorFlow's own variables have a name and no path.
         if not (hasattr(weight, "shape") and hasattr(weight, "name")):
-            raise TypeError(f"var_list must be a list of weights; it holds {weight!r}.")
+            raise TypeError(
+                f"var_list must be a list of weights; it holds {shown(weight)}."
+            )
     return weights
 
 
@@ -148,7 +154,7 @@ def _texts(name: str, texts: Any) -> list[str]:
         isinstance(texts, (Sequence, Set)) and not isinstance(texts, (str, bytes))
     )
     if not is_list or any(not isinstance(text, str) for text in texts or ()):
-        raise TypeError(f"{name} must be a list of texts; received {texts!r}.")
+        raise TypeError(f"{name} must be a list of texts; received {shown(texts)}.")
     return [str(text) for text in texts or ()]
 
 
@@ -162,11 +168,11 @@ def _positions(positions: Any) -> tuple[int, ...]:
     if not is_list or len(found) < len(positions):
         raise TypeError(
             f"positions of {_OPTION} must be None or a list of integers; received "
-            f"{positions!r}."
+            f"{shown(positions)}."
         )
     if any(position < 0 for position in found):
         raise ValueError(
-            f"positions of {_OPTION} must be at least 0; received {positions!r}."
+            f"positions of {_OPTION} must be at least 0; received {shown(positions)}."
         )
     return tuple(found)
 

@@ -359,6 +359,10 @@ BAD_EXCLUSIONS = {
     "positions are bools": {"paths": ["a"], "positions": [True]},
     "positions are negative": {"paths": ["a"], "positions": [-1]},
     "positions are a number": {"paths": ["a"], "positions": 3},
+    "unprintable name": {"names": [Unprintable()]},
+    "unprintable path": {"paths": Unprintable()},
+    "unprintable key": {Unprintable(): 3},
+    "too long to print": {"paths": ["a"], "positions": [-(10**5000)]},
 }
 
 
