@@ -91,7 +91,9 @@ class AdamW(Adam):
         """
         if name == "weight_decay" and value is None:
             raise ValueError(
-                "weight_decay must be a number; received None. Without weight decay "
-                "AdamW is Adam: use keras_adam.Adam, or weight_decay=0."
+                # Keras's own words, and then what to do.
+                "Argument `weight_decay` must be a float. Received: weight_decay=None. "
+                "Without weight decay AdamW is Adam: use keras_adam.Adam, or "
+                "weight_decay=0."
             )
         super().__setattr__(name, value)
