@@ -116,13 +116,14 @@ def checked_patterns(name: str, patterns: Any) -> list[str]:
         ValueError: a text that is no regular expression.
     """
     patterns = _texts(name, patterns)
-    for pattern in patterns:
+    # Keras joins them in any order: flags at the start of one would be in the middle.
+    for pattern in (*patterns, "|".join(patterns), "|".join(reversed(patterns))):
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(
-                f"{name} must be regular expressions; {shown(pattern)} is none: "
-                f"{error}."
+                f"{name} must be regular expressions, alone and joined by '|'; "
+                f"{shown(pattern)} is none: {error}."
             ) from error
     return patterns
 

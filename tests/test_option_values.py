@@ -351,6 +351,8 @@ BAD_EXCLUSIONS = {
     "names are no list": {"names": 5},
     "names hold None": {"names": [None]},
     "no regular expression": {"names": ["("]},
+    "flags in the middle": {"names": ["a", "(?i)b"]},
+    "a group twice": {"names": ["(?P<x>a)", "(?P<x>b)"]},
     "too large a repetition": {"names": ["a{99999999999999999999}"]},
     "paths are one text": {"paths": "a/b"},
     "paths are numbers": {"paths": [3]},
