@@ -7,7 +7,7 @@ arithmetic in `update_rule`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,16 +16,21 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam import precision
 from keras_adam.arguments import (
-    check_bound,
-    check_count,
-    check_is_one_of,
-    checked_beta,
+    OPTIONS,
+    check_clipping,
     checked_learning_rate,
+    checked_new_learning_rate,
     checked_positive,
-    checked_share,
+    converted,
+    deserialized_learning_rate,
 )
 from keras_adam.compiled_apply import CompiledApply, Update, undivided
-from keras_adam.decay_exclusions import DecayExclusions, path_of
+from keras_adam.decay_exclusions import (
+    DecayExclusions,
+    checked_patterns,
+    checked_weights,
+    path_of,
+)
 from keras_adam.gradients import (
     as_dense,
     check_match,
@@ -34,8 +39,8 @@ from keras_adam.gradients import (
     is_by_rows,
     summed,
 )
-from keras_adam.moment_storage import STORAGES
 from keras_adam.placement import is_replicated
+from keras_adam.received import shown
 from keras_adam.replicated_apply import apply_on_each_replica
 from keras_adam.sparse_rows import as_argument
 from keras_adam.sparse_step import SparseStep
@@ -76,6 +81,23 @@ _CONSTANTS_OF_A_TRACE = (
     "spike_guard",
 )
 """Options that may be set between steps; each setting needs a program of its own."""
+
+
+_FIXED_ONCE_BUILT = (
+    "amsgrad",
+    "use_ema",
+    "moment_storage",
+    "sparse_updates",
+    "skip_nonfinite",
+    "jit_compile",
+)
+"""Options that decide which variables there are, or which programs."""
+
+_QUALIFIERS: dict[str, tuple[str, Any]] = {
+    "rate_cap": ("rate_cap_softness", 0.0),
+    "rate_adaptation": ("rate_growth_limit", None),
+}
+"""What means nothing without an option, and is switched off together with it."""
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
@@ -204,51 +226,36 @@ class Adam(SparseStep):
         skip_nonfinite: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_is_one_of("jit_compile", jit_compile, ("auto", True, False))
-        check_is_one_of("moment_storage", moment_storage, tuple(STORAGES))
-        check_is_one_of("sparse_updates", sparse_updates, ("dense", "lazy", "catch_up"))
-        for option, value in (
-            ("skip_nonfinite", skip_nonfinite),
-            ("amsgrad", amsgrad),
-            ("use_ema", use_ema),
-        ):
-            check_is_one_of(option, value, (True, False))
-        for option, value in (
-            ("weight_decay", weight_decay),
-            ("clipnorm", clipnorm),
-            ("clipvalue", clipvalue),
-            ("global_clipnorm", global_clipnorm),
-        ):
-            check_bound(option, value)
-        if loss_scale_factor is not None:
-            loss_scale_factor = checked_positive("loss_scale_factor", loss_scale_factor)
-        check_count("gradient_accumulation_steps", gradient_accumulation_steps, 2)
-        check_count("ema_overwrite_frequency", ema_overwrite_frequency, 1)
+        keras_options = converted(
+            {
+                "name": name,
+                "weight_decay": weight_decay,
+                "clipnorm": clipnorm,
+                "clipvalue": clipvalue,
+                "global_clipnorm": global_clipnorm,
+                "use_ema": use_ema,
+                "ema_momentum": ema_momentum,
+                "ema_overwrite_frequency": ema_overwrite_frequency,
+                "loss_scale_factor": loss_scale_factor,
+                "gradient_accumulation_steps": gradient_accumulation_steps,
+            }
+        )
+        check_clipping(keras_options)
         super().__init__(
             learning_rate=checked_learning_rate(learning_rate),
-            name=name,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
+            **keras_options,
             **kwargs,
         )
-        self.beta_1 = checked_beta("beta_1", beta_1)
-        self.beta_2 = checked_beta("beta_2", beta_2)
-        self.epsilon = checked_positive("epsilon", epsilon)
+        # Converted by `__setattr__`.
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
         self.amsgrad = amsgrad
-        self.rate_cap = _positive_or_none("rate_cap", rate_cap)
-        self.rate_cap_softness = checked_share("rate_cap_softness", rate_cap_softness)
-        self.rate_adaptation = _positive_or_none("rate_adaptation", rate_adaptation)
-        self.spike_guard = _positive_or_none("spike_guard", spike_guard)
-        self.rate_growth_limit = _positive_or_none(
-            "rate_growth_limit", rate_growth_limit
-        )
+        self.rate_cap = rate_cap
+        self.rate_cap_softness = rate_cap_softness
+        self.rate_adaptation = rate_adaptation
+        self.spike_guard = spike_guard
+        self.rate_growth_limit = rate_growth_limit
         self.jit_compile = jit_compile
         self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
@@ -256,7 +263,66 @@ class Adam(SparseStep):
         self._check_sparse_updates()
         self._check_moment_storage()
         self._check_rate_control()
-        self._compiled_apply = CompiledApply(jit_compile)
+        self._compiled_apply = CompiledApply(self.jit_compile)
+        self._has_all_options = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; an option as the constructor would take it.
+
+        Raises:
+            ValueError: an option outside its range, one that excludes another, or one
+                that cannot be changed any more because the optimizer is built.
+        """
+        if name not in OPTIONS:
+            super().__setattr__(name, value)
+            return
+        value = OPTIONS[name](name, value)
+        if not getattr(self, "_has_all_options", False):
+            super().__setattr__(name, value)
+            return
+        before = getattr(self, name)
+        if self.built:
+            self._check_can_change(name, before, value)
+        super().__setattr__(name, value)
+        try:
+            self._check_combinations_of(name)
+        except ValueError:
+            super().__setattr__(name, before)
+            raise
+        if value is None and name in _QUALIFIERS:
+            qualifier, off = _QUALIFIERS[name]
+            super().__setattr__(qualifier, off)
+        if name == "jit_compile":
+            self._compiled_apply = CompiledApply(self.jit_compile)
+
+    def _check_can_change(self, name: str, before: Any, value: Any) -> None:
+        """Refuse what decides the state, or how steps are run, once that exists."""
+        is_switched = (before is None) != (value is None)
+        # rate_cap, rate_adaptation and spike_guard are refused by the next step, if
+        # nothing is kept for them.
+        if (name in _FIXED_ONCE_BUILT and value != before) or (
+            name == "gradient_accumulation_steps" and is_switched
+        ):
+            raise ValueError(
+                f"{name} cannot be changed from {before!r} to {value!r}: the optimizer "
+                f"is built, and what it keeps between steps was created for "
+                f"{name}={before!r}. Create a new optimizer with {name}={value!r}, "
+                "and compile the model with it."
+            )
+
+    def _check_combinations_of(self, name: str) -> None:
+        if name in ("clipnorm", "clipvalue", "global_clipnorm"):
+            check_clipping(self.get_config())
+        if name.startswith("rate_") or name == "beta_1":
+            is_off = name in _QUALIFIERS and getattr(self, name) is None
+            if not is_off:
+                self._check_rate_control()
+        if name in ("sparse_updates", "gradient_accumulation_steps") or (
+            name in ("beta_1", "beta_2") and self.sparse_updates == "catch_up"
+        ):
+            self._check_sparse_updates()
+        if name in ("moment_storage", "sparse_updates", "amsgrad"):
+            self._check_moment_storage()
 
     @classmethod
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
@@ -466,17 +532,14 @@ class Adam(SparseStep):
 
         Raises:
             TypeError: set to something else.
-            ValueError: set to a negative or non-finite number.
+            ValueError: set to a negative or non-finite number, also in a tensor whose
+                value is known.
         """
         return self._get_current_learning_rate()
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
-        is_tensor = isinstance(learning_rate, keras.Variable) or ops.is_tensor(
-            learning_rate
-        )
-        if not is_tensor:
-            learning_rate = checked_learning_rate(learning_rate)
+        learning_rate = checked_new_learning_rate(learning_rate)
         is_callable = callable(self._learning_rate) and not isinstance(
             self._learning_rate, (keras.Variable, LearningRateSchedule)
         )
@@ -488,6 +551,8 @@ class Adam(SparseStep):
                 "the rate later."
             )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
+        if self.built and isinstance(learning_rate, float):
+            self._warn_of_rate_far_above_cap(learning_rate)
 
     def scale_rate(self, factor: float) -> None:
         """Multiply the rate, and what is known of it, by a factor.
@@ -499,7 +564,7 @@ class Adam(SparseStep):
             factor: positive.
 
         Raises:
-            ValueError: the factor is not positive.
+            ValueError: the factor is not positive, or what it leads to is not finite.
             TypeError: the rate is a schedule or a callable.
         """
         factor = checked_positive("factor", factor)
@@ -508,9 +573,12 @@ class Adam(SparseStep):
                 "scale_rate() needs a rate that is a number; this optimizer was "
                 "created with a schedule or a callable."
             )
-        self._learning_rate.assign(self._learning_rate * factor)
-        if self.rate_cap is not None:
-            self.rate_cap *= factor
+        cap = self.rate_cap
+        scaled_cap = None if cap is None else checked_positive("rate_cap", cap * factor)
+        rate = self._learning_rate * factor
+        self.learning_rate = rate
+        if scaled_cap is not None:
+            self.rate_cap = scaled_cap
         if self._peak_rate is not None:
             self._peak_rate.assign(self._peak_rate * factor)
 
@@ -527,7 +595,9 @@ class Adam(SparseStep):
                 its name.
 
         Raises:
-            ValueError: the optimizer is built already.
+            TypeError: what is no weight, or no text; one text in the place of a list.
+            ValueError: the optimizer is built already, or a text is no regular
+                expression.
         """
         if self.built:
             raise ValueError(
@@ -535,17 +605,17 @@ class Adam(SparseStep):
                 "built, that is before the first step and before build(). Create a "
                 "new optimizer, exclude the weights, then train."
             )
+        var_list = checked_weights(var_list)
+        var_names = checked_patterns("var_names", var_names)
         super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
         self._decay_exclusions = DecayExclusions(
-            names=tuple(var_names or ()),
-            paths=tuple(path_of(variable) for variable in var_list or ()),
+            names=tuple(var_names),
+            paths=tuple(path_of(variable) for variable in var_list),
         )
 
     def get_config(self) -> dict[str, Any]:
         """Everything needed to create the same optimizer, without its state."""
         config = super().get_config()
-        # What qualifies an option that was switched off later would be refused by
-        # the constructor, and means nothing.
         config.update(
             beta_1=self.beta_1,
             beta_2=self.beta_2,
@@ -555,11 +625,9 @@ class Adam(SparseStep):
             moment_storage=self.moment_storage,
             sparse_updates=self.sparse_updates,
             rate_cap=self.rate_cap,
-            rate_cap_softness=0.0 if self.rate_cap is None else self.rate_cap_softness,
+            rate_cap_softness=self.rate_cap_softness,
             rate_adaptation=self.rate_adaptation,
-            rate_growth_limit=None
-            if self.rate_adaptation is None
-            else self.rate_growth_limit,
+            rate_growth_limit=self.rate_growth_limit,
             spike_guard=self.spike_guard,
             skip_nonfinite=self.skip_nonfinite,
         )
@@ -571,16 +639,27 @@ class Adam(SparseStep):
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> Adam:
-        """Create an optimizer from what :meth:`get_config` returned."""
+        """Create an optimizer from what :meth:`get_config` returned.
+
+        Raises:
+            TypeError: the configuration is no mapping, or an option has another type.
+            ValueError: an option outside its range, or one that is not known.
+        """
+        if not isinstance(config, Mapping):
+            raise TypeError(
+                "from_config needs a mapping of options, as get_config() returns it; "
+                f"received {shown(config)}."
+            )
         config = dict(config)
-        exclusions = config.pop("exclude_from_weight_decay", None)
+        exclusions = DecayExclusions.from_config(
+            config.pop("exclude_from_weight_decay", None)
+        )
+        if isinstance(config.get("learning_rate"), Mapping):
+            config["learning_rate"] = deserialized_learning_rate(
+                config["learning_rate"], custom_objects
+            )
         optimizer = super().from_config(config, custom_objects=custom_objects)
         if exclusions:
-            exclusions = DecayExclusions.from_config(exclusions)
             optimizer.exclude_from_weight_decay(var_names=exclusions.names)
             optimizer._decay_exclusions = exclusions
         return optimizer
-
-
-def _positive_or_none(name: str, value: Any) -> float | None:
-    return None if value is None else checked_positive(name, value)

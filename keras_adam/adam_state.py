@@ -11,7 +11,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_adam import checkpoint_layout, precision
+from keras_adam import checkpoint_layout, precision, state_laws
 from keras_adam.checkpoint_layout import StoredMoment
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import check_can_be_trained
@@ -74,6 +74,7 @@ class AdamState(keras.optimizers.Optimizer):
         self._norm_history: list[keras.Variable] = []
         self._clipped_spikes: keras.Variable | None = None
         self._waiting_state: checkpoint_layout.Arrays | None = None
+        self._scalars_before_loading: tuple[float, ...] | None = None
         self._packing = Packing()
         self._has_warned_of_repeated_weights = False
         self._has_warned_of_rate = False
@@ -122,7 +123,12 @@ class AdamState(keras.optimizers.Optimizer):
             if self._controls_rate():
                 self._log_rate_multiplier = self._add_scalar("log_rate_multiplier")
                 self._peak_rate = self._add_scalar("peak_rate")
-                self._warn_of_rate_far_above_cap()
+                if isinstance(
+                    self._learning_rate, keras.Variable | LearningRateSchedule
+                ):
+                    # A user's function may return something else when called again.
+                    first = ops.convert_to_numpy(self._get_current_learning_rate())
+                    self._warn_of_rate_far_above_cap(float(first))
             if self.spike_guard:
                 self._norm_history = [
                     self._add_scalar(f"norm_history_{name}")
@@ -137,14 +143,10 @@ class AdamState(keras.optimizers.Optimizer):
         """Whether a step's rate is another one than the given."""
         return self.rate_cap is not None or self.rate_adaptation is not None
 
-    def _warn_of_rate_far_above_cap(self) -> None:
+    def _warn_of_rate_far_above_cap(self, given: float) -> None:
         """Log once if the given learning rate is far above the cap."""
-        rate = self._learning_rate
         if self.rate_cap is None or self._has_warned_of_rate:
             return
-        if not isinstance(rate, (keras.Variable, LearningRateSchedule)):
-            return  # Calling a user's function more often may change what it returns.
-        given = float(ops.convert_to_numpy(self._get_current_learning_rate()))
         if given <= FAR_ABOVE_CAP * self.rate_cap:
             return
         self._has_warned_of_rate = True
@@ -394,18 +396,22 @@ class AdamState(keras.optimizers.Optimizer):
         """Load a state that this class or ``keras.optimizers.Adam`` saved.
 
         Before the optimizer is built only step count and rate are assigned; the rest
-        is kept until then.
+        is kept until then. If it turns out to be of other weights, because layers were
+        frozen, unfrozen or replaced, it is given up with a warning, as Keras does.
 
         Raises:
-            ValueError: the state belongs to another model or to other options;
-                nothing has been changed.
+            ValueError: the state belongs to another model or to other options, or
+                holds what no state can (NaN, infinity, a negative second moment and
+                so on); nothing has been changed.
         """
         if self.built:
             checkpoint_layout.read_variables(store, self._layout())
-            self._waiting_state = None
+            self._waiting_state = self._scalars_before_loading = None
             return
-        self._waiting_state = checkpoint_layout.copy_arrays(store)
-        checkpoint_layout.assign_scalars(self._waiting_state, self._scalars())
+        before = tuple(variable.numpy().item() for variable in self._scalars())
+        self._waiting_state = checkpoint_layout.read_scalars(store, self._scalars())
+        if self._scalars_before_loading is None:
+            self._scalars_before_loading = before
 
     def _load_waiting_state(self) -> None:
         if self._waiting_state:
@@ -413,10 +419,37 @@ class AdamState(keras.optimizers.Optimizer):
             # outcome of a refusal that somebody caught. Step count and rate have
             # been assigned already, and the rate may have been set since.
             with outside_of_graphs():
-                checkpoint_layout.read_variables(
-                    self._waiting_state, self._layout(), with_scalars=False
-                )
-        self._waiting_state = None
+                layout, state = self._layout(), self._waiting_state
+                if checkpoint_layout.is_of_other_weights(state, layout):
+                    self._start_from_zero(state)
+                else:
+                    checkpoint_layout.read_variables(state, layout, with_scalars=False)
+        self._waiting_state = self._scalars_before_loading = None
+
+    def _start_from_zero(self, state: checkpoint_layout.Arrays) -> None:
+        """Give up the waiting state, as if it had not been loaded, and log it.
+
+        Keras loads no state before building and trains on from zero. That is right
+        where layers were frozen, unfrozen or replaced: with the step count of the file
+        there is no bias correction, and the first steps of weights that the file does
+        not know would be several times too large.
+        """
+        before = self._scalars_before_loading or ()
+        for number, (variable, value) in enumerate(
+            zip(self._scalars(), before, strict=False)
+        ):
+            loaded, now = state[str(number)], variable.numpy()
+            # What was set since then stays.
+            if loaded.shape == () and now == loaded.astype(now.dtype):
+                variable.assign(value)
+        logger.warning(
+            "The optimizer state that was loaded before the first step is of other "
+            "weights than those that are trained: layers were frozen, unfrozen or "
+            "replaced since it was saved. It is not used. Step count, and learning "
+            "rate unless it was set since, are those from before loading, and the "
+            "state of all weights starts from zero: %s",
+            ", ".join(path_of(weight) for weight in self._trainable_variables),
+        )
 
     def _scalars(self) -> list[Any]:
         """Step count and, if it is a number, the rate."""
@@ -458,16 +491,25 @@ class AdamState(keras.optimizers.Optimizer):
             ],
             steps_taken=self._steps_taken.variable,
             micro_batches=self.gradient_accumulation_steps or 1,
-            controls=[
-                variable
-                for variable in (
-                    self._log_rate_multiplier,
-                    self._peak_rate,
-                    *self._norm_history,
-                )
-                if variable is not None
-            ],
+            controls=self._saved_controls(),
         )
+
+    def _saved_controls(self) -> list[tuple[Any, state_laws.Law]]:
+        """The scalars that control a step, as far as their options are on."""
+        controls: list[tuple[Any, state_laws.Law]] = []
+        if self._log_rate_multiplier is not None and self._controls_rate():
+            controls += [
+                (self._log_rate_multiplier, state_laws.CONTROL),
+                (self._peak_rate, state_laws.CONTROL_OF_AT_LEAST_0),
+            ]
+        if self._norm_history and self.spike_guard:
+            log_mean, log_variance, count = self._norm_history
+            controls += [
+                (log_mean, state_laws.CONTROL),
+                (log_variance, state_laws.CONTROL_OF_AT_LEAST_0),
+                (count, state_laws.CONTROL_OF_AT_LEAST_0),
+            ]
+        return controls
 
     @property
     def state_bytes(self) -> int:

@@ -1,13 +1,34 @@
-"""What may be passed to the optimizer: conversions and refusals, in one place."""
+"""What may be passed to the optimizer: conversions and refusals, in one place.
+
+`OPTIONS` says of every option what it is converted to, and what is refused. The
+constructor goes through it, `from_config` by way of the constructor, and every option
+that is set later. What comes out is a Python number, text or bool, which JSON can
+write: NumPy's numbers are taken for what they stand for.
+"""
 
 from __future__ import annotations
 
+import decimal
+import inspect
 import math
 import numbers
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
+from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_adam.moment_storage import STORAGES
+from keras_adam.received import shown
+
+LARGEST_FLOAT32 = float(np.finfo("float32").max)
+SMALLEST_FLOAT32 = float(np.finfo("float32").tiny)
+"""The smallest normal float32: below it processors may read zero."""
+
+LARGEST_COUNT = 2**31 - 1
 
 
 def checked_learning_rate(learning_rate: Any) -> Any:
@@ -17,33 +38,99 @@ def checked_learning_rate(learning_rate: Any) -> Any:
 
     Raises:
         TypeError: something else, for example a string.
-        ValueError: negative, NaN or infinite.
+        ValueError: negative, NaN or infinite; or a schedule of Keras's that starts
+            with no rate.
     """
-    if isinstance(learning_rate, LearningRateSchedule) or callable(learning_rate):
+    if isinstance(learning_rate, LearningRateSchedule):
+        check_schedule(learning_rate)
         return learning_rate
-    is_scalar_array = isinstance(learning_rate, np.ndarray) and learning_rate.ndim == 0
-    is_number = isinstance(learning_rate, (numbers.Real, np.number))
-    if isinstance(learning_rate, bool) or not (is_number or is_scalar_array):
+    if _can_be_called(learning_rate):
+        return learning_rate
+    if not _is_number(learning_rate):
         raise TypeError(
             "learning_rate must be a number, a LearningRateSchedule or a callable "
-            f"without arguments; received {learning_rate!r} of type "
+            f"without arguments; received {shown(learning_rate)} of type "
             f"{type(learning_rate).__name__}."
         )
-    rate = float(learning_rate)
-    if not (math.isfinite(rate) and rate >= 0):
+    rate = _as_float("learning_rate", learning_rate)
+    if not 0 <= rate <= _largest_rate():
         raise ValueError(
-            f"learning_rate must be finite and at least 0; received {learning_rate!r}."
+            f"learning_rate must be finite and at least 0, and at most "
+            f"{_largest_rate():.3g} in {keras.config.floatx()}; received "
+            f"{shown(learning_rate)}."
         )
     return rate
 
 
-def checked_beta(name: str, beta: Any) -> float:
-    """A moment's decay as a float in [0, 1).
+def checked_new_learning_rate(learning_rate: Any) -> Any:
+    """The rate that is set on an optimizer: also a tensor or a variable.
+
+    Returns:
+        As :func:`checked_learning_rate`; a tensor whose value is not known yet, as
+        within a graph, as it is.
 
     Raises:
-        ValueError: not a number in that range; at 1 the moment would never move.
+        TypeError: something else, for example a string, also in a tensor.
+        ValueError: not a scalar; negative, NaN or infinite.
     """
-    return checked_share(name, beta, " Usual values lie between 0.9 and 0.999.")
+    is_variable = isinstance(learning_rate, keras.Variable)
+    if not (is_variable or ops.is_tensor(learning_rate)):
+        return checked_learning_rate(learning_rate)
+    if tuple(learning_rate.shape) != ():
+        raise ValueError(
+            "learning_rate must be a scalar; received a tensor of the shape "
+            f"{tuple(learning_rate.shape)}."
+        )
+    value = _known_value(learning_rate)
+    return learning_rate if value is None else checked_learning_rate(value.item())
+
+
+def deserialized_learning_rate(
+    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """The schedule or callable that a configuration describes.
+
+    Args:
+        config: of ``keras.saving.serialize_keras_object``.
+        custom_objects: the user's classes and functions by name.
+
+    Raises:
+        TypeError: a class that is not known, or arguments of another type.
+        ValueError: anything else that cannot be read.
+    """
+    try:
+        learning_rate = keras.saving.deserialize_keras_object(
+            dict(config), custom_objects=custom_objects
+        )
+    # A configuration may name any class, which may raise anything.
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"learning_rate cannot be read from {shown(config)}: {error}"
+        ) from error
+    return checked_learning_rate(learning_rate)
+
+
+def check_schedule(schedule: LearningRateSchedule) -> None:
+    """Refuse a schedule of Keras's own that gives no rate at its first step.
+
+    Of another class nothing is known: it may depend on what is set later.
+
+    Raises:
+        ValueError: it cannot be called, or the rate is negative, NaN or infinite.
+    """
+    if type(schedule) not in vars(keras.optimizers.schedules).values():
+        return
+    try:
+        rate = _known_value(schedule(0))
+        if rate is not None:
+            checked_learning_rate(rate)
+    # Whatever Keras and the backend raise of what they cannot compute with.
+    except Exception as error:
+        raise ValueError(
+            f"learning_rate: the {type(schedule).__name__} of "
+            f"{shown(schedule.get_config())} gives no rate at step 0: {error}"
+        ) from error
 
 
 def checked_share(name: str, share: Any, advice: str = "") -> float:
@@ -55,7 +142,34 @@ def checked_share(name: str, share: Any, advice: str = "") -> float:
     number = _as_float(name, share)
     if not 0 <= number < 1:
         raise ValueError(
-            f"{name} must be at least 0 and below 1; received {share!r}.{advice}"
+            f"{name} must be at least 0 and below 1; received {shown(share)}.{advice}"
+        )
+    if not _is_float64() and np.float32(number) == 1:
+        raise ValueError(
+            f"{name} must be below 1, which {shown(share)} is not in float32.{advice}"
+        )
+    return number
+
+
+def checked_beta(name: str, beta: Any) -> float:
+    """A moment's decay as a float in [0, 1).
+
+    Raises:
+        ValueError: not a number in that range; at 1 the moment would never move.
+    """
+    return checked_share(name, beta, " Usual values lie between 0.9 and 0.999.")
+
+
+def checked_momentum(name: str, momentum: Any) -> float:
+    """A float in [0, 1]: Keras's averages may stand still.
+
+    Raises:
+        ValueError: not a number in that range.
+    """
+    number = _as_float(name, momentum)
+    if not 0 <= number <= 1:
+        raise ValueError(
+            f"{name} must be at least 0 and at most 1; received {shown(momentum)}."
         )
     return number
 
@@ -68,52 +182,227 @@ def checked_positive(name: str, value: Any) -> float:
     """
     number = _as_float(name, value)
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be positive and finite; received {value!r}.")
+        raise ValueError(
+            f"{name} must be positive and finite; received {shown(value)}."
+        )
+    if not (_is_float64() or SMALLEST_FLOAT32 <= number <= LARGEST_FLOAT32):
+        raise ValueError(
+            f"{name} must be positive and finite in float32, between "
+            f"{SMALLEST_FLOAT32:.3g} and {LARGEST_FLOAT32:.3g}; received "
+            f"{shown(value)}."
+        )
     return number
 
 
-def check_bound(name: str, value: Any) -> None:
-    """Refuse a bound or factor that is neither ``None`` nor at least 0.
+def checked_positive_or_none(name: str, value: Any) -> float | None:
+    """``None``, or a positive, finite float.
+
+    Raises:
+        ValueError: not a number, or not positive.
+    """
+    return None if value is None else checked_positive(name, value)
+
+
+def checked_bound(name: str, value: Any) -> float | None:
+    """``None``, or a finite float of at least 0.
 
     Raises:
         ValueError: not a number, negative, NaN or infinite.
     """
     if value is None:
-        return
+        return None
     number = _as_float(name, value)
-    if not (math.isfinite(number) and number >= 0):
+    largest = math.inf if _is_float64() else LARGEST_FLOAT32
+    if not (math.isfinite(number) and 0 <= number <= largest):
         raise ValueError(
-            f"{name} must be None or finite and at least 0; received {value!r}."
+            f"{name} must be None or finite and at least 0; received {shown(value)}."
         )
+    return number
+
+
+def checked_count(name: str, value: Any, least: int) -> int | None:
+    """``None``, or a whole number that is not below ``least``.
+
+    Raises:
+        ValueError: another type, or beyond these bounds.
+    """
+    if value is None:
+        return None
+    is_array = isinstance(value, np.ndarray) and value.ndim == 0
+    number = value.item() if is_array else value
+    # A timedelta64 counts as an integer for NumPy.
+    is_whole = isinstance(number, numbers.Integral) and not isinstance(
+        number, (bool, np.timedelta64)
+    )
+    count = int(number) if is_whole else least - 1
+    if count < least:
+        raise ValueError(
+            f"{name} must be None or an integer >= {least}; received {shown(value)}."
+        )
+    if count > LARGEST_COUNT:
+        raise ValueError(
+            f"{name} must be at most {LARGEST_COUNT}; received {shown(value)}."
+        )
+    return count
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Refuse a number of steps that is neither ``None`` nor a whole number.
+    """Refuse what :func:`checked_count` refuses."""
+    checked_count(name, value, least)
+
+
+def one_of(*allowed: Any) -> Callable[[str, Any], Any]:
+    """A converter to one of the values that are allowed."""
+
+    def converter(name: str, value: Any) -> Any:
+        if isinstance(value, (np.bool_, np.str_)):
+            value = value.item()
+        # 1 == True in Python: the type is compared as well.
+        if not any(type(value) is type(one) and value == one for one in allowed):
+            raise ValueError(
+                f"{name} must be one of {list(allowed)}; received {shown(value)}."
+            )
+        return value
+
+    return converter
+
+
+def checked_name(name: str, value: Any) -> str | None:
+    """``None``, or a name that Keras can use in paths.
 
     Raises:
-        ValueError: another type, or below ``least``.
+        ValueError: not text, or with a slash.
     """
     if value is None:
-        return
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or int(value) < least:
+        return None
+    if not isinstance(value, str) or "/" in value:
         raise ValueError(
-            f"{name} must be None or an integer >= {least}; received {value!r}."
+            f"{name} must be None or a text without '/'; received {shown(value)}."
+        )
+    return str(value)
+
+
+OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": checked_name,
+    "beta_1": checked_beta,
+    "beta_2": checked_beta,
+    "epsilon": checked_positive,
+    "amsgrad": one_of(True, False),
+    "weight_decay": checked_bound,
+    "clipnorm": checked_bound,
+    "clipvalue": checked_bound,
+    "global_clipnorm": checked_bound,
+    "use_ema": one_of(True, False),
+    "ema_momentum": checked_momentum,
+    "ema_overwrite_frequency": partial(checked_count, least=1),
+    "loss_scale_factor": checked_positive_or_none,
+    "gradient_accumulation_steps": partial(checked_count, least=2),
+    "jit_compile": one_of("auto", True, False),
+    "moment_storage": one_of(*STORAGES),
+    "sparse_updates": one_of("dense", "lazy", "catch_up"),
+    "rate_cap": checked_positive_or_none,
+    "rate_cap_softness": checked_share,
+    "rate_adaptation": checked_positive_or_none,
+    "rate_growth_limit": checked_positive_or_none,
+    "spike_guard": checked_positive_or_none,
+    "skip_nonfinite": one_of(True, False),
+}
+"""What each option is converted by, called with its name and the value given. The
+learning rate is not among them: it has a setter of its own."""
+
+
+def converted(options: Mapping[str, Any]) -> dict[str, Any]:
+    """All of these options converted.
+
+    Raises:
+        ValueError: naming the first option that is refused and what was received.
+    """
+    return {name: OPTIONS[name](name, value) for name, value in options.items()}
+
+
+def check_clipping(options: Mapping[str, Any]) -> None:
+    """Refuse more than one of Keras's ways to clip.
+
+    Raises:
+        ValueError: naming those that are set.
+    """
+    names = ("clipnorm", "clipvalue", "global_clipnorm")
+    given = [name for name in names if options[name] is not None]
+    if len(given) > 1:
+        raise ValueError(
+            "Only one of clipnorm, clipvalue and global_clipnorm can be set; received "
+            + " and ".join(f"{name}={options[name]!r}" for name in given)
+            + ". Set the others to None first."
         )
 
 
-def check_is_one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    """Refuse an option that is not among the allowed ones.
+def as_number(name: str, value: Any) -> float:
+    """A float of any finite value.
 
     Raises:
-        ValueError: naming what was received and what is allowed.
+        ValueError: not a number, NaN or infinite.
     """
-    # 1 == True in Python: the type is compared as well.
-    if not any(type(value) is type(one) and value == one for one in allowed):
-        raise ValueError(f"{name} must be one of {list(allowed)}; received {value!r}.")
+    number = _as_float(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite; received {shown(value)}.")
+    return number
 
 
 def _as_float(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (numbers.Real, np.number)):
-        raise ValueError(f"{name} must be a number; received {value!r}.")
-    return float(value)
+    if not _is_number(value):
+        raise ValueError(
+            f"{name} must be a number; received {shown(value)} of type "
+            f"{type(value).__name__}."
+        )
+    try:
+        return float(value)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be a number that a float can hold; received {shown(value)}."
+        ) from error
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one real number: Python's, NumPy's, or an array without axes."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, (np.generic, np.ndarray)):
+        # ml_dtypes' numbers, of which bfloat16 is one, are of NumPy's kind "V".
+        is_real = value.dtype.kind in "iuf" or "float" in value.dtype.name
+        return value.ndim == 0 and is_real
+    return isinstance(value, (numbers.Real, decimal.Decimal))
+
+
+def _can_be_called(function: Any) -> bool:
+    """Whether it can be called without arguments, as far as that can be seen."""
+    if not callable(function) or isinstance(function, keras.Layer):
+        return False
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # Some built-in functions have no signature.
+    return True
+
+
+def _known_value(tensor: Any) -> Any | None:
+    """The value of a tensor or variable; ``None`` while a graph is being traced."""
+    try:
+        return ops.convert_to_numpy(tensor)
+    # Each backend raises something else of a tensor that has no value yet.
+    except Exception:
+        return None
+
+
+def _is_float64() -> bool:
+    return keras.config.floatx() == "float64"
+
+
+def _largest_rate() -> float:
+    """The largest rate that Keras's variable, which has the dtype `floatx`, can hold.
+
+    Beyond it is infinite there.
+    """
+    of_dtype = {"float16": "float16", "float64": "float64"}
+    return float(np.finfo(of_dtype.get(keras.config.floatx(), "float32")).max)

@@ -26,6 +26,13 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_adam.arguments import (
+    as_number,
+    check_schedule,
+    checked_learning_rate,
+    checked_positive,
+)
+
 LARGEST_SHARE = 0.9
 """Of a new gradient in a moment: beyond it there would be next to no memory left."""
 
@@ -37,11 +44,20 @@ class ScaledSchedule(LearningRateSchedule):
     Args:
         schedule: another one.
         factor: positive.
+
+    Raises:
+        TypeError: the schedule is none.
+        ValueError: the factor is not positive.
     """
 
     def __init__(self, schedule: LearningRateSchedule, factor: float) -> None:
+        if not isinstance(schedule, LearningRateSchedule):
+            raise TypeError(
+                f"schedule must be a LearningRateSchedule; received {schedule!r}."
+            )
+        check_schedule(schedule)
         self.schedule = schedule
-        self.factor = factor
+        self.factor = checked_positive("factor", factor)
 
     def __call__(self, step: Any) -> Any:
         """The rate at a step, scalar."""
@@ -87,6 +103,9 @@ def scale_for_batch_size(
             f"optimizer_config lacks {missing}: scale_for_batch_size needs the "
             "configuration of an Adam, as get_config() returns it."
         )
+    for name in ("beta_1", "beta_2", "epsilon", "rate_cap"):
+        if config.get(name) is not None or name != "rate_cap":
+            config[name] = as_number(name, config.get(name))
     root = math.sqrt(ratio)
     config["learning_rate"] = _scaled_rate(config["learning_rate"], root)
     config["beta_1"] = _scaled_beta_1(config, max(ratio, 1.0))
@@ -119,8 +138,10 @@ def change_batch_size(
             with a smaller β₁ than it had.
 
     Raises:
-        ValueError: as :func:`scale_for_batch_size`; the model is not compiled; or the
-            rate is a schedule, which cannot be replaced in an optimizer that exists.
+        ValueError: as :func:`scale_for_batch_size`; the model is not compiled; the
+            rate is a schedule, which cannot be replaced in an optimizer that exists;
+            or what the scaling leads to is refused by the optimizer, which is left as
+            it was.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
@@ -144,14 +165,31 @@ def change_batch_size(
             "Compile with scale_for_batch_size(...), or let the schedule itself step "
             "by the root of the batch's growth."
         )
+    checked_learning_rate(config["learning_rate"])
+    _set_together(optimizer, before, config)
     if hasattr(optimizer, "scale_rate"):
         optimizer.scale_rate(math.sqrt(_ratio(batch_size, previous_batch_size)))
     else:
         optimizer.learning_rate = config["learning_rate"]
-    for name in ("beta_1", "beta_2", "epsilon"):
-        setattr(optimizer, name, config[name])
     # Keras keeps the traced step, in which the old constants stand.
     model.make_train_function(force=True)
+
+
+def _set_together(
+    optimizer: Any, before: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Set β₁, β₂ and epsilon, or none of them where one is refused."""
+    names = ["beta_1", "beta_2", "epsilon"]
+    if config["beta_2"] > before["beta_2"]:
+        # Rows that catch up need β₁² below β₂ at every moment.
+        names.reverse()
+    try:
+        for name in names:
+            setattr(optimizer, name, config[name])
+    except ValueError:
+        for name in reversed(names):
+            setattr(optimizer, name, before[name])
+        raise
 
 
 def _ratio(batch_size: Any, reference_batch_size: Any) -> float:
@@ -167,7 +205,7 @@ def _ratio(batch_size: Any, reference_batch_size: Any) -> float:
 
 def _scaled_rate(rate: Any, factor: float) -> Any:
     if isinstance(rate, numbers.Real) and not isinstance(rate, bool):
-        return float(rate) * factor
+        return as_number("learning_rate", rate) * factor
     if isinstance(rate, Mapping):
         rate = keras.optimizers.schedules.deserialize(dict(rate))
     if not isinstance(rate, LearningRateSchedule):

@@ -9,8 +9,14 @@ optimizer is built the position among its weights is known, and that is saved.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import numbers
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
+
+from keras_adam.received import shown
+
+_OPTION = "exclude_from_weight_decay"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +47,33 @@ class DecayExclusions:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> DecayExclusions:
-        """Read what :meth:`to_config` wrote."""
+    def from_config(cls, config: Any) -> DecayExclusions:
+        """Read what :meth:`to_config` wrote; ``None`` means no exclusions.
+
+        Raises:
+            TypeError: it has not that form.
+            ValueError: it has other keys, a name is no regular expression, or a
+                position is negative.
+        """
+        if config is None:
+            return cls()
+        if not isinstance(config, Mapping):
+            raise TypeError(
+                f"{_OPTION} must be a mapping with names, paths and positions; "
+                f"received {shown(config)}."
+            )
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := [key for key in config if key not in known]:
+            raise ValueError(
+                f"{_OPTION} must have no keys but {sorted(known)}; received "
+                f"{shown(unknown)}."
+            )
+        names = checked_patterns(f"names of {_OPTION}", config.get("names"))
+        paths = _texts(f"paths of {_OPTION}", config.get("paths"))
         positions = config.get("positions")
-        return cls(
-            tuple(config.get("names", ())),
-            tuple(config.get("paths", ())),
-            None if positions is None else tuple(positions),
-        )
+        if positions is not None:
+            positions = _positions(positions)
+        return cls(tuple(names), tuple(paths), positions)
 
     def located(
         self, variables: Sequence[Any], is_excluded: Callable[[Any], bool]
@@ -76,6 +101,81 @@ class DecayExclusions:
                 f"{[path_of(v) for v in variables]}."
             )
         return dataclasses.replace(self, positions=positions)
+
+
+def checked_patterns(name: str, patterns: Any) -> list[str]:
+    """A list of regular expressions, each of which can be compiled.
+
+    Args:
+        name: of the argument, for messages.
+        patterns: several texts; ``None``: none.
+
+    Raises:
+        TypeError: one text alone, whose letters would be taken for patterns, or
+            something else.
+        ValueError: a text that is no regular expression.
+    """
+    patterns = _texts(name, patterns)
+    # Keras joins them in any order: flags at the start of one would be in the middle.
+    for pattern in (*patterns, "|".join(patterns), "|".join(reversed(patterns))):
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(
+                f"{name} must be regular expressions, alone and joined by '|'; "
+                f"{shown(pattern)} is none: {error}."
+            ) from error
+    return patterns
+
+
+def checked_weights(weights: Any) -> list[Any]:
+    """A list of weights.
+
+    Raises:
+        TypeError: something else.
+    """
+    weights = [] if weights is None else weights
+    try:
+        weights = list(weights)
+    except TypeError as error:
+        raise TypeError(
+            f"var_list must be a list of weights; received {shown(weights)}."
+        ) from error
+    for weight in weights:
+        # TensorFlow's own variables have a name and no path.
+        if not (hasattr(weight, "shape") and hasattr(weight, "name")):
+            raise TypeError(
+                f"var_list must be a list of weights; it holds {shown(weight)}."
+            )
+    return weights
+
+
+def _texts(name: str, texts: Any) -> list[str]:
+    is_list = texts is None or (
+        isinstance(texts, (Sequence, Set)) and not isinstance(texts, (str, bytes))
+    )
+    if not is_list or any(not isinstance(text, str) for text in texts or ()):
+        raise TypeError(f"{name} must be a list of texts; received {shown(texts)}.")
+    return [str(text) for text in texts or ()]
+
+
+def _positions(positions: Any) -> tuple[int, ...]:
+    is_list = isinstance(positions, Sequence) and not isinstance(positions, str)
+    found = [
+        int(position)
+        for position in (positions if is_list else ())
+        if isinstance(position, numbers.Integral) and not isinstance(position, bool)
+    ]
+    if not is_list or len(found) < len(positions):
+        raise TypeError(
+            f"positions of {_OPTION} must be None or a list of integers; received "
+            f"{shown(positions)}."
+        )
+    if any(position < 0 for position in found):
+        raise ValueError(
+            f"positions of {_OPTION} must be at least 0; received {shown(positions)}."
+        )
+    return tuple(found)
 
 
 def path_of(variable: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 import keras_adam
 from keras_adam import change_batch_size, scale_for_batch_size
-from keras_adam.batch_scaling import LARGEST_SHARE
+from keras_adam.batch_scaling import LARGEST_SHARE, ScaledSchedule
 
 
 def config(**options):
@@ -185,3 +185,59 @@ def test_a_running_schedule_is_refused():
         change_batch_size(model, 32, 8)
     with pytest.raises(TypeError, match="schedule or a callable"):
         model.optimizer.scale_rate(2.0)
+
+
+@pytest.mark.usefixtures("on_tensorflow")
+def test_betas_that_catch_up_are_changed_in_an_order_that_is_allowed():
+    """β₁² must be below β₂, which 0.9 beside 0.1 is not."""
+    model = model_of(keras_adam.Adam(0.01, sparse_updates="catch_up"))
+    change_batch_size(model, 4096, 4, reference_batch_size=4)
+    assert model.optimizer.beta_1 == pytest.approx(1 - LARGEST_SHARE)
+    assert model.optimizer.beta_2 == pytest.approx(1 - LARGEST_SHARE)
+    model.optimizer.beta_2 = 0.9
+    change_batch_size(model, 4, 64, reference_batch_size=4)
+    assert model.optimizer.beta_1 > 0.9
+    assert model.optimizer.beta_1**2 < model.optimizer.beta_2
+
+
+@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.parametrize(
+    ("options", "batch_size"),
+    [
+        ({"sparse_updates": "catch_up", "beta_1": 0.5, "beta_2": 0.9}, 4 * 9),
+        ({"beta_2": 0.999999}, 1),
+    ],
+)
+def test_a_change_that_the_optimizer_refuses_changes_nothing(options, batch_size):
+    model = model_of(keras_adam.Adam(0.01, **options))
+    before = model.optimizer.get_config()
+    previous = 4 if batch_size > 4 else 4096
+    with pytest.raises(ValueError, match=r"beta_2"):
+        change_batch_size(model, batch_size, previous, reference_batch_size=10**6)
+    assert model.optimizer.get_config() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"beta_1": "0.9"},
+        {"beta_2": None},
+        {"epsilon": float("nan")},
+        {"rate_cap": "small"},
+        {"learning_rate": float("inf")},
+        {"learning_rate": True},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_holds_no_numbers_is_refused_by_name(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        scale_for_batch_size(config() | changes, 64, 32)
+
+
+def test_a_schedule_is_scaled_by_a_positive_factor_only():
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, 100)
+    for factor in (0, -1.0, float("nan"), "2", None):
+        with pytest.raises(ValueError, match="factor must be"):
+            ScaledSchedule(schedule, factor)
+    with pytest.raises(TypeError, match="schedule must be a LearningRateSchedule"):
+        ScaledSchedule(0.1, 2.0)

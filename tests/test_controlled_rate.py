@@ -592,3 +592,38 @@ def test_any_rate_trains(rate):
     model.fit(x, y, batch_size=16, epochs=12, verbose=0)
     # Predicting the mean of y costs 0.5.
     assert model.evaluate(x, y, verbose=0) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "told"),
+    [
+        (5.0, "5 is 2500 times rate_cap=0.002"),
+        (keras.optimizers.schedules.CosineDecay(8.0, 100), "8 is 4000 times"),
+        (1.0, ""),
+        (0.001, ""),
+    ],
+    ids=["number", "schedule", "high", "usual"],
+)
+def test_a_learning_rate_far_above_the_cap_is_told_once(learning_rate, told, caplog):
+    weights = [keras.Variable(np.full(3, 100.0, "float32"))]
+    optimizer = keras_adam.Adam.robust(learning_rate)
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            optimizer.apply([np.ones(3, "float32")], weights)
+    messages = [r.message for r in caplog.records if "rate_cap" in r.message]
+    assert len(messages) == bool(told)
+    assert told in "".join(messages)
+    if told == "5 is 2500 times rate_cap=0.002":
+        # The learning rate that is named is the one of the first step.
+        assert "learning rate of 0.0065" in messages[0]
+        assert round(0.002 * 2500**0.15, 4) == 0.0065
+
+
+def test_a_learning_rate_far_above_the_cap_is_told_when_it_is_set(caplog):
+    weights = [keras.Variable(np.ones(3, "float32"))]
+    optimizer = keras_adam.Adam.robust()
+    optimizer.build(weights)
+    with caplog.at_level("WARNING"):
+        optimizer.learning_rate = 10.0
+        optimizer.learning_rate = 20.0
+    assert sum("rate_cap" in r.message for r in caplog.records) == 1

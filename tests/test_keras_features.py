@@ -292,3 +292,17 @@ def test_lazy_rows_are_dense_where_gradients_are_and_that_is_said(caplog):
         model.fit(ids, np.ones((4, 3)), batch_size=1, epochs=3, verbose=0)
         tables.append(model.get_weights()[0])
     np.testing.assert_array_equal(*tables)
+
+
+@pytest.mark.parametrize("frequency", [None, 2])
+def test_a_second_fit_goes_on_after_averages_overwrote_the_weights(frequency):
+    """On JAX a weight and its average were one buffer, given away in the next step."""
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+    options = {"use_ema": True, "ema_overwrite_frequency": frequency}
+    model.compile(keras_adam.Adam(0.1, **options), "mse")
+    x, y = np.ones((5, 3), "float32"), np.zeros((5, 2), "float32")
+    losses = [
+        model.fit(x, y, batch_size=2, verbose=0).history["loss"][0] for _ in range(3)
+    ]
+    assert losses[2] < losses[0]
+    assert int(model.optimizer.iterations) == 9
