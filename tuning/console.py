@@ -10,6 +10,7 @@ NEEDED = (
     "jinja2",
     "keras_tuner",
     "matplotlib",
+    "pydantic",
     "rich",
     "sklearn",
     "tensorboard",

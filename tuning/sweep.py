@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import logging
 import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -262,7 +263,7 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
     directories.check_directory(directory, overwrite=overwrite)
     sweep.engine.check_reachable()
     earlier = None
-    if (directory / PLAN_FILE).exists() and not overwrite:
+    if os.path.lexists(directory / PLAN_FILE) and not overwrite:
         earlier = read_plan(directory)
         # What is known before data are loaded: that may take minutes.
         known = {"data": earlier.data, "fingerprints": earlier.fingerprints}

@@ -30,8 +30,9 @@ from tuning.claims.results import (
     read_claims_plan,
     read_memory,
 )
-from tuning.files import write_whole
+from tuning.files import is_partial, write_whole
 from tuning.grid import Run
+from tuning.paths import check_directory, check_inside, show_path
 from tuning.records import RunRecord, installed_versions
 from tuning.sweep import Progress, run_sweep
 from tuning.workload import Data, Workload
@@ -47,23 +48,24 @@ def check_claims_directory(
         ValueError: it is a file, holds something else, or another budget or other
             contenders.
     """
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is a file; the claims need a directory.")
+    directory = check_directory(directory, "--out")
     plan = read_claims_plan(directory)
     if not plan:
         others = sorted(entry.name for entry in directory.glob("*"))
+        others = [show_path(name) for name in others if not is_partial(name)]
         if others:
+            held = f"{', '.join(others[:3])}{', ...' if others[3:] else ''}"
             raise ValueError(
-                f"{directory} is not empty and not a directory of claims (it holds "
-                f"{', '.join(others[:3])}{', ...' if others[3:] else ''}); use a new "
-                "directory."
+                f"{show_path(directory)} is not empty and not a directory of claims "
+                f"(it holds {held}); use a new directory."
             )
         return
     wanted = {"budget": budget.name, "contenders": list(contenders)}
     for name, value in wanted.items():
         if plan.get(name) != value:
             raise ValueError(
-                f"{directory} holds claims with {name} {plan.get(name)}, not {value}; "
+                f"{show_path(directory)} holds claims with {name} {plan.get(name)}, "
+                f"not {value}; "
                 "use another directory."
             )
 
@@ -110,6 +112,7 @@ def run_claims(
     _measure_memory(directory, budget, contenders, next(parts))
     for sweep in budget.sweeps:
         path = directory / sweep.directory
+        check_inside(directory, path)
         run_sweep(
             _workload(sweep),
             path,

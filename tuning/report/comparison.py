@@ -14,9 +14,10 @@ from typing import Any
 
 from tuning.files import PLAN_FILE, write_whole
 from tuning.number_text import format_number, format_share, join_words
+from tuning.plan import read_plan_fields
 from tuning.records import read_records
 from tuning.report import figures
-from tuning.report.rendering import html_template, markdown_template, read_plan_file
+from tuning.report.rendering import html_template, markdown_template
 from tuning.report.tables import Cell, Table, brackets
 from tuning.robustness.comparison import (
     ComparedOptimizer,
@@ -42,7 +43,7 @@ def write_comparison(first: Path, second: Path) -> Path:
     """
     first, second = Path(first), Path(second)
     comparison = compare(read_records(first), read_records(second))
-    plans = [read_plan_file(path / PLAN_FILE) for path in (first, second)]
+    plans = [read_plan_fields(path / PLAN_FILE) for path in (first, second)]
     names = _names(first, second)
     content = {
         "workload": comparison.workload,

@@ -1,0 +1,274 @@
+"""JSON that is read back from files, which users may have edited and crashes torn.
+
+:func:`parse` reads text, :func:`check` holds what came of it against a schema. Either
+gives a value that is right in every part, or raises an :class:`InvalidFileError` of one
+line. The schemas are the annotations of `tuning.records.RunRecord`, `tuning.plan.Plan`
+and the like, checked by pydantic; `Text`, `Number` and `Integer` are what they are made
+of.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError
+
+from tuning.paths import explain, show_path
+
+MOST_LEVELS = 100
+"""Lists and objects inside each other; a configuration of Keras has about ten."""
+
+LONGEST_SHOWN = 60
+"""Characters of what was received that an error shows."""
+
+Text = Annotated[str, Strict()]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Integer = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Positive = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
+LearningRate = Annotated[float, Field(strict=True, ge=1e-100, le=1e100)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=1e15)]
+
+_WORDS = {
+    "string_type": "must be a text",
+    "string_unicode": "must be a text",
+    "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be an object",
+    "mapping_type": "must be an object",
+    "dataclass_type": "must be an object",
+    "typed_dict_type": "must be an object",
+    "sequence_str": "must be a list",
+    "is_instance_of": "must be a list",
+    "unexpected_keyword_argument": "is no field of it",
+}
+
+_TOO_DEEP = f"holds more than {MOST_LEVELS} lists or objects inside each other"
+
+T = TypeVar("T")
+
+
+class InvalidFileError(ValueError):
+    """A file holds something else than belongs there; says what, where, what to do."""
+
+
+class NotJSONError(InvalidFileError):
+    """A text is not JSON at all, as where a crash has torn it."""
+
+
+def read_text(path: Path) -> str:
+    """What a file in UTF-8 says; a byte order mark is left out.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        InvalidFileError: it is a directory, cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise InvalidFileError(
+                f"{show_path(path)} is a symbolic link to a file that does not exist."
+            ) from None
+        raise
+    except IsADirectoryError:
+        raise InvalidFileError(
+            f"{show_path(path)} is a directory; it must be a file."
+        ) from None
+    except OSError as error:
+        raise InvalidFileError(
+            f"{show_path(path)} cannot be read: {explain(error)}."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InvalidFileError(
+            f"{show_path(path)} cannot be read: it is not text in UTF-8 (byte "
+            f"{error.start + 1})."
+        ) from None
+
+
+def parse(text: str) -> Any:
+    """Read a text as JSON, as strictly as its standard (RFC 8259) is written.
+
+    Raises:
+        NotJSONError: it is not JSON.
+        InvalidFileError: it is, but for NaN or Infinity, a number too large for
+            float64, a key that stands twice in an object, half of a character, or
+            more than `MOST_LEVELS` lists and objects inside each other.
+    """
+    try:
+        plain = json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        if not text.strip():
+            raise NotJSONError("it is empty") from None
+        where = f"column {error.colno}"
+        if "\n" in text.rstrip():
+            where = f"line {error.lineno}, {where}"
+        raise NotJSONError(f"it is not JSON ({error.msg}, {where})") from None
+    except RecursionError:
+        raise InvalidFileError(f"it {_TOO_DEEP}") from None
+    except InvalidFileError:
+        raise
+    except ValueError:  # Python converts no integer of more than 4300 digits
+        raise InvalidFileError("an integer in it has too many digits") from None
+    found = _find_unusable(plain, 0)
+    if found is not None:
+        place, problem = found
+        place = place.removeprefix(".")[:LONGEST_SHOWN] or "it"
+        raise InvalidFileError(f"{place} {problem}")
+    return plain
+
+
+def check(schema: TypeAdapter[T], plain: Any) -> T:
+    """Make a value of what was parsed.
+
+    Raises:
+        InvalidFileError: it does not fit; the message names the first field.
+    """
+    try:
+        return schema.validate_python(plain)
+    except ValidationError as error:
+        raise InvalidFileError(describe_problem(error.errors()[0])) from None
+
+
+def check_present(schema: TypeAdapter[Any], plain: Mapping[str, Any]) -> None:
+    """See that the fields that are there fit a schema; any of them may be missing.
+
+    Raises:
+        InvalidFileError: one does not fit.
+    """
+    try:
+        schema.validate_python(plain)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] != "missing" or len(problem["loc"]) > 1:
+                raise InvalidFileError(describe_problem(problem)) from None
+
+
+def one_of(values: Sequence[str]) -> AfterValidator:
+    """A part of a schema: the text must be one of some."""
+
+    def check_value(text: str) -> str:
+        if text not in values:
+            raise ValueError(
+                f"must be one of {', '.join(values)}; received {show_value(text)}"
+            )
+        return text
+
+    return AfterValidator(check_value)
+
+
+def storable(value: Any) -> Any:
+    """A value in which everything has a place in JSON and in UTF-8.
+
+    A number that is not finite becomes ``None``, half of a character is written out.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        # As in an error about a file whose name is not UTF-8.
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [storable(item) for item in value]
+    return value
+
+
+def describe_problem(problem: Mapping[str, Any]) -> str:
+    """What pydantic found, as a phrase: the field, what it must be, what it is."""
+    kind, limits = problem["type"], problem.get("ctx", {})
+    field = _name_field(problem["loc"])
+    if kind == "missing":
+        return f"{field} is missing"
+    if kind == "value_error":
+        told = str(limits["error"]).rstrip(".")
+        if not problem["loc"]:
+            return told
+        return f"{field} {told}" if told.startswith("must") else f"{field}: {told}"
+    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        (limit,) = limits.values()
+        words = kind.replace("_equal", " or equal to").replace("_than", " than")
+        wanted = f"must be {words} {_show_limit(limit)}"
+    elif kind == "literal_error":
+        wanted = f"must be one of {limits['expected']}"
+    else:
+        wanted = _WORDS.get(kind) or problem["msg"].replace("Input should", "must")
+    return f"{field} {wanted}; received {show_value(problem['input'])}"
+
+
+def show_value(value: Any) -> str:
+    """The beginning of a value as JSON, in one line."""
+    text = json.dumps(value, default=str)
+    if len(text) > LONGEST_SHOWN:
+        text = text[:LONGEST_SHOWN] + " ..."
+    return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidFileError(f"the key {show_value(key)} stands there twice")
+            seen.add(key)
+    return made
+
+
+def _find_unusable(value: Any, level: int) -> tuple[str, str] | None:
+    """Where in a value something stands that JSON or float64 has not, and what."""
+    if not isinstance(value, (dict, list)):
+        problem = _why_unusable(value)
+        return ("", problem) if problem else None
+    if level == MOST_LEVELS:
+        return "", _TOO_DEEP
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        found = _find_unusable(item, level + 1) or _find_unusable(key, level + 1)
+        if found is not None:
+            name = f"[{key}]" if isinstance(key, int) else f".{show_value(key)[1:-1]}"
+            return name + found[0], found[1]
+    return None
+
+
+def _why_unusable(value: Any) -> str:
+    # Nearly all texts are ASCII, which Python knows without looking.
+    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+        return f"holds half of a character; received {show_value(value)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite number; received {show_value(value)}"
+    if isinstance(value, int) and not -(10**308) < value < 10**308:
+        return "has too many digits for a number"
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _name_field(location: tuple[str | int, ...]) -> str:
+    name = ""
+    for part in location:
+        if part == "[key]":
+            name = f"a key of {name}"
+        elif isinstance(part, int):
+            name += f"[{part}]"
+        else:
+            name += ("." if name else "") + show_value(part)[1:-1]
+    return name or "it"
+
+
+def _show_limit(limit: float) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
