@@ -9,6 +9,7 @@ import contextlib
 import shlex
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,10 +22,11 @@ from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.choice import ENGINES, EngineChoice
 from tuning.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
 from tuning.option_values import read_count, read_integers, read_names, read_rates
+from tuning.paths import check_directory, in_one_line, show_path
 from tuning.plan import STRATEGIES
 from tuning.records import read_records
 from tuning.report import write_comparison, write_report
-from tuning.session import drive, user_errors, write_reports
+from tuning.session import drive, read_summary, user_errors, write_reports
 from tuning.terminal import quiet_tensorflow, summary_table
 from tuning.workload import SCHEDULES
 from tuning.workloads import BUILT_IN as WORKLOADS
@@ -216,9 +218,13 @@ def tensorboard(
     with user_errors():
         if port is not None and not 0 <= port <= 65535:
             raise ValueError(f"--port must be from 0 to 65535; received {port}.")
+        directory = check_directory(directory, "DIR")
         logs = directory / directories.TENSORBOARD_DIRECTORY
         if not logs.is_dir():
-            raise ValueError(f"{directory} holds no TensorBoard logs of a sweep.")
+            raise ValueError(
+                f"{show_path(directory)} holds no TensorBoard logs of a sweep; name "
+                "the directory that --out named."
+            )
         url = _launch_tensorboard(logs, port)
     typer.echo(f"TensorBoard shows {logs} at {url} (Ctrl-C ends it)")
     _wait_for_ctrl_c()
@@ -229,6 +235,13 @@ def workloads() -> None:
     """List the built-in workloads."""
     for name in WORKLOADS:
         typer.echo(f"{name}  {find_workload(name).description}")
+
+
+def shows_only(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for nothing but what is shown in the terminal."""
+    return arguments[:1] == ["workloads"] or bool(
+        {"--help", "--dry-run"}.intersection(arguments)
+    )
 
 
 def _check_workload(name: str) -> None:
@@ -248,14 +261,14 @@ def _finish(directory: Path) -> None:
         log = directory / directories.FAILURES_FILE
         typer.echo(
             f"{len(failed)} of {len(records)} runs failed; the first, "
-            f"{failed[0].run_id}, with {failed[0].message} (tracebacks: {log}; the "
-            "same command tries them again)",
+            f"{failed[0].run_id}, with {in_one_line(failed[0].message)} (tracebacks: "
+            f"{log}; the same command tries them again)",
             err=True,
         )
     if len(failed) == len(records):
         raise typer.Exit(NOTHING_TO_JUDGE)
-    summary = write_reports(directory)
-    Console().print(summary_table(summary))
+    Console().print(summary_table(read_summary(directory)))
+    write_reports(directory)
     typer.echo(f"report:       {directory / 'report.html'}")
     command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
     typer.echo(f"TensorBoard:  {command}")

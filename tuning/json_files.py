@@ -51,6 +51,13 @@ _WORDS = {
     "unexpected_keyword_argument": "is no field of it",
 }
 
+_LIMITS = {
+    "greater_than": "greater than",
+    "greater_than_equal": "at least",
+    "less_than": "less than",
+    "less_than_equal": "at most",
+}
+
 _TOO_DEEP = f"holds more than {MOST_LEVELS} lists or objects inside each other"
 
 T = TypeVar("T")
@@ -193,12 +200,9 @@ def describe_problem(problem: Mapping[str, Any]) -> str:
         if not problem["loc"]:
             return told
         return f"{field} {told}" if told.startswith("must") else f"{field}: {told}"
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+    if kind in _LIMITS:
         (limit,) = limits.values()
-        words = kind.replace("_equal", " or equal to").replace("_than", " than")
-        wanted = f"must be {words} {_show_limit(limit)}"
-    elif kind == "literal_error":
-        wanted = f"must be one of {limits['expected']}"
+        wanted = f"must be {_LIMITS[kind]} {limit:g}"
     else:
         wanted = _WORDS.get(kind) or problem["msg"].replace("Input should", "must")
     return f"{field} {wanted}; received {show_value(problem['input'])}"
@@ -268,7 +272,3 @@ def _name_field(location: tuple[str | int, ...]) -> str:
         else:
             name += ("." if name else "") + show_value(part)[1:-1]
     return name or "it"
-
-
-def _show_limit(limit: float) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)

@@ -30,6 +30,11 @@ def show_path(path: str | os.PathLike[str]) -> str:
     return "".join(_shown(character) for character in os.fspath(path))
 
 
+def in_one_line(text: str) -> str:
+    """A text without line breaks and without what a terminal would obey."""
+    return "".join(_shown(character) for character in " ".join(text.split()))
+
+
 def explain(error: Exception) -> str:
     """Why something could not be read or written, and what to do where that is known.
 

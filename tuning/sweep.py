@@ -24,6 +24,7 @@ from tuning.optimizers import (
     check_optimizers,
 )
 from tuning.oracle import run_of_record
+from tuning.paths import check_path
 from tuning.plan import (
     PLAN_FILE,
     Plan,
@@ -181,7 +182,7 @@ def run_sweep(
         workload=found,
         reference=reference,
         grid=grid,
-        directory=Path(out),
+        directory=check_path(out, "out"),
         own=own,
         progress=progress,
         execution=execution,
@@ -225,7 +226,7 @@ def resume_sweep(
         TypeError: ``load_data`` returned something else than four arrays.
         OSError: something could not be written; the sweep has stopped.
     """
-    plan = read_plan(Path(out))
+    plan = read_plan(check_path(out, "out"))
     if plan.own_optimizers:
         raise ValueError(
             f"the sweep in {out} runs optimizers of a Python program, "
@@ -242,7 +243,7 @@ def resume_sweep(
         ),
         reference=plan.reference,
         grid=plan.grid,
-        directory=Path(out),
+        directory=check_path(out, "out"),
         own=None,
         progress=progress,
         execution=execution,

@@ -206,7 +206,9 @@ def _budget(results: Results) -> list[tuple[str, str]]:
 def _drawn(results: Results) -> dict[str, Any]:
     """What only the HTML page shows."""
     tasks = [*results.tasks["applications"], *results.tasks["exploding"]]
-    styles = figures.series_styles(results.plan["contenders"])
+    contenders = results.plan["contenders"]
+    others = [name for task in tasks for name in task.optimizers]
+    styles = figures.series_styles(list(dict.fromkeys([*contenders, *others])))
     panels = []
     for where, title in (("default", "default rate"), ("best", "best rate")):
         for number, task in enumerate(tasks):
