@@ -108,7 +108,13 @@ class Grid:
         _check_values(
             self.learning_rates,
             "learning_rates",
-            "positive finite numbers, from 1e-100 to 1e100",
+            "positive finite numbers",
+            lambda rate: math.isfinite(rate) and rate > 0,
+        )
+        _check_values(
+            self.learning_rates,
+            "learning_rates",
+            "from 1e-100 to 1e100",
             lambda rate: 1e-100 <= rate <= 1e100,
         )
         _check_values(

@@ -25,6 +25,9 @@ MOST_LEVELS = 100
 LONGEST_SHOWN = 60
 """Characters of what was received that an error shows."""
 
+LONGEST_PROBLEM = 300
+"""Characters of an error that tells of a whole list."""
+
 Text = Annotated[str, Strict()]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
@@ -82,9 +85,7 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         if path.is_symlink():
-            raise InvalidFileError(
-                f"{show_path(path)} is a symbolic link to a file that does not exist."
-            ) from None
+            raise InvalidFileError(tell_lost_link(path)) from None
         raise
     except IsADirectoryError:
         raise InvalidFileError(
@@ -99,6 +100,14 @@ def read_text(path: Path) -> str:
             f"{show_path(path)} cannot be read: it is not text in UTF-8 (byte "
             f"{error.start + 1})."
         ) from None
+
+
+def tell_lost_link(path: Path) -> str:
+    """The message about a link in the place of a file."""
+    return (
+        f"{show_path(path)} is a symbolic link to a file that does not exist; restore "
+        "that file, or remove the link."
+    )
 
 
 def parse(text: str) -> Any:
@@ -197,6 +206,8 @@ def describe_problem(problem: Mapping[str, Any]) -> str:
         return f"{field} is missing"
     if kind == "value_error":
         told = str(limits["error"]).rstrip(".")
+        if len(told) > LONGEST_PROBLEM:
+            told = told[:LONGEST_PROBLEM] + " ..."
         if not problem["loc"]:
             return told
         return f"{field} {told}" if told.startswith("must") else f"{field}: {told}"

@@ -37,6 +37,7 @@ from tuning.json_files import (
     parse,
     show_value,
     storable,
+    tell_lost_link,
 )
 from tuning.paths import check_directory, check_inside, explain, show_path
 
@@ -204,14 +205,15 @@ def read_records(directory: Path) -> list[RunRecord]:
     """
     path = check_directory(directory, "the directory of a sweep") / RUNS_FILE
     records: dict[str, RunRecord] = {}
-    unreadable, is_ours = 0, False
+    is_strange = is_torn = False
     for number, line in _numbered_lines(path):
         try:
             record = RunRecord.from_json(_decode(line))
         except NotJSONError as error:
-            unreadable += 1
             # A crash leaves the beginning of a line, or zeros in its place.
-            is_ours = is_ours or line.strip(b"\0")[:1] in (b"{", b"")
+            start = line.lstrip(b"\0")[:1]
+            is_torn |= start == b"{"
+            is_strange |= start not in (b"{", b"")
             logger.warning(
                 "%s, line %d cannot be read: %s; skipped, so its run counts as not "
                 "done.",
@@ -226,7 +228,7 @@ def read_records(directory: Path) -> list[RunRecord]:
             ) from None
         else:
             records[record.run_id] = record
-    if unreadable and not records and not is_ours:
+    if is_strange and not is_torn and not records:
         raise InvalidFileError(
             f"{show_path(path)} cannot be read: no line of it is a record of a run. "
             "Restore the file, or remove it to have every run trained again."
@@ -250,6 +252,8 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 if content:
                     yield number, content
     except FileNotFoundError:
+        if path.is_symlink():
+            raise InvalidFileError(tell_lost_link(path)) from None
         raise FileNotFoundError(
             f"{show_path(path.parent)} holds no {RUNS_FILE}: it is not a sweep's "
             "directory, or no run of it has finished yet."

@@ -269,6 +269,7 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
         # What is known before data are loaded: that may take minutes.
         known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
         check_same(earlier, _plan(sweep, **known), directory)
+        _recorded(sweep)
     with claimed(directory):
         check_optimizers(sweep.grid, sweep.own, sweep.workload.schedule)
         metrics = checked_metric_names(sweep.workload)

@@ -149,6 +149,8 @@ def write_report_run(
             tf.summary.image(f"loss/{name}", image[None], step=0)
         for name, curve in losses.items():
             for rate, loss in sorted(curve.items()):
+                if not _is_finite(loss):
+                    continue
                 step = round(STEPS_PER_DECADE * math.log10(rate))
                 tf.summary.scalar(f"loss_by_rate/{name}", loss, step=step)
 
