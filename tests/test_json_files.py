@@ -204,10 +204,10 @@ def test_no_bytes_are_an_error_of_another_type(tmp_path_factory, content):
     [
         (("grid", "options"), [], "grid.options must be an object; received []"),
         (("fingerprints",), 3, "fingerprints must be an object; received 3"),
-        (("versions", "keras"), None, "versions.keras must be a text; received null"),
+        (("versions", "keras"), None, "versions.keras must be a string; received null"),
         (("grid", "seeds", 1), 1.5, "grid.seeds[1] must be an integer; received 1.5"),
         (("grid", "epochs"), DELETED, "grid.epochs is missing"),
-        (("grid", "more"), 1, "grid.more is no field of it; received 1"),
+        (("grid", "more"), 1, "grid.more is an unknown field; received 1"),
         (("grid", "epochs"), 0, "grid: epochs must be an integer of at least 1; re"),
         (("data", "train"), -1, "data.train must be at least 0; received -1"),
         (("target_val_loss",), float("nan"), "target_val_loss must be a finite number"),
@@ -224,9 +224,7 @@ def test_a_plan_says_what_is_wrong_with_it(sweep, at, value, told):
     with pytest.raises(InvalidFileError) as error:
         read_plan(sweep)
     assert f"{sweep}/sweep.json cannot be read: {told}" in str(error.value)
-    assert "Mend or restore it, use another directory, or overwrite." in str(
-        error.value
-    )
+    assert str(error.value).endswith("--overwrite (on_existing='overwrite').")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +243,7 @@ def test_a_plan_says_what_is_wrong_with_it(sweep, at, value, told):
         (("status",), "lost", "status must be one of ['ok', 'diverged', 'failed']"),
         (("seed",), DELETED, "seed is missing"),
         (("optimizer_config", "deep"), nested(100), "optimizer_config.deep[0][0]"),
-        (("message",), "\ud800", "message holds half of a character"),
+        (("message",), "\ud800", "message holds a character that is not Unicode"),
         ((), 3, "it must be an object; received 3"),
     ],
     ids=lambda v: str(v)[:20],
@@ -270,15 +268,15 @@ def test_a_record_says_in_which_line_what_is_wrong(sweep, at, value, told):
         ("", "it is empty"),
         ("{", "it is not JSON (Expecting property name"),
         ('{"a": 1}\n{', "line 2, column 1"),
-        ('{"a": 1, "a": 2}', 'the key "a" stands there twice'),
+        ('{"a": 1, "a": 2}', 'an object holds the key "a" twice'),
         ('{"a": {"b": NaN}}', "a.b must be a finite number; received NaN"),
         ("[-Infinity]", "[0] must be a finite number; received -Infinity"),
         ('{"a": 1e999}', "a must be a finite number; received Infinity"),
-        (f"[{10**400}]", "[0] has too many digits for a number"),
-        ("9" * 5000, "an integer in it has too many digits"),
-        ("[" * 100_000, "more than 100 lists or objects inside each other"),
-        ("[" * 150 + "]" * 150, "more than 100 lists or objects inside each other"),
-        (r'{"\ud800": 1}', "holds half of a character"),
+        (f"[{10**400}]", "[0] is too large for a number"),
+        ("9" * 5000, "it holds an integer that is too large"),
+        ("[" * 100_000, "nested more than 100 levels deep"),
+        ("[" * 150 + "]" * 150, "nested more than 100 levels deep"),
+        (r'{"\ud800": 1}', "holds a character that is not Unicode"),
     ],
     ids=lambda v: v[:20],
 )
@@ -342,12 +340,12 @@ def put_link(path):
 DAMAGES = {
     "directory": (put_directory, "is a directory; it must be a file"),
     "link": (put_link, "is a symbolic link to a file that does not exist"),
-    "deep": (lambda path: path.write_text("[" * 100_000), "inside each other"),
+    "deep": (lambda path: path.write_text("[" * 100_000), "nested more than 100"),
     "binary": (lambda path: path.write_bytes(b"\x89PNG\r\n\0"), "cannot be read"),
     "other type": (lambda path: path.write_text("[1, 2]\n"), "it must be an object"),
     "key twice": (
         lambda path: path.write_text('{"a": 1, "a": 1}'),
-        "stands there twic",
+        "twice",
     ),
     "path": (
         lambda path: path.write_text(path.read_text().replace('"sgd', '"/tmp/sgd')),

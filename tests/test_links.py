@@ -75,7 +75,7 @@ def test_a_link_out_of_the_directory_is_refused(
     path.symlink_to(outside / target)
     lines = (sweep / RUNS_FILE).read_bytes() if link != RUNS_FILE else b""
     before = contents(outside)
-    with pytest.raises(ValueError, match=r"by a symbolic link, out of .*sweep"):
+    with pytest.raises(ValueError, match=r"link to .*, which is outside of .*sweep"):
         run_sweep("tiny_workload:WORKLOAD", sweep, on_existing=on_existing, **QUICK)
     assert contents(outside) == before
     assert link == RUNS_FILE or (sweep / RUNS_FILE).read_bytes() == lines
@@ -96,7 +96,7 @@ def test_a_key_of_a_run_cannot_lead_out(tmp_path, outside, run_id):
     record = make_record(run_id=run_id.format(outside))
     before = contents(tmp_path)
     for use in (write_run, is_written):
-        with pytest.raises(ValueError, match="cannot name a place inside of"):
+        with pytest.raises(ValueError, match="is not the name of a place inside"):
             use(board, record)
     assert contents(tmp_path) == before
 
@@ -106,7 +106,7 @@ def test_the_report_of_tensorboard_stays_inside(tmp_path, outside):
     board.mkdir()
     (board / "report").symlink_to(outside)
     before = contents(outside)
-    with pytest.raises(ValueError, match="by a symbolic link"):
+    with pytest.raises(ValueError, match="through a symbolic link"):
         write_report_run(board, "text", {}, {})
     assert contents(outside) == before
 

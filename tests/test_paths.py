@@ -28,7 +28,7 @@ UNUSABLE = [
     ("file", "file is a file; out must be a directory"),
     ("to-file", "to-file is a file; out must be a directory"),
     ("file/below/more", "cannot be written to or read: .*file is a file"),
-    ("dangling", "dangling is a symbolic link to nowhere, which does not exist; make"),
+    ("dangling", "dangling is a symbolic link to nowhere, which does not exist; cre"),
     ("dangling/below", "below cannot be made: .*dangling is a symbolic link to nowhe"),
     ("loop", "symbolic link that leads back to itself; remove the link"),
     ("x" * 300, "its name is too long; use a shorter one"),
@@ -74,7 +74,7 @@ def test_a_place_that_may_not_be_looked_at_is_told(tmp_path, monkeypatch):
     ["/etc/x", "../x", "a/../../x", "a/./b", "a//b", "", ".", "..", "a\\b", "a\0b"],
 )
 def test_a_name_from_a_file_cannot_lead_out(tmp_path, name):
-    with pytest.raises(ValueError, match="cannot name a place inside of"):
+    with pytest.raises(ValueError, match="is not the name of a place inside"):
         path_inside(tmp_path, name)
 
 
@@ -87,7 +87,7 @@ def test_a_link_cannot_lead_out(tmp_path):
     (inside / "within").symlink_to("real")
     (tmp_path / "itself").symlink_to("inside")
     for name in ("out", "out/below", "nowhere", "nowhere/below"):
-        with pytest.raises(ValueError, match="by a symbolic link, out of"):
+        with pytest.raises(ValueError, match="through a symbolic link to"):
             path_inside(inside, name)
     # The directory may itself be a link, and links may lead around in it.
     for directory in (inside, tmp_path / "itself"):

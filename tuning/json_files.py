@@ -37,8 +37,8 @@ LearningRate = Annotated[float, Field(strict=True, ge=1e-100, le=1e100)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=1e15)]
 
 _WORDS = {
-    "string_type": "must be a text",
-    "string_unicode": "must be a text",
+    "string_type": "must be a string",
+    "string_unicode": "must be a string",
     "int_type": "must be an integer",
     "int_from_float": "must be an integer",
     "float_type": "must be a number",
@@ -51,7 +51,7 @@ _WORDS = {
     "typed_dict_type": "must be an object",
     "sequence_str": "must be a list",
     "is_instance_of": "must be a list",
-    "unexpected_keyword_argument": "is no field of it",
+    "unexpected_keyword_argument": "is an unknown field",
 }
 
 _LIMITS = {
@@ -61,7 +61,7 @@ _LIMITS = {
     "less_than_equal": "at most",
 }
 
-_TOO_DEEP = f"holds more than {MOST_LEVELS} lists or objects inside each other"
+_TOO_DEEP = f"is nested more than {MOST_LEVELS} levels deep"
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         if path.is_symlink():
-            raise InvalidFileError(tell_lost_link(path)) from None
+            raise InvalidFileError(describe_lost_link(path)) from None
         raise
     except IsADirectoryError:
         raise InvalidFileError(
@@ -102,7 +102,7 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def tell_lost_link(path: Path) -> str:
+def describe_lost_link(path: Path) -> str:
     """The message about a link in the place of a file."""
     return (
         f"{show_path(path)} is a symbolic link to a file that does not exist; restore "
@@ -115,9 +115,9 @@ def parse(text: str) -> Any:
 
     Raises:
         NotJSONError: it is not JSON.
-        InvalidFileError: it is, but for NaN or Infinity, a number too large for
-            float64, a key that stands twice in an object, half of a character, or
-            more than `MOST_LEVELS` lists and objects inside each other.
+        InvalidFileError: it holds NaN, Infinity or a number too large for float64,
+            an object with the same key twice, a character that is not Unicode, or
+            more than `MOST_LEVELS` nested levels.
     """
     try:
         plain = json.loads(text, object_pairs_hook=_object)
@@ -133,7 +133,7 @@ def parse(text: str) -> Any:
     except InvalidFileError:
         raise
     except ValueError:  # Python converts no integer of more than 4300 digits
-        raise InvalidFileError("an integer in it has too many digits") from None
+        raise InvalidFileError("it holds an integer that is too large") from None
     found = _find_unusable(plain, 0)
     if found is not None:
         place, problem = found
@@ -184,7 +184,7 @@ def one_of(values: Sequence[str]) -> AfterValidator:
 def storable(value: Any) -> Any:
     """A value in which everything has a place in JSON and in UTF-8.
 
-    A number that is not finite becomes ``None``, half of a character is written out.
+    A number that is not finite becomes ``None``, a lone surrogate its number.
     """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -233,7 +233,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidFileError(f"the key {show_value(key)} stands there twice")
+                raise InvalidFileError(
+                    f"an object holds the key {show_value(key)} twice"
+                )
             seen.add(key)
     return made
 
@@ -257,11 +259,11 @@ def _find_unusable(value: Any, level: int) -> tuple[str, str] | None:
 def _why_unusable(value: Any) -> str:
     # Nearly all texts are ASCII, which Python knows without looking.
     if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
-        return f"holds half of a character; received {show_value(value)}"
+        return f"holds a character that is not Unicode; received {show_value(value)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number; received {show_value(value)}"
     if isinstance(value, int) and not -(10**308) < value < 10**308:
-        return "has too many digits for a number"
+        return "is too large for a number"
     return ""
 
 

@@ -109,7 +109,7 @@ def check_directory(path: Any, what: str) -> Path:
             mode = os.stat(place).st_mode
         except FileNotFoundError:
             if os.path.islink(place):
-                raise ValueError(_tell_dangling(path, place, what)) from None
+                raise ValueError(_describe_dangling(path, place)) from None
             continue  # not there yet; what is above it?
         except NotADirectoryError:
             continue  # told for the file above it
@@ -141,8 +141,8 @@ def path_inside(directory: Path, name: str) -> Path:
     path = directory.joinpath(*parts)
     if not is_plain or path.drive != directory.drive:
         raise ValueError(
-            f"{name!r:.200} cannot name a place inside of {show_path(directory)}; a "
-            "name must be parts with / between them, none of them empty, '.' or '..'."
+            f"{name!r:.200} is not the name of a place inside {show_path(directory)}; "
+            "use parts separated by /, none of them empty, '.' or '..'."
         )
     check_inside(directory, path)
     return path
@@ -162,21 +162,21 @@ def check_inside(directory: Path, path: Path) -> None:
     leads_to = os.path.realpath(path)
     if os.path.commonpath([inside, leads_to]) != inside:
         raise ValueError(
-            f"{show_path(path)} leads to {show_path(leads_to)} by a symbolic link, "
-            f"out of {show_path(directory)}; nothing is written there. Put a real "
-            "file or directory in the place of the link."
+            f"{show_path(path)} is reached through a symbolic link to "
+            f"{show_path(leads_to)}, which is outside of {show_path(directory)}, so "
+            "nothing is written there. Replace the link with a real file or directory."
         )
 
 
-def _tell_dangling(path: Path, link: Path, what: str) -> str:
+def _describe_dangling(path: Path, link: Path) -> str:
     target = show_path(os.readlink(link))
     if link == path:
         told = f"{show_path(path)} is"
     else:
         told = f"{show_path(path)} cannot be made: {show_path(link)} is"
     return (
-        f"{told} a symbolic link to {target}, which does not exist; make that "
-        f"directory, remove the link, or use another {what}."
+        f"{told} a symbolic link to {target}, which does not exist; create that "
+        "directory, remove the link, or use another path."
     )
 
 

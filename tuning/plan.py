@@ -227,8 +227,9 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except InvalidFileError as error:
         raise InvalidFileError(
-            f"{show_path(path)} cannot be read: {error}. Mend or restore it, use "
-            "another directory, or overwrite."
+            f"{show_path(path)} cannot be read: {error}. Repair or restore the file, "
+            "use another directory, or start over with --overwrite "
+            "(on_existing='overwrite')."
         ) from None
 
 

@@ -34,10 +34,10 @@ from tuning.json_files import (
     Seconds,
     Text,
     check,
+    describe_lost_link,
     parse,
     show_value,
     storable,
-    tell_lost_link,
 )
 from tuning.paths import check_directory, check_inside, explain, show_path
 
@@ -253,7 +253,7 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, content
     except FileNotFoundError:
         if path.is_symlink():
-            raise InvalidFileError(tell_lost_link(path)) from None
+            raise InvalidFileError(describe_lost_link(path)) from None
         raise FileNotFoundError(
             f"{show_path(path.parent)} holds no {RUNS_FILE}: it is not a sweep's "
             "directory, or no run of it has finished yet."

@@ -39,7 +39,7 @@ def user_errors() -> Iterator[None]:
     except (ValueError, TypeError, OSError, WorkerStartError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.errno is not None:
-            text = f"cannot be read or written: {explain_with_place(error)}"
+            text = f"something cannot be read or written: {explain_with_place(error)}"
         typer.echo(f"keras-adam-sweep: {in_one_line(text)}", err=True)
         logging.getLogger(__name__).debug("Details:", exc_info=True)
         raise typer.Exit(USER_ERROR) from None
@@ -99,7 +99,7 @@ def write_reports(directory: Path) -> None:
         )
     except OSError as error:
         raise OSError(
-            f"all runs of {show_path(directory)} are done and recorded, but its report "
-            f"could not be written: {explain_with_place(error)}. The same command "
-            "writes it when that is mended."
+            f"the sweep in {show_path(directory)} is done and recorded, but its report "
+            f"could not be written: {explain_with_place(error)}. When that is solved, "
+            "the same command writes it."
         ) from error

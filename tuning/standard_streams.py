@@ -74,8 +74,8 @@ def protect() -> Callable[[], OSError | None]:
             told.append(error)
             sys.stderr.write(
                 "keras-adam-sweep: standard output cannot be written to "
-                f"({error.strerror}), so the rest of what is shown there is lost; "
-                "files are written all the same.\n"
+                f"({error.strerror}); the rest of the output is lost. Files are still "
+                "written.\n"
             )
 
     # Whoever has put something else in their place, such as a test, keeps that.

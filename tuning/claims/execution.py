@@ -6,6 +6,7 @@ records, the measurement of memory by `MEMORY_FILE`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -33,7 +34,7 @@ from tuning.claims.results import (
 from tuning.files import is_partial, write_whole
 from tuning.grid import Run
 from tuning.paths import check_directory, check_inside, show_path
-from tuning.records import RunRecord, installed_versions
+from tuning.records import RunRecord, installed_versions, read_records
 from tuning.sweep import Progress, run_sweep
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
@@ -46,7 +47,7 @@ def check_claims_directory(
 
     Raises:
         ValueError: it is a file, holds something else, or another budget or other
-            contenders.
+            contenders; or what was done there earlier cannot be read.
     """
     directory = check_directory(directory, "--out")
     plan = read_claims_plan(directory)
@@ -60,6 +61,12 @@ def check_claims_directory(
                 f"(it holds {held}); use a new directory."
             )
         return
+    # What is damaged is told before anything is trained.
+    read_memory(directory)
+    for sweep in budget.sweeps:
+        check_inside(directory, directory / sweep.directory)
+        with contextlib.suppress(FileNotFoundError):
+            read_records(directory / sweep.directory)
     wanted = {"budget": budget.name, "contenders": list(contenders)}
     for name, value in wanted.items():
         if plan.get(name) != value:
@@ -112,7 +119,6 @@ def run_claims(
     _measure_memory(directory, budget, contenders, next(parts))
     for sweep in budget.sweeps:
         path = directory / sweep.directory
-        check_inside(directory, path)
         run_sweep(
             _workload(sweep),
             path,

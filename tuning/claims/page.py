@@ -23,6 +23,7 @@ from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
 from tuning.files import write_whole
 from tuning.number_text import count_of, format_rate, format_seconds, join_words
+from tuning.paths import check_path
 from tuning.report import figures
 from tuning.report.rendering import html_template, markdown_template
 
@@ -40,7 +41,7 @@ def write_claims(directory: Path) -> Path:
     Raises:
         ValueError: the directory is not one of claims, or nothing has been run.
     """
-    directory = Path(directory)
+    directory = check_path(directory, "directory")
     results = read_results(directory)
     judgements = judge_all(results.tasks)
     beyond = beyond_stock(results.tasks)
