@@ -1,5 +1,6 @@
 """Symbolic links in a sweep's directory: nothing outside is written or removed."""
 
+import os
 import shutil
 
 import pytest
@@ -81,6 +82,37 @@ def test_a_link_out_of_the_directory_is_refused(
     assert link == RUNS_FILE or (sweep / RUNS_FILE).read_bytes() == lines
 
 
+@pytest.mark.parametrize("on_existing", ["continue", "overwrite"])
+@pytest.mark.parametrize(
+    ("name", "kind", "told"),
+    [
+        ("tensorboard", "file", "tensorboard is a file; it must be a directory"),
+        ("kerastuner", "file", "kerastuner is a file; it must be a directory"),
+        (RUNS_FILE, "directory", "runs.jsonl is a directory; it must be a file"),
+        (RUNS_FILE, "pipe", "runs.jsonl is not a regular file; remove it"),
+        ("sweep.json", "pipe", "sweep.json is not a regular file; remove it"),
+        ("sweep.lock", "pipe", "sweep.lock is not a regular file; remove it"),
+        ("report.html", "directory", "report.html is a directory; it must be a file"),
+    ],
+)
+def test_what_stands_in_the_place_of_its_own_is_told(
+    finished, tmp_path, name, kind, told, on_existing
+):
+    sweep = shutil.copytree(finished, tmp_path / "sweep")
+    path = sweep / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        (path.touch if kind == "file" else path.mkdir)()
+    before = contents(sweep)
+    with pytest.raises(ValueError, match=told):
+        run_sweep("tiny_workload:WORKLOAD", sweep, on_existing=on_existing, **QUICK)
+    assert contents(sweep) == before
+
+
 def test_links_within_the_directory_and_to_it_are_followed(finished, tmp_path):
     sweep = shutil.copytree(finished, tmp_path / "sweep")
     (sweep / "tensorboard").rename(sweep / "elsewhere")
@@ -117,9 +149,7 @@ def test_single_writers_refuse_links_too(tmp_path, outside):
     (directory / RUNS_FILE).symlink_to(outside / "file")
     (directory / directories.LOCK_FILE).symlink_to(outside / "file")
     (directory / "kerastuner/trial_0").symlink_to(outside)
-    (directory / f".page.{directories.os.getpid()}.partial").symlink_to(
-        outside / "file"
-    )
+    (directory / f".page.{os.getpid()}.partial").symlink_to(outside / "file")
     before = contents(outside)
     with pytest.raises(ValueError, match="symbolic link"):
         append_record(directory, make_record())

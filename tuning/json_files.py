@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError
 
-from tuning.paths import explain, show_path
+from tuning.paths import check_regular_file, explain, show_path
 
 MOST_LEVELS = 100
 """Lists and objects inside each other; a configuration of Keras has about ten."""
@@ -61,6 +61,13 @@ _LIMITS = {
     "less_than_equal": "at most",
 }
 
+_SUSPICIOUS = ("NaN", "Infinity", "\\u")
+"""One of these is in a text that JSON's standard or UTF-8 does not allow; most records
+have none. A number such as 1e999, which becomes infinite, is left to the schema."""
+
+MOST_DIGITS = 308
+"""Of an integer; with more it is no float64."""
+
 _TOO_DEEP = f"is nested more than {MOST_LEVELS} levels deep"
 
 T = TypeVar("T")
@@ -81,16 +88,13 @@ def read_text(path: Path) -> str:
         FileNotFoundError: it is not there.
         InvalidFileError: it is a directory, cannot be read or is not UTF-8.
     """
+    check_file(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         if path.is_symlink():
             raise InvalidFileError(describe_lost_link(path)) from None
         raise
-    except IsADirectoryError:
-        raise InvalidFileError(
-            f"{show_path(path)} is a directory; it must be a file."
-        ) from None
     except OSError as error:
         raise InvalidFileError(
             f"{show_path(path)} cannot be read: {explain(error)}."
@@ -100,6 +104,18 @@ def read_text(path: Path) -> str:
             f"{show_path(path)} cannot be read: it is not text in UTF-8 (byte "
             f"{error.start + 1})."
         ) from None
+
+
+def check_file(path: Path) -> None:
+    """See that a file, if something stands at a path, is one that can be read.
+
+    Raises:
+        InvalidFileError: it is a directory, a pipe or the like.
+    """
+    try:
+        check_regular_file(path)
+    except ValueError as error:
+        raise InvalidFileError(str(error)) from None
 
 
 def describe_lost_link(path: Path) -> str:
@@ -115,12 +131,12 @@ def parse(text: str) -> Any:
 
     Raises:
         NotJSONError: it is not JSON.
-        InvalidFileError: it holds NaN, Infinity or a number too large for float64,
+        InvalidFileError: it holds NaN, Infinity or an integer too large for float64,
             an object with the same key twice, a character that is not Unicode, or
             more than `MOST_LEVELS` nested levels.
     """
     try:
-        plain = json.loads(text, object_pairs_hook=_object)
+        plain = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
     except json.JSONDecodeError as error:
         if not text.strip():
             raise NotJSONError("it is empty") from None
@@ -132,9 +148,7 @@ def parse(text: str) -> Any:
         raise InvalidFileError(f"it {_TOO_DEEP}") from None
     except InvalidFileError:
         raise
-    except ValueError:  # Python converts no integer of more than 4300 digits
-        raise InvalidFileError("it holds an integer that is too large") from None
-    found = _find_unusable(plain, 0)
+    found = _find_unusable(plain, 0) if _may_hold_unusable(text) else None
     if found is not None:
         place, problem = found
         place = place.removeprefix(".")[:LONGEST_SHOWN] or "it"
@@ -227,6 +241,12 @@ def show_value(value: Any) -> str:
     return text
 
 
+def _integer(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise InvalidFileError(f"an integer has {len(text)} digits, too many")
+    return int(text)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -238,6 +258,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 )
             seen.add(key)
     return made
+
+
+def _may_hold_unusable(text: str) -> bool:
+    """Whether a value needs to be looked through, which takes longer than parsing."""
+    is_deep = text.count("[") + text.count("{") > MOST_LEVELS
+    is_plain = text.isascii() or _is_unicode(text)
+    return is_deep or not is_plain or any(part in text for part in _SUSPICIOUS)
 
 
 def _find_unusable(value: Any, level: int) -> tuple[str, str] | None:
@@ -257,13 +284,10 @@ def _find_unusable(value: Any, level: int) -> tuple[str, str] | None:
 
 
 def _why_unusable(value: Any) -> str:
-    # Nearly all texts are ASCII, which Python knows without looking.
-    if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+    if isinstance(value, str) and not _is_unicode(value):
         return f"holds a character that is not Unicode; received {show_value(value)}"
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number; received {show_value(value)}"
-    if isinstance(value, int) and not -(10**308) < value < 10**308:
-        return "is too large for a number"
     return ""
 
 

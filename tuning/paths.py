@@ -57,6 +57,23 @@ def explain_with_place(error: Exception) -> str:
     return f"{show_path(place)}: {explain(error)}"
 
 
+def check_regular_file(path: Path) -> None:
+    """See that a file, if something stands at a path, is one that can be read.
+
+    Raises:
+        ValueError: it is a directory, or something such as a pipe, for which a reader
+            would wait for ever.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # not there, or not to be looked at, which opening it will tell
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{show_path(path)} is a directory; it must be a file.")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{show_path(path)} is not a regular file; remove it.")
+
+
 def check_path(path: Any, what: str) -> Path:
     """See that a file or directory could have that name.
 
@@ -160,7 +177,7 @@ def check_inside(directory: Path, path: Path) -> None:
     """
     inside = os.path.realpath(directory)
     leads_to = os.path.realpath(path)
-    if os.path.commonpath([inside, leads_to]) != inside:
+    if not Path(leads_to).is_relative_to(inside):
         raise ValueError(
             f"{show_path(path)} is reached through a symbolic link to "
             f"{show_path(leads_to)}, which is outside of {show_path(directory)}, so "

@@ -34,6 +34,7 @@ from tuning.json_files import (
     Seconds,
     Text,
     check,
+    check_file,
     describe_lost_link,
     parse,
     show_value,
@@ -243,8 +244,7 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         FileNotFoundError: it is not there.
         InvalidFileError: it cannot be read.
     """
-    if path.is_dir():
-        raise InvalidFileError(f"{show_path(path)} is a directory; it must be a file.")
+    check_file(path)
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):

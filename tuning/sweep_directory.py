@@ -10,7 +10,13 @@ from typing import Any
 
 from tuning.files import is_partial
 from tuning.paths import check_directory as check_path
-from tuning.paths import check_inside, explain, explain_with_place, show_path
+from tuning.paths import (
+    check_inside,
+    check_regular_file,
+    explain,
+    explain_with_place,
+    show_path,
+)
 from tuning.plan import PLAN_FILE, UNFINISHED_PLAN_FILE, may_be_plan
 from tuning.records import RUNS_FILE, RunRecord
 
@@ -34,15 +40,16 @@ REPORT_FILES = (
 FAILURES_FILE = "failures.log"
 WORKER_LOGS_DIRECTORY = "workers"
 WORKER_LOGS = "worker-*.log"
+OWN_DIRECTORIES = frozenset(
+    {TENSORBOARD_DIRECTORY, KERAS_TUNER_DIRECTORY, WORKER_LOGS_DIRECTORY}
+)
 OWN_NAMES = frozenset(
     {
         RUNS_FILE,
         LOCK_FILE,
         UNFINISHED_PLAN_FILE,
         FAILURES_FILE,
-        TENSORBOARD_DIRECTORY,
-        KERAS_TUNER_DIRECTORY,
-        WORKER_LOGS_DIRECTORY,
+        *OWN_DIRECTORIES,
         *REPORT_FILES,
     }
 )
@@ -67,7 +74,7 @@ def check_directory(directory: Path, *, overwrite: bool = False) -> None:
     if not directory.is_dir():
         return
     names = sorted(_names_in(directory))
-    _check_links(directory, names)
+    _check_own(directory, names)
     if PLAN_FILE in names:
         if overwrite and not may_be_plan(directory / PLAN_FILE):
             raise ValueError(
@@ -188,11 +195,16 @@ def _remove_empty(directories: list[Path]) -> None:
             directory.rmdir()
 
 
-def _check_links(directory: Path, names: Collection[str]) -> None:
-    """See that nothing that a sweep writes to is a link out of the directory."""
-    for name in OWN_NAMES.intersection(names) | {PLAN_FILE}:
-        check_inside(directory, directory / name)
-    for name in (TENSORBOARD_DIRECTORY, KERAS_TUNER_DIRECTORY, WORKER_LOGS_DIRECTORY):
+def _check_own(directory: Path, names: Collection[str]) -> None:
+    """See that a sweep can write to what is its own, and nowhere else."""
+    for name in (OWN_NAMES | {PLAN_FILE}).intersection(names):
+        path = directory / name
+        check_inside(directory, path)
+        if name not in OWN_DIRECTORIES:
+            check_regular_file(path)
+        elif path.exists() and not path.is_dir():
+            raise ValueError(f"{show_path(path)} is a file; it must be a directory.")
+    for name in OWN_DIRECTORIES:
         if (directory / name).is_dir():
             with os.scandir(directory / name) as entries:
                 for entry in entries:
