@@ -291,6 +291,16 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
         assert f"{sweep}/report.html: No space left on device" in told
 
 
+@pytest.mark.parametrize("value", ["[" * 100_000, "(" * 100_000, "-" * 100_000])
+def test_an_option_of_many_brackets_is_told_in_one_short_line(tmp_path, value):
+    arguments = ["--optimizers", "sgd", "--set", f"sgd.momentum={value}"]
+    result = invoke("run", TINY, "--out", tmp_path / "sweep", *arguments)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert "optimizer 'sgd' cannot be made" in line
+    assert len(line) < 1100
+
+
 def test_resume_takes_no_other_options(sweep, tmp_path):
     result = invoke("run", "--out", sweep, "--resume", "--epochs", 2, "--overwrite")
     assert result.exit_code == 2

@@ -28,6 +28,9 @@ from tuning.terminal import ProgressDisplay, quiet_tensorflow
 
 USER_ERROR = 2
 
+LONGEST_ERROR = 1000
+"""Characters of an error that are shown; it may tell of a long option."""
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -40,7 +43,11 @@ def user_errors() -> Iterator[None]:
         text = str(error)
         if isinstance(error, OSError) and error.errno is not None:
             text = f"something cannot be read or written: {explain_with_place(error)}"
-        typer.echo(f"keras-adam-sweep: {in_one_line(text)}", err=True)
+        text = in_one_line(text)
+        if len(text) > LONGEST_ERROR:
+            # Most put the cause first, and what to do last.
+            text = f"{text[:600]} ... {text[-300:]}"
+        typer.echo(f"keras-adam-sweep: {text}", err=True)
         logging.getLogger(__name__).debug("Details:", exc_info=True)
         raise typer.Exit(USER_ERROR) from None
 
