@@ -4,11 +4,13 @@ import copy
 import json
 import shutil
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from test_grid import make_grid
+from tiny_workload import make_workload
 from typer.testing import CliRunner
 
 from tuning import run_sweep, summarize, write_comparison, write_report
@@ -19,6 +21,7 @@ from tuning.plan import Plan, read_plan, write_plan
 from tuning.records import RUNS_FILE, RunRecord, append_record, read_records
 from tuning.session import read_summary, write_reports
 from tuning.strategies import make_oracle
+from tuning.sweep_directory import check_directory
 from tuning.terminal import summary_table
 
 GRID = make_grid(options={"adam": {"beta_2": 0.99}})
@@ -426,6 +429,36 @@ def test_a_grid_from_anywhere_is_checked_alike():
         Plan.from_dict({**PLAN.to_dict(), "grid": "x"})
     with pytest.raises(InvalidFileError, match="must be an object"):
         Grid.from_dict([])
+
+
+def test_numbers_of_numpy_are_planned_as_numbers(tmp_path):
+    values = {"target_val_loss": np.float32(0.5), "examples_per_epoch": np.int64(40)}
+    workload = make_workload(**values)
+    quick = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 1, "seeds": 1}
+    for _ in range(2):  # the second one continues
+        assert len(run_sweep(workload, tmp_path, **quick)) == 2
+    plan = read_plan(tmp_path)
+    assert (plan.target_val_loss, plan.examples_per_epoch) == (0.5, 40)
+    infinite = make_workload(target_val_loss=np.inf)
+    for _ in range(2):
+        assert len(run_sweep(infinite, tmp_path / "infinite", **quick)) == 2
+    nameless = make_workload(description=None)
+    with pytest.raises(ValueError, match="cannot be planned: description must be a st"):
+        run_sweep(nameless, tmp_path, on_existing="overwrite", **quick)
+    assert len(read_records(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "", "\0\0", '{"format": 1, "grid": NaN}'])
+def test_a_damaged_plan_may_be_overwritten(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    check_directory(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("text", ["my notes", "[NaN]", "{}", '{"a": NaN}', "[" * 10**5])
+def test_what_was_no_plan_is_not_overwritten(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(ValueError, match="so nothing is overwritten"):
+        check_directory(tmp_path, overwrite=True)
 
 
 def test_an_error_about_a_name_that_is_not_utf_8_can_be_recorded(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -198,10 +199,13 @@ def one_of(values: Sequence[str]) -> AfterValidator:
 def storable(value: Any) -> Any:
     """A value in which everything has a place in JSON and in UTF-8.
 
-    A number that is not finite becomes ``None``, a lone surrogate its number.
+    A number that is not finite becomes ``None``, one of NumPy's one of Python's, a lone
+    surrogate its number.
     """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, str):
         # As in an error about a file whose name is not UTF-8.
         return value.encode("utf-8", "backslashreplace").decode()

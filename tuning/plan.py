@@ -190,18 +190,36 @@ def may_be_plan(path: Path) -> bool:
     """Whether a file is a plan, of any format, or was one before it was torn."""
     try:
         text = read_text(path)
+    except (OSError, InvalidFileError):
+        return False
+    try:
         plain = parse(text)
     except NotJSONError:
         return text.strip("\0 \r\n\t")[:1] in ("{", "")
-    except InvalidFileError:
-        return False
+    except InvalidFileError:  # such as NaN in a plan that somebody has edited
+        return '"format"' in text and '"grid"' in text
     return isinstance(plain, dict) and {"format", "grid"} <= set(plain)
+
+
+def check_writable(plan: Plan) -> None:
+    """See that a plan can be read back when it has been written.
+
+    Raises:
+        ValueError: a field is of another type, such as a description that is no text.
+    """
+    try:
+        Plan.from_dict(json.loads(_to_json(plan)))
+    except InvalidFileError as error:
+        raise ValueError(f"the sweep cannot be planned: {error}.") from None
 
 
 def write_plan(directory: Path, plan: Plan) -> None:
     """Write ``sweep.json`` so that it is there whole or not at all."""
-    text = json.dumps(storable(plan.to_dict()), indent=2, default=str)
-    write_whole(directory / PLAN_FILE, text + "\n")
+    write_whole(directory / PLAN_FILE, _to_json(plan) + "\n")
+
+
+def _to_json(plan: Plan) -> str:
+    return json.dumps(storable(plan.to_dict()), indent=2, default=str)
 
 
 @functools.cache
@@ -301,4 +319,4 @@ def _comparable(plan: Plan) -> dict[str, Any]:
         "schedule": plan.schedule,
         "examples_per_epoch": plan.examples_per_epoch,
     }
-    return json.loads(json.dumps(fields, default=str))
+    return json.loads(json.dumps(storable(fields), default=str))

@@ -30,6 +30,7 @@ from tuning.plan import (
     Plan,
     check_same,
     check_strategy,
+    check_writable,
     read_plan,
     warn_of_other_versions,
     write_plan,
@@ -275,6 +276,7 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
         metrics = checked_metric_names(sweep.workload)
         data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
         plan = _plan(sweep, **_tell_data(sweep, data))
+        check_writable(plan)
         if earlier:
             check_same(earlier, plan, directory)
             warn_of_other_versions(earlier, plan)
