@@ -24,6 +24,7 @@ from tuning.claims.budgets import (
 from tuning.claims.page import PAGE_FILES, write_claims
 from tuning.claims.results import read_results
 from tuning.claims.rules import CLAIMS, RULES, STORAGES
+from tuning.json_files import InvalidFileError
 from tuning.records import read_records
 
 TINY_CONTENDERS = ("adam", "keras-adam", "sgd")
@@ -255,6 +256,58 @@ def test_directories_that_hold_something_else_are_refused(tmp_path, monkeypatch)
         assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
     with pytest.raises(ValueError, match="no claims were run there"):
         write_claims(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("claims-plan.json", "[]", "it must be an object; received []"),
+        ("claims-plan.json", '{"format": 1, "budget": []}', "budget must be a string"),
+        ("claims-plan.json", "\x00", "it is not JSON"),
+        ("memory.json", "3", "it must be an object; received 3"),
+        ("memory.json", '{"workloads": {}}', "peaks is missing"),
+        ("memory.json", '{"workloads": {"a": 1}, "peaks": []}', "workloads.a must be"),
+        ("memory.json", '{"workloads": {}, "peaks": [3]}', "peaks[0] must be an obj"),
+        (f"{DIRECTORIES[2]}/runs.jsonl", "[]", "line 1 is not a record of a run: it"),
+    ],
+)
+def test_damaged_files_are_told_before_anything_is_trained(claims, name, text, told):
+    (claims / name).write_text(text)
+    before = {p: p.read_bytes() for p in claims.rglob("*") if p.is_file()}
+    result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert f"{claims}/{name}" in line
+    assert told in line
+    with pytest.raises(InvalidFileError, match=name):
+        write_claims(claims)
+    assert {p: p.read_bytes() for p in claims.rglob("*") if p.is_file()} == before
+
+
+def test_a_sweep_of_claims_cannot_be_a_link_to_elsewhere(claims, tmp_path):
+    (claims / DIRECTORIES[1]).rename(tmp_path / "elsewhere")
+    (claims / DIRECTORIES[1]).symlink_to(tmp_path / "elsewhere")
+    result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
+    assert (result.exit_code, "through a symbolic link" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("loss", [1e308, -1e308])
+def test_losses_at_the_ends_of_float64_are_no_error(claims, loss):
+    path = claims / DIRECTORIES[0] / "runs.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["training_curve"] = [loss, -loss, None, loss, loss, loss, loss]
+        if number % 5 == 0:
+            line["initial_loss"] = loss
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_claims(claims)
+    assert json.loads((claims / "claims.json").read_text())["verdict"]
+
+
+def test_a_run_of_an_optimizer_that_the_plan_lacks_is_drawn_too(claims):
+    path = claims / DIRECTORIES[0] / "runs.jsonl"
+    path.write_text(path.read_text().replace('"optimizer": "sgd"', '"optimizer": "x"'))
+    assert "sgd" in write_claims(claims).read_text()
 
 
 def test_a_plan_can_be_looked_at_without_training(tmp_path, monkeypatch):

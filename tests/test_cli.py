@@ -205,6 +205,100 @@ def test_directories_that_cannot_hold_a_sweep_are_told(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+NOWHERE = "is a symbolic link to nowhere, which does not exist"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dangling", NOWHERE),
+        ("dangling/below", NOWHERE),
+        ("loop", "a symbolic link that leads back to itself"),
+        ("x" * 300, "its name is too long"),
+        (os.fsdecode(b"s-\xff"), r"has a name that is not UTF-8"),
+        ("file", "file"),
+        ("file/below", "file is a file, not a directory"),
+    ],
+    ids=["dangling", "below-dangling", "loop", "long", "bytes", "file", "below-file"],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", TINY, *SMALL, "--out"),
+        ("run", "--resume", "--out"),
+        ("run", "topics", "--out", "new", "--data-dir"),
+        ("claims", "--dry-run", "--out"),
+        ("report",),
+        ("tensorboard",),
+    ],
+    ids=["run", "resume", "data", "claims", "report", "tensorboard"],
+)
+def test_what_stands_at_a_path_is_told(tmp_path, monkeypatch, command, name, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(os.listdir(tmp_path))
+    result = invoke(*command, name)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert told in line
+    assert "Errno" not in line
+    assert "codec" not in line
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_environment_s_data_directory_is_checked_alike(tmp_path, monkeypatch):
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name, told in (
+        (str(tmp_path / "dangling"), NOWHERE),
+        ("~nobody-has-this-name/data", "name the directory in full"),
+    ):
+        monkeypatch.setenv("KERAS_ADAM_DATA", name)
+        result = invoke("run", "topics", "--out", tmp_path / "sweep", *SMALL)
+        assert result.exit_code == 2, result.output
+        assert told in result.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_directory_without_permission_is_told(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "x")
+
+    monkeypatch.setattr("tuning.sweep_directory.Path.open", refuse)
+    result = invoke("run", TINY, "--out", tmp_path / "sweep", *SMALL)
+    assert result.exit_code == 2
+    told = "cannot be written to: permission denied; use another one, or change its"
+    assert told in result.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(sweep / "report.html"))
+
+    for place in ("write_report", "tensorboard_log.write_report_run"):
+        with monkeypatch.context() as context:
+            context.setattr(f"tuning.session.{place}", full)
+            result = invoke("run", "--out", sweep, "--resume")
+        assert result.exit_code == 2, result.output
+        assert re.search(r"sgd +[\d.]+", result.stdout)
+        told = result.stderr.splitlines()[-1]
+        assert f"the sweep in {sweep} is done and recorded, but its report" in told
+        assert f"{sweep}/report.html: No space left on device" in told
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "(" * 100_000, "-" * 100_000])
+def test_an_option_of_many_brackets_is_told_in_one_short_line(tmp_path, value):
+    arguments = ["--optimizers", "sgd", "--set", f"sgd.momentum={value}"]
+    result = invoke("run", TINY, "--out", tmp_path / "sweep", *arguments)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert "optimizer 'sgd' cannot be made" in line
+    assert len(line) < 1100
+
+
 def test_resume_takes_no_other_options(sweep, tmp_path):
     result = invoke("run", "--out", sweep, "--resume", "--epochs", 2, "--overwrite")
     assert result.exit_code == 2

@@ -120,6 +120,16 @@ def packed(contents, top="repository-1a2b3c"):
     return buffer.getvalue()
 
 
+def packed_link(name, target):
+    """A tar.gz with a link that leads out of it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo(f"top/{name}")
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        archive.addfile(member)
+    return buffer.getvalue()
+
+
 def files_in(directory):
     return sorted(os.listdir(directory))
 
@@ -210,8 +220,16 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     [
         (b"<html>moved</html>", "cannot be read as a tar archive"),
         (packed({"README": b""}), r"the archive holds no \*rt-polarity.pos"),
+        (
+            packed_link("rt-polarity.pos", "/etc/hostname"),
+            "cannot be read as a tar arc",
+        ),
+        (
+            packed({"rt-polarity.pos": os.urandom(9999)})[:5000] + bytes(5000),
+            "cannot be read as a tar archive",
+        ),
     ],
-    ids=["no archive", "another archive"],
+    ids=["no archive", "another archive", "link", "damaged"],
 )
 def test_another_archive_than_expected_is_told(server, tmp_path, content, message):
     source = served(server, movie_reviews.SOURCE, content)
@@ -386,6 +404,13 @@ def test_cell_membranes_are_converted_in_the_order_of_their_numbers(
             "line 2: expected a label from 0 to 1.*'good'",
         ),
         (shakespeare.read_shakespeare, "tiny_shakespeare.txt", b"To be", "too few"),
+        (
+            shakespeare.read_shakespeare,
+            "tiny_shakespeare.txt",
+            b"\xff" * 10_000,
+            r"tiny_shakespeare.txt cannot be read: it is not text in UTF-8",
+        ),
+        (news.read_news, "ag_news.tsv", b"1\t\xff\n", "it is not text in UTF-8"),
         (raccoons.read_raccoons, "raccoons.npz", b"no", "must be an .npz file with"),
         (
             spoken_digits.read_spoken_digits,
@@ -402,6 +427,20 @@ def test_a_file_of_another_form_is_told(tmp_path, read, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read(tmp_path)
+
+
+def test_what_stands_in_the_place_of_a_file_is_told_and_kept(server, tmp_path):
+    source = served(server, shakespeare.SOURCE, PLAY.encode())
+    path = tmp_path / source.file
+    path.symlink_to("nowhere")
+    with pytest.raises(ValueError, match="is a symbolic link to nowhere; it must be a"):
+        find_file(source, tmp_path)
+    assert path.is_symlink()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="is a directory; it must be a file"):
+        find_file(source, tmp_path)
+    assert server.asked == []
 
 
 def test_the_directory_is_named_by_the_environment(tmp_path, monkeypatch):

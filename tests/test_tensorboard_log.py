@@ -1,5 +1,8 @@
+import contextlib
 import math
+import resource
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
@@ -7,7 +10,12 @@ from tensorboard.util import tensor_util
 from test_grid import make_grid
 from test_records import make_record
 
-from tuning.tensorboard_log import is_written, write_experiment, write_run
+from tuning.tensorboard_log import (
+    is_written,
+    write_experiment,
+    write_report_run,
+    write_run,
+)
 
 
 def read(directory):
@@ -110,3 +118,52 @@ def test_the_experiment_names_its_axes_once(tmp_path):
     assert domains["optimizer"] == ["adam", "sgd"]
     assert domains["learning_rate"] == [0.01, 0.1]
     assert experiment.metric_infos[0].name.tag == "best_val_loss"
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """What a full disk is like, for real: no file may grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("size", [10, 300, 3000])
+def test_a_full_disk_is_an_error_of_python_in_one_line(tmp_path, size):
+    image = np.random.default_rng(0).integers(256, size=(80, 80, 3), dtype=np.uint8)
+    report = ("text", {"adam": image}, {"batch=8/adam": {0.1: 1.0}})
+    with files_of_at_most(size), pytest.raises(OSError, match="too large") as error:
+        write_report_run(tmp_path, *report)
+    assert (
+        str(error.value) == f"{tmp_path}/report cannot be written to: File too large."
+    )
+    write_report_run(tmp_path, *report)
+    assert "verdict" in str(read(tmp_path / "report").Tags()["tensors"])
+
+
+def test_a_full_disk_leaves_the_earlier_events_of_a_run(tmp_path):
+    write_run(tmp_path, make_record(best_val_loss=9.0))
+    directory = tmp_path / make_record().run_id
+    for size in (10, 300):
+        with files_of_at_most(size), pytest.raises(OSError, match="cannot be written"):
+            write_run(tmp_path, RECORD)
+    assert read_scalar(read(directory), "best_val_loss") == {0: 9.0}
+    # And a run without events does not look as if it had some.
+    with files_of_at_most(300), pytest.raises(OSError, match="cannot be written"):
+        write_run(tmp_path, make_record(1))
+    assert not is_written(tmp_path, make_record(1))
+    write_run(tmp_path, RECORD)
+    assert [path.name[:6] for path in directory.iterdir()] == ["events"]
+
+
+@pytest.mark.parametrize("value", [1e39, -1e308])
+def test_a_number_beyond_float32_is_left_out(tmp_path, value):
+    write_run(tmp_path, make_record(best_val_loss=value, initial_loss=1.0))
+    tags = read(tmp_path / make_record().run_id).Tags()["tensors"]
+    assert "best_val_loss" not in tags
+    write_report_run(tmp_path, "text", {}, {"a": {0.1: value, 0.2: 1.0}})
+    curve = read_scalar(read(tmp_path / "report"), "loss_by_rate/a")
+    assert list(curve.values()) == [1.0]

@@ -24,7 +24,7 @@ from tuning.terminal import claims_plan_table, quiet_tensorflow, text_table
 
 def claims(
     out: Annotated[
-        Path, typer.Option(help="Directory of the claims; made if it is not there.")
+        Path, typer.Option(help="Directory for results; created if it does not exist.")
     ],
     budget: Annotated[
         str,
@@ -37,17 +37,21 @@ def claims(
         ),
     ] = "small",
     workers: Annotated[
-        int | None, typer.Option(help="Runs at once. [2; 1 on a single core]")
+        int | None,
+        typer.Option(
+            help="Number of runs at the same time. [default: 2; 1 on a single core]"
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan, and train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show what would be trained, and stop there."),
     ] = False,
 ) -> None:
-    """Put four claims that are made of Adam to the test, on embedded data.
+    """Test four claims about Adam on the built-in workloads, with embedded data.
 
-    Ours, Keras's Adam and four others train the built-in workloads; a page states each
-    claim, its measures, and whether it is supported. Interrupted, the same command
-    continues.
+    They are trained with our Adam, Keras's Adam and four other optimizers; a page
+    states each claim, its measures, and whether the results support it. If it is
+    interrupted, the same command continues it.
     """
     with user_errors(), embedded_data():
         if budget not in BUDGETS:

@@ -9,6 +9,7 @@ import contextlib
 import shlex
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,10 +22,11 @@ from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.choice import ENGINES, EngineChoice
 from tuning.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
 from tuning.option_values import read_count, read_integers, read_names, read_rates
-from tuning.plan import STRATEGIES
+from tuning.paths import check_directory, in_one_line, show_path
+from tuning.plan import COUNTED_STRATEGIES, STRATEGIES
 from tuning.records import read_records
 from tuning.report import write_comparison, write_report
-from tuning.session import drive, user_errors, write_reports
+from tuning.session import drive, read_summary, user_errors, write_reports
 from tuning.terminal import quiet_tensorflow, summary_table
 from tuning.workload import SCHEDULES
 from tuning.workloads import BUILT_IN as WORKLOADS
@@ -34,7 +36,7 @@ NOTHING_TO_JUDGE = 1
 
 app = typer.Typer(
     name="keras-adam-sweep",
-    help="Show how robust an optimizer is: sweep, report, look.",
+    help="Measure how an optimizer depends on learning rate and batch size.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,90 +48,126 @@ app = typer.Typer(
 def run(
     workload: Annotated[
         str | None,
-        typer.Argument(help="A built-in workload or package.module:attribute [digits]"),
+        typer.Argument(
+            help="A built-in workload, or your own as package.module:attribute. "
+            "[default: digits]"
+        ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Directory of the sweep; made if it is not there.")
+        Path, typer.Option(help="Directory of the sweep; created if it does not exist.")
     ] = ...,  # pyright: ignore[reportArgumentType]
     optimizers: Annotated[
         str | None,
         typer.Option(
-            help=f"Comma-separated names of {', '.join(BUILT_IN)}, or "
-            f"package.module:attribute. [{','.join(SWEPT_BY_DEFAULT)}]"
+            help=f"Comma-separated names: {', '.join(BUILT_IN)}, or your own as "
+            f"package.module:attribute. [default: {','.join(SWEPT_BY_DEFAULT)}]"
         ),
     ] = None,
     learning_rates: Annotated[
         str | None,
-        typer.Option(help="LOW:HIGH:COUNT on a log axis, or a comma-separated list."),
+        typer.Option(
+            help="LOW:HIGH:COUNT, evenly spaced on a log axis, or a comma-separated "
+            "list. [default: those of the workload]"
+        ),
     ] = None,
     batch_sizes: Annotated[
-        str | None, typer.Option(help="Comma-separated list.")
+        str | None,
+        typer.Option(help="Comma-separated list. [default: those of the workload]"),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="How many seeds, from 0 up. [2]")
+        int | None, typer.Option(help="Number of seeds, counted from 0. [default: 2]")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training data per run.")
+        int | None,
+        typer.Option(
+            help="Passes over the training data per run. [default: that of the "
+            "workload]"
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
             envvar=DIRECTORY_VARIABLE,
-            help="Train on real data from there; what is missing is downloaded. "
-            "[embedded data]",
+            help="Directory of real data to train on; missing files are downloaded "
+            "into it. [default: embedded data]",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="optimizer.option=value; may be repeated."),
+        typer.Option(
+            "--set",
+            help="An optimizer's option as optimizer.option=value, such as "
+            "adam.beta_2=0.99; may be repeated.",
+        ),
     ] = None,
     schedule: Annotated[
         str | None,
         typer.Option(
-            help=f"Course of the learning rate: {', '.join(SCHEDULES)} (to zero). "
-            "[constant, unless the workload has another]"
+            help=f"How the learning rate changes over a run: {', '.join(SCHEDULES)} "
+            "(falls to zero). [default: constant, unless the workload has another]"
         ),
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help=f"Which runs of the grid: {', '.join(STRATEGIES)}. [grid]"),
+        typer.Option(
+            help=f"Which runs of the grid are trained: {', '.join(STRATEGIES)}. "
+            "[default: grid]"
+        ),
     ] = None,
     max_runs: Annotated[
         int | None,
-        typer.Option(help="How many runs, for a strategy without an end of its own."),
+        typer.Option(
+            help="Number of runs, for the strategies "
+            f"{' and '.join(COUNTED_STRATEGIES)}."
+        ),
     ] = None,
     engine: Annotated[
         str, typer.Option(help=f"Where runs are trained: {', '.join(ENGINES)}.")
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(help="Runs at once. [local: 1; ray: what the cluster holds]"),
+        typer.Option(
+            help="Number of runs at the same time. [default: 1; with ray as many as "
+            "the cluster has room for]"
+        ),
     ] = None,
     run_timeout: Annotated[
         float | None,
-        typer.Option(help="Seconds after which a run is ended and counts as failed."),
+        typer.Option(
+            help="Seconds after which a run is stopped and counts as failed. "
+            "[default: no limit]"
+        ),
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="Of a Ray cluster. [starts Ray on this machine]"),
+        typer.Option(
+            help="Address of a running Ray cluster. [default: starts Ray on this "
+            "machine]"
+        ),
     ] = None,
     gpus_per_run: Annotated[
-        float, typer.Option(help="GPUs that Ray sets aside per run; may be a fraction.")
+        float,
+        typer.Option(help="GPUs that Ray reserves for each run; may be a fraction."),
     ] = 0.0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue as DIR was planned.")
+        bool,
+        typer.Option(
+            "--resume", help="Continue the sweep in --out with its own options."
+        ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove the sweep that DIR holds.")
+        bool,
+        typer.Option("--overwrite", help="Delete the sweep in --out, and start over."),
     ] = False,
 ) -> None:
-    """Train every optimizer at every rate, batch size and seed; write a report.
+    """Train with every optimizer, learning rate, batch size and seed; write a report.
 
-    Interrupted, the same command continues.
+    If it is interrupted, the same command continues it.
     """
     # A console script does not look there by itself. At the end of the path, so that
     # the user's files hide no installed package.
-    sys.path.append(str(Path.cwd()))
+    with contextlib.suppress(OSError):  # it may have been removed meanwhile
+        sys.path.append(str(Path.cwd()))
     given = {
         "WORKLOAD": workload,
         "--optimizers": optimizers,
@@ -189,10 +227,10 @@ def report(
         list[Path], typer.Argument(metavar="DIR...", help="Directories of sweeps.")
     ],
 ) -> None:
-    """Write report.html, report.md, summary.json and runs.csv from the records.
+    """Write report.html, report.md, summary.json and runs.csv from a sweep's records.
 
-    Two sweeps are also compared, run by run: comparison.html and comparison.md in the
-    second directory.
+    With two directories, their sweeps are also compared run by run: comparison.html,
+    comparison.md and comparison.json are written into the second one.
     """
     with user_errors():
         for directory in directories:
@@ -206,19 +244,25 @@ app.command()(claims)
 
 @app.command()
 def tensorboard(
-    directory: Annotated[Path, typer.Argument(metavar="DIR")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory of a sweep.")
+    ],
     port: Annotated[
         int | None,
-        typer.Option(help="0 ... 65535 [6006, or the next one that is free]"),
+        typer.Option(help="0 to 65535. [default: 6006, or the next free one]"),
     ] = None,
 ) -> None:
-    """Show a sweep in TensorBoard on this machine until Ctrl-C."""
+    """Show a sweep in TensorBoard on this machine; Ctrl-C ends it."""
     with user_errors():
         if port is not None and not 0 <= port <= 65535:
             raise ValueError(f"--port must be from 0 to 65535; received {port}.")
+        directory = check_directory(directory, "DIR")
         logs = directory / directories.TENSORBOARD_DIRECTORY
         if not logs.is_dir():
-            raise ValueError(f"{directory} holds no TensorBoard logs of a sweep.")
+            raise ValueError(
+                f"{show_path(directory)} holds no TensorBoard logs of a sweep; name "
+                "the directory that --out named."
+            )
         url = _launch_tensorboard(logs, port)
     typer.echo(f"TensorBoard shows {logs} at {url} (Ctrl-C ends it)")
     _wait_for_ctrl_c()
@@ -229,6 +273,13 @@ def workloads() -> None:
     """List the built-in workloads."""
     for name in WORKLOADS:
         typer.echo(f"{name}  {find_workload(name).description}")
+
+
+def shows_only(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for nothing but what is shown in the terminal."""
+    return arguments[:1] == ["workloads"] or bool(
+        {"--help", "--dry-run"}.intersection(arguments)
+    )
 
 
 def _check_workload(name: str) -> None:
@@ -248,14 +299,14 @@ def _finish(directory: Path) -> None:
         log = directory / directories.FAILURES_FILE
         typer.echo(
             f"{len(failed)} of {len(records)} runs failed; the first, "
-            f"{failed[0].run_id}, with {failed[0].message} (tracebacks: {log}; the "
-            "same command tries them again)",
+            f"{failed[0].run_id}, with {in_one_line(failed[0].message)} (tracebacks: "
+            f"{log}; the same command tries them again)",
             err=True,
         )
     if len(failed) == len(records):
         raise typer.Exit(NOTHING_TO_JUDGE)
-    summary = write_reports(directory)
-    Console().print(summary_table(summary))
+    Console().print(summary_table(read_summary(directory)))
+    write_reports(directory)
     typer.echo(f"report:       {directory / 'report.html'}")
     command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
     typer.echo(f"TensorBoard:  {command}")

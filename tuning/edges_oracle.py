@@ -21,7 +21,7 @@ from tuning.oracle import (
     values_of,
 )
 from tuning.records import RunRecord
-from tuning.robustness.seed_losses import judged_loss
+from tuning.robustness.seed_losses import LARGEST_LOSS, judged_loss
 
 
 @dataclasses.dataclass
@@ -111,8 +111,9 @@ class EdgesOracle(SweepOracle):
         run = run_of_record(record)
         search = self._searches[group_of(run)]
         search.losses[self._point(run)] = judged_loss(record)
-        if record.initial_loss is not None:
-            search.initial_losses[record.seed] = record.initial_loss
+        initial = record.initial_loss
+        if initial is not None and abs(initial) <= LARGEST_LOSS:
+            search.initial_losses[record.seed] = initial
         search.wanted = None
 
     def _point(self, run: Run) -> Point:

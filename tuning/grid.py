@@ -9,12 +9,27 @@ one compiled train function.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
+
+from tuning.json_files import (
+    Integer,
+    InvalidFileError,
+    Number,
+    Text,
+    check,
+    parse,
+)
+
+LONGEST_NAME = 200
+"""Bytes of an optimizer's name; file systems take 255 for one directory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +80,14 @@ class Grid:
             could use.
     """
 
-    optimizers: tuple[str, ...]
-    learning_rates: tuple[float, ...]
-    batch_sizes: tuple[int, ...]
-    seeds: tuple[int, ...]
-    epochs: int
-    options: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    optimizers: tuple[Text, ...]
+    learning_rates: tuple[Number, ...]
+    batch_sizes: tuple[Integer, ...]
+    seeds: tuple[Integer, ...]
+    epochs: Integer
+    options: Mapping[Text, Mapping[Text, Any]] = dataclasses.field(default_factory=dict)
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         for name, kind in (
@@ -84,8 +101,9 @@ class Grid:
         _check_values(
             self.optimizers,
             "optimizers",
-            "names without a slash, because each names a directory",
-            lambda name: not {"/", "\\"} & set(name) and name not in (".", ".."),
+            "names without a slash, because each names a directory, of at most "
+            f"{LONGEST_NAME} bytes in UTF-8",
+            _is_name,
         )
         _check_values(
             self.learning_rates,
@@ -94,34 +112,59 @@ class Grid:
             lambda rate: math.isfinite(rate) and rate > 0,
         )
         _check_values(
-            self.batch_sizes, "batch_sizes", "positive integers", lambda size: size > 0
+            self.learning_rates,
+            "learning_rates",
+            "from 1e-100 to 1e100",
+            lambda rate: 1e-100 <= rate <= 1e100,
         )
         _check_values(
-            self.seeds, "seeds", "integers of at least 0", lambda seed: seed >= 0
+            self.batch_sizes,
+            "batch_sizes",
+            "positive integers",
+            lambda size: 0 < size < 2**63,
+        )
+        _check_values(
+            self.seeds,
+            "seeds",
+            "integers of at least 0 and below 2^32",
+            lambda seed: 0 <= seed < 2**32,
         )
         if (
             isinstance(self.epochs, bool)
             or not isinstance(self.epochs, numbers.Integral)
-            or self.epochs < 1
+            or not 1 <= self.epochs < 2**63
         ):
             raise ValueError(
                 f"epochs must be an integer of at least 1; received {self.epochs!r}."
             )
         object.__setattr__(self, "epochs", int(self.epochs))
-        unknown = sorted(set(self.options) - set(self.optimizers))
-        if unknown:
-            raise ValueError(
-                f"options are given for {unknown}, which the grid does not run; "
-                f"its optimizers are {list(self.optimizers)}."
-            )
-        plain = {name: dict(options) for name, options in self.options.items()}
-        _check_options(plain)
-        object.__setattr__(self, "options", plain)
-        if len({run.run_id for run in self.runs()}) != len(self):
+        object.__setattr__(self, "options", self._checked_options())
+        # Six digits of a rate are all that can make two runs of a grid the same.
+        if len({f"{rate:.6g}" for rate in self.learning_rates}) != len(
+            self.learning_rates
+        ):
             raise ValueError(
                 "two learning_rates agree in their first six digits, so their runs "
                 f"could not be told apart; received {list(self.learning_rates)}."
             )
+
+    def _checked_options(self) -> dict[str, dict[str, Any]]:
+        if not isinstance(self.options, Mapping) or not all(
+            isinstance(options, Mapping) for options in self.options.values()
+        ):
+            raise ValueError(
+                "options must be a dictionary of dictionaries, such as "
+                f"{{'adam': {{'beta_2': 0.99}}}}; received {self.options!r:.200}."
+            )
+        unknown = [name for name in self.options if name not in self.optimizers]
+        if unknown:
+            raise ValueError(
+                f"options are given for {sorted(unknown, key=str)}, which the grid "
+                f"does not run; its optimizers are {list(self.optimizers)}."
+            )
+        plain = {name: dict(options) for name, options in self.options.items()}
+        _check_options(plain)
+        return plain
 
     def __len__(self) -> int:
         """Number of runs."""
@@ -157,14 +200,16 @@ class Grid:
         """Read a grid that :meth:`to_dict` wrote.
 
         Raises:
-            ValueError: a field is missing, unknown or has an unusable value.
+            InvalidFileError: a field is missing, unknown or has an unusable value; a
+                ``ValueError``.
         """
         names = {field.name for field in dataclasses.fields(cls)}
-        if set(plain) != names:
-            raise ValueError(
-                f"a grid has the fields {sorted(names)}; received {sorted(plain)}."
+        if isinstance(plain, Mapping) and set(plain) != names:
+            raise InvalidFileError(
+                f"a grid has the fields {sorted(names)}; received "
+                f"{sorted(plain, key=str)}."
             )
-        return cls(**plain)
+        return check(_schema(), plain)
 
 
 def log_spaced_rates(low: float, high: float, count: int) -> tuple[float, ...]:
@@ -205,7 +250,7 @@ def _as_tuple(values: Any, name: str, kind: type) -> tuple[Any, ...]:
         raise ValueError(f"{name} is empty; a grid needs at least one value there.")
     try:
         converted = tuple(_convert(value, kind) for value in received)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"{name} must hold {kind.__name__} values; received {list(received)}."
         ) from None
@@ -232,15 +277,33 @@ def _check_values(values: tuple, name: str, wanted: str, is_usable: Any) -> None
         raise ValueError(f"{name} must be {wanted}; received {list(values)}.")
 
 
+def _is_name(name: str) -> bool:
+    """Whether a text can name a directory on any system."""
+    if name in (".", "..") or any(c in "/\\" or c < " " for c in name):
+        return False
+    try:
+        return len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
 def _check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
     """See that the plan can be written down and compared with an earlier one."""
     for optimizer, of_optimizer in options.items():
         for option, value in of_optimizer.items():
             try:
-                json.dumps(value)
-            except (TypeError, ValueError):
+                if not isinstance(option, str):
+                    raise TypeError
+                parse(json.dumps({option: value}, allow_nan=False))
+            except (TypeError, ValueError, RecursionError):
                 raise ValueError(
-                    f"option {option!r} of optimizer {optimizer!r} must be a number, a "
-                    "text, a boolean, None, or lists and dictionaries of these; "
-                    f"received {value!r}. Make it inside an optimizer factory instead."
+                    f"option {option!r} of optimizer {optimizer!r} must be a finite "
+                    "number, a text, a boolean, None, or lists and dictionaries of "
+                    f"these; received {value!r:.200}. Make it inside an optimizer "
+                    "factory instead."
                 ) from None
+
+
+@functools.cache
+def _schema() -> TypeAdapter[Grid]:
+    return TypeAdapter(Grid)

@@ -238,11 +238,13 @@ def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _parse_value(text: str) -> Any:
+    # Brackets inside brackets by the thousand are refused in other ways.
+    too_deep = (RecursionError, MemoryError)
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, *too_deep):
         pass
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, *too_deep):
         return text

@@ -7,19 +7,39 @@ refused or cleared without guessing.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import TypeAdapter
+
+from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
+from tuning.json_files import (
+    Count,
+    InvalidFileError,
+    NotJSONError,
+    Number,
+    Positive,
+    Text,
+    check,
+    check_present,
+    one_of,
+    parse,
+    read_text,
+    show_value,
+    storable,
+)
+from tuning.paths import check_directory, show_path
+from tuning.workload import SCHEDULES
 
 logger = logging.getLogger(__name__)
 
-PLAN_FILE = "sweep.json"
 UNFINISHED_PLAN_FILE = "sweep.json.new"
 FORMAT = 1
 """Raised when a later version can no longer read what an earlier one wrote."""
@@ -55,22 +75,22 @@ class Plan:
         examples_per_epoch: see `tuning.workload.Workload`.
     """
 
-    workload: str
+    workload: Text
     grid: Grid
-    data: Mapping[str, int]
-    reference: str | None = None
-    description: str = ""
-    target_val_loss: float | None = None
-    loss: str = ""
-    own_optimizers: Sequence[str] = ()
-    fingerprints: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
-    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    command: str = ""
-    created: str = ""
-    strategy: str = "grid"
-    max_runs: int | None = None
-    schedule: str = "constant"
-    examples_per_epoch: int | None = None
+    data: Mapping[Text, Count]
+    reference: Text | None = None
+    description: Text = ""
+    target_val_loss: Number | None = None
+    loss: Text = ""
+    own_optimizers: Sequence[Text] = ()
+    fingerprints: Mapping[Text, Text | None] = dataclasses.field(default_factory=dict)
+    versions: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
+    command: Text = ""
+    created: Text = ""
+    strategy: Annotated[Text, one_of(STRATEGIES)] = "grid"
+    max_runs: Positive | None = None
+    schedule: Annotated[Text, one_of(SCHEDULES)] = "constant"
+    examples_per_epoch: Positive | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; :meth:`from_dict` reads it back."""
@@ -84,16 +104,19 @@ class Plan:
         """Read a plan that :meth:`to_dict` wrote; unknown fields are ignored.
 
         Raises:
-            ValueError: another format, or a field is missing or unusable.
+            InvalidFileError: another format, or a field is missing or unusable; a
+                ``ValueError``.
         """
         if plain.get("format") != FORMAT:
-            raise ValueError(f"format {plain.get('format')!r} is not {FORMAT}")
-        names = {field.name for field in dataclasses.fields(cls)} & set(plain)
-        fields = {name: plain[name] for name in names}
+            raise InvalidFileError(
+                f"format must be {FORMAT}; received {show_value(plain.get('format'))}"
+            )
+        plan = check(_schema(), plain)
         try:
-            return cls(**{**fields, "grid": Grid.from_dict(fields["grid"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a plan of a sweep: {error}") from None
+            check_strategy(plan.strategy, plan.max_runs)
+        except ValueError as error:
+            raise InvalidFileError(str(error).rstrip(".")) from None
+        return plan
 
     def differences(self, other: Plan) -> list[str]:
         """What other runs ``other`` would do, one phrase per point of difference.
@@ -129,33 +152,103 @@ def read_plan(directory: Path) -> Plan:
     """The plan of a sweep's directory.
 
     Raises:
-        ValueError: the directory holds none, or none that can be read.
+        InvalidFileError: the directory holds none, or none that can be read; a
+            ``ValueError``.
     """
+    directory = check_directory(directory, "the directory of a sweep")
     path = directory / PLAN_FILE
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(plain, dict):
-            raise ValueError("not a JSON object")
-        return Plan.from_dict(plain)
+        plain = _read_object(path)
+        with _named(path):
+            return Plan.from_dict(plain)
     except FileNotFoundError:
-        raise ValueError(
-            f"{directory} holds no {PLAN_FILE}: it is not the directory of a sweep."
+        raise InvalidFileError(
+            f"{show_path(directory)} holds no {PLAN_FILE}: it is not the directory of "
+            "a sweep."
         ) from None
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}); use another directory, or overwrite."
-        ) from None
+
+
+def read_plan_fields(path: Path) -> dict[str, Any]:
+    """What ``sweep.json`` holds, whichever fields it has; nothing if it is not there.
+
+    For reports, which need a plan less than a sweep does.
+
+    Raises:
+        InvalidFileError: it cannot be read, or a field of it is unusable; a
+            ``ValueError``.
+    """
+    try:
+        plain = _read_object(path)
+    except FileNotFoundError:
+        return {}
+    with _named(path):
+        check_present(_schema(), plain)
+    return plain
+
+
+def may_be_plan(path: Path) -> bool:
+    """Whether a file is a plan, of any format, or was one before it was torn."""
+    try:
+        text = read_text(path)
+    except (OSError, InvalidFileError):
+        return False
+    try:
+        plain = parse(text)
+    except NotJSONError:
+        return text.strip("\0 \r\n\t")[:1] in ("{", "")
+    except InvalidFileError:  # such as NaN in a plan that somebody has edited
+        return '"format"' in text and '"grid"' in text
+    return isinstance(plain, dict) and {"format", "grid"} <= set(plain)
+
+
+def check_writable(plan: Plan) -> None:
+    """See that a plan can be read back when it has been written.
+
+    Raises:
+        ValueError: a field is of another type, such as a description that is no text.
+    """
+    try:
+        Plan.from_dict(json.loads(_to_json(plan)))
+    except InvalidFileError as error:
+        raise ValueError(f"the sweep cannot be planned: {error}.") from None
 
 
 def write_plan(directory: Path, plan: Plan) -> None:
     """Write ``sweep.json`` so that it is there whole or not at all."""
-    fresh = directory / UNFINISHED_PLAN_FILE
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(plan.to_dict(), file, indent=2, default=str)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, directory / PLAN_FILE)
+    write_whole(directory / PLAN_FILE, _to_json(plan) + "\n")
+
+
+def _to_json(plan: Plan) -> str:
+    return json.dumps(storable(plan.to_dict()), indent=2, default=str)
+
+
+@functools.cache
+def _schema() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    text = read_text(path)
+    with _named(path):
+        plain = parse(text)
+        if not isinstance(plain, dict):
+            raise InvalidFileError(
+                f"it must be an object; received {show_value(plain)}"
+            )
+    return plain
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of what is wrong in a plan where it stands, and what to do."""
+    try:
+        yield
+    except InvalidFileError as error:
+        raise InvalidFileError(
+            f"{show_path(path)} cannot be read: {error}. Repair or restore the file, "
+            "use another directory, or start over with --overwrite "
+            "(on_existing='overwrite')."
+        ) from None
 
 
 def check_strategy(strategy: str, max_runs: int | None) -> None:
@@ -226,4 +319,4 @@ def _comparable(plan: Plan) -> dict[str, Any]:
         "schedule": plan.schedule,
         "examples_per_epoch": plan.examples_per_epoch,
     }
-    return json.loads(json.dumps(fields, default=str))
+    return json.loads(json.dumps(storable(fields), default=str))

@@ -8,16 +8,39 @@ written as ``null`` and read back as ``None``.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import logging
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, TypeAdapter
+
+from tuning.json_files import (
+    Count,
+    InvalidFileError,
+    LearningRate,
+    NotJSONError,
+    Number,
+    Positive,
+    Seconds,
+    Text,
+    check,
+    check_file,
+    describe_lost_link,
+    parse,
+    show_value,
+    storable,
+)
+from tuning.paths import check_directory, check_inside, explain, show_path
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +51,23 @@ STATUSES = ("ok", "diverged", "failed")
 """``ok``: trained to the end. ``diverged``: a loss became non-finite; a result like
 any other. ``failed``: the run raised an error, told in ``message``."""
 
+
+_RUN_ID = re.compile(
+    r"(?!\.{1,2}/)[^/\\\0-\x1f]+/batch=\d+/lr=[\d.e+-]+/seed=\d+(/epochs=\d+)?"
+)
+
+
+def _check_run_id(text: str) -> str:
+    """See that a text is what `tuning.grid.Run.run_id` makes: it names a directory."""
+    if not _RUN_ID.fullmatch(text):
+        raise ValueError(
+            "must be OPTIMIZER/batch=N/lr=R/seed=N, because it names a directory; "
+            f"received {show_value(text)}"
+        )
+    return text
+
+
+RunId = Annotated[Text, AfterValidator(_check_run_id)]
 
 PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
 """Distributions whose versions a record names."""
@@ -72,31 +112,33 @@ class RunRecord:
         versions: of Python and the packages that took part.
     """
 
-    run_id: str
-    workload: str
-    optimizer: str
-    optimizer_config: Mapping[str, Any]
-    learning_rate: float
-    batch_size: int
-    seed: int
-    epochs: int
-    status: str
-    message: str = ""
-    initial_loss: float | None = None
-    best_val_loss: float | None = None
-    final_val_loss: float | None = None
-    val_metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
-    steps: int = 0
-    steps_to_target: int | None = None
-    seconds: float = 0.0
-    seconds_per_step: float | None = None
-    state_bytes: int | None = None
-    history: Mapping[str, list[float | None]] = dataclasses.field(default_factory=dict)
-    training_curve: list[float | None] = dataclasses.field(default_factory=list)
-    steps_per_point: int = 0
-    execution: str = ""
-    schedule: str = "constant"
-    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    run_id: RunId
+    workload: Text
+    optimizer: Text
+    optimizer_config: Mapping[Text, Any]
+    learning_rate: LearningRate
+    batch_size: Positive
+    seed: Count
+    epochs: Positive
+    status: Text
+    message: Text = ""
+    initial_loss: Number | None = None
+    best_val_loss: Number | None = None
+    final_val_loss: Number | None = None
+    val_metrics: Mapping[Text, Number | None] = dataclasses.field(default_factory=dict)
+    steps: Count = 0
+    steps_to_target: Count | None = None
+    seconds: Seconds = 0.0
+    seconds_per_step: Seconds | None = None
+    state_bytes: Count | None = None
+    history: Mapping[Text, list[Number | None]] = dataclasses.field(
+        default_factory=dict
+    )
+    training_curve: list[Number | None] = dataclasses.field(default_factory=list)
+    steps_per_point: Count = 0
+    execution: Text = ""
+    schedule: Text = "constant"
+    versions: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -110,25 +152,22 @@ class RunRecord:
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
-        return json.dumps(
-            _without_non_finite(fields), allow_nan=False, default=_as_plain
-        )
+        return json.dumps(storable(fields), allow_nan=False, default=_as_plain)
 
     @classmethod
     def from_json(cls, line: str) -> RunRecord:
         """Read a record that :meth:`to_json` wrote; unknown fields are ignored.
 
         Raises:
-            ValueError: the line is not a record.
+            InvalidFileError: the line is not a record; a ``ValueError``. Where it is
+                not even JSON, a :class:`tuning.json_files.NotJSONError`.
         """
-        plain = json.loads(line)
-        if not isinstance(plain, dict):
-            raise ValueError(f"a record is a JSON object; received {line[:80]!r}.")
-        names = {field.name for field in dataclasses.fields(cls)}
-        try:
-            return cls(**{name: plain[name] for name in names & set(plain)})
-        except TypeError as error:
-            raise ValueError(f"not a record of a run: {error}.") from None
+        return check(_schema(), parse(line))
+
+
+@functools.cache
+def _schema() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
 
 
 def append_record(directory: Path, record: RunRecord) -> None:
@@ -136,8 +175,14 @@ def append_record(directory: Path, record: RunRecord) -> None:
 
     A line torn by an interrupted write stays on a line of its own: if the file does
     not end in a line break, one is written first.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: the file is a symbolic link out of the directory.
     """
-    with (directory / RUNS_FILE).open("ab+") as file:
+    path = directory / RUNS_FILE
+    check_inside(directory, path)
+    with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size:
             file.seek(-1, os.SEEK_END)
@@ -151,30 +196,81 @@ def append_record(directory: Path, record: RunRecord) -> None:
 def read_records(directory: Path) -> list[RunRecord]:
     """Every readable record of a sweep, in the order written, the last one per run.
 
-    A line that cannot be read (torn by a crash) is skipped with a warning in the
-    log: its run counts as not done.
+    A line that is not whole (torn by a crash) is skipped with a warning in the log:
+    its run counts as not done.
 
     Raises:
         FileNotFoundError: the directory holds no records.
+        InvalidFileError: a line is JSON but no record, no line can be read, or the
+            file cannot be; a ``ValueError``.
     """
-    path = directory / RUNS_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{directory} holds no {RUNS_FILE}: it is not a sweep's directory, or "
-            "no run of it has finished yet."
-        )
+    path = check_directory(directory, "the directory of a sweep") / RUNS_FILE
     records: dict[str, RunRecord] = {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = RunRecord.from_json(line)
-            except ValueError:
-                logger.warning("%s, line %d cannot be read; skipped.", path, number)
-                continue
+    is_strange = is_torn = False
+    for number, line in _numbered_lines(path):
+        try:
+            record = RunRecord.from_json(_decode(line))
+        except NotJSONError as error:
+            # A crash leaves the beginning of a line, or zeros in its place.
+            start = line.lstrip(b"\0")[:1]
+            is_torn |= start == b"{"
+            is_strange |= start not in (b"{", b"")
+            logger.warning(
+                "%s, line %d cannot be read: %s; skipped, so its run counts as not "
+                "done.",
+                show_path(path),
+                number,
+                error,
+            )
+        except InvalidFileError as error:
+            raise InvalidFileError(
+                f"{show_path(path)}, line {number} is not a record of a run: {error}. "
+                "Delete this line to have its run trained again, or restore the file."
+            ) from None
+        else:
             records[record.run_id] = record
+    if is_strange and not is_torn and not records:
+        raise InvalidFileError(
+            f"{show_path(path)} cannot be read: no line of it is a record of a run. "
+            "Restore the file, or remove it to have every run trained again."
+        )
     return list(records.values())
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that hold something, without a byte order mark.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        InvalidFileError: it cannot be read.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                content = line.removeprefix(codecs.BOM_UTF8).strip()
+                if content:
+                    yield number, content
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise InvalidFileError(describe_lost_link(path)) from None
+        raise FileNotFoundError(
+            f"{show_path(path.parent)} holds no {RUNS_FILE}: it is not a sweep's "
+            "directory, or no run of it has finished yet."
+        ) from None
+    except OSError as error:
+        raise InvalidFileError(
+            f"{show_path(path)} cannot be read: {explain(error)}."
+        ) from None
+
+
+def _decode(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise NotJSONError(
+            f"it is not text in UTF-8 (byte {error.start + 1})"
+        ) from None
 
 
 def installed_versions() -> dict[str, str]:
@@ -194,18 +290,8 @@ def least_finite(losses: Iterable[float | None]) -> float | None:
     return min(finite, default=None)
 
 
-def _without_non_finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _without_non_finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_non_finite(item) for item in value]
-    return value
-
-
 def _as_plain(value: Any) -> Any:
     """Optimizer configurations may hold NumPy arrays, callables, anything."""
     if hasattr(value, "tolist"):
-        return _without_non_finite(value.tolist())
-    return str(value)
+        return storable(value.tolist())
+    return storable(str(value))

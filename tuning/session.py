@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 from tuning import sweep_directory as directories
 from tuning import tensorboard_log
 from tuning.engines.engine import WorkerStartError
+from tuning.paths import explain_with_place, in_one_line, show_path
 from tuning.plan import read_plan
 from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
@@ -26,6 +27,9 @@ from tuning.robustness import Summary, summarize
 from tuning.terminal import ProgressDisplay, quiet_tensorflow
 
 USER_ERROR = 2
+
+LONGEST_ERROR = 1000
+"""Characters of an error that are shown; it may tell of a long option."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -36,7 +40,13 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, WorkerStartError) as error:
-        text = " ".join(str(error).split())
+        text = str(error)
+        if isinstance(error, OSError) and error.errno is not None:
+            text = f"something cannot be read or written: {explain_with_place(error)}"
+        text = in_one_line(text)
+        if len(text) > LONGEST_ERROR:
+            # Most put the cause first, and what to do last.
+            text = f"{text[:600]} ... {text[-300:]}"
         typer.echo(f"keras-adam-sweep: {text}", err=True)
         logging.getLogger(__name__).debug("Details:", exc_info=True)
         raise typer.Exit(USER_ERROR) from None
@@ -73,16 +83,30 @@ def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) ->
         raise typer.Exit(INTERRUPTED) from None
 
 
-def write_reports(directory: Path) -> Summary:
-    """Write a sweep's report, and its pages in TensorBoard; what they are made of."""
+def read_summary(directory: Path) -> Summary:
+    """What a sweep tells about its optimizers, from its records."""
     plan = read_plan(directory)
-    records = read_records(directory)
-    summary = summarize(records, grid=plan.grid, strategy=plan.strategy)
-    write_report(directory)
-    tensorboard_log.write_report_run(
-        directory / directories.TENSORBOARD_DIRECTORY,
-        tensorboard_pages.verdict_page(summary),
-        tensorboard_pages.heat_map_images(summary),
-        tensorboard_pages.losses_by_rate(summary),
-    )
-    return summary
+    return summarize(read_records(directory), grid=plan.grid, strategy=plan.strategy)
+
+
+def write_reports(directory: Path) -> None:
+    """Write a sweep's report, and its pages in TensorBoard.
+
+    Raises:
+        OSError: something could not be written.
+    """
+    summary = read_summary(directory)
+    try:
+        write_report(directory)
+        tensorboard_log.write_report_run(
+            directory / directories.TENSORBOARD_DIRECTORY,
+            tensorboard_pages.verdict_page(summary),
+            tensorboard_pages.heat_map_images(summary),
+            tensorboard_pages.losses_by_rate(summary),
+        )
+    except OSError as error:
+        raise OSError(
+            f"the sweep in {show_path(directory)} is done and recorded, but its report "
+            f"could not be written: {explain_with_place(error)}. When that is solved, "
+            "the same command writes it."
+        ) from error

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import logging
 import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,11 +24,13 @@ from tuning.optimizers import (
     check_optimizers,
 )
 from tuning.oracle import run_of_record
+from tuning.paths import check_path
 from tuning.plan import (
     PLAN_FILE,
     Plan,
     check_same,
     check_strategy,
+    check_writable,
     read_plan,
     warn_of_other_versions,
     write_plan,
@@ -180,7 +183,7 @@ def run_sweep(
         workload=found,
         reference=reference,
         grid=grid,
-        directory=Path(out),
+        directory=check_path(out, "out"),
         own=own,
         progress=progress,
         execution=execution,
@@ -224,7 +227,7 @@ def resume_sweep(
         TypeError: ``load_data`` returned something else than four arrays.
         OSError: something could not be written; the sweep has stopped.
     """
-    plan = read_plan(Path(out))
+    plan = read_plan(check_path(out, "out"))
     if plan.own_optimizers:
         raise ValueError(
             f"the sweep in {out} runs optimizers of a Python program, "
@@ -241,7 +244,7 @@ def resume_sweep(
         ),
         reference=plan.reference,
         grid=plan.grid,
-        directory=Path(out),
+        directory=check_path(out, "out"),
         own=None,
         progress=progress,
         execution=execution,
@@ -262,16 +265,18 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
     directories.check_directory(directory, overwrite=overwrite)
     sweep.engine.check_reachable()
     earlier = None
-    if (directory / PLAN_FILE).exists() and not overwrite:
+    if os.path.lexists(directory / PLAN_FILE) and not overwrite:
         earlier = read_plan(directory)
         # What is known before data are loaded: that may take minutes.
         known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
         check_same(earlier, _plan(sweep, **known), directory)
+        _recorded(sweep)
     with claimed(directory):
         check_optimizers(sweep.grid, sweep.own, sweep.workload.schedule)
         metrics = checked_metric_names(sweep.workload)
         data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
         plan = _plan(sweep, **_tell_data(sweep, data))
+        check_writable(plan)
         if earlier:
             check_same(earlier, plan, directory)
             warn_of_other_versions(earlier, plan)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import re
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from tuning.plan import PLAN_FILE, UNFINISHED_PLAN_FILE
+from tuning.files import is_partial
+from tuning.paths import check_directory as check_path
+from tuning.paths import (
+    check_inside,
+    check_regular_file,
+    explain,
+    explain_with_place,
+    show_path,
+)
+from tuning.plan import PLAN_FILE, UNFINISHED_PLAN_FILE, may_be_plan
 from tuning.records import RUNS_FILE, RunRecord
 
 try:
@@ -32,15 +40,16 @@ REPORT_FILES = (
 FAILURES_FILE = "failures.log"
 WORKER_LOGS_DIRECTORY = "workers"
 WORKER_LOGS = "worker-*.log"
+OWN_DIRECTORIES = frozenset(
+    {TENSORBOARD_DIRECTORY, KERAS_TUNER_DIRECTORY, WORKER_LOGS_DIRECTORY}
+)
 OWN_NAMES = frozenset(
     {
         RUNS_FILE,
         LOCK_FILE,
         UNFINISHED_PLAN_FILE,
         FAILURES_FILE,
-        TENSORBOARD_DIRECTORY,
-        KERAS_TUNER_DIRECTORY,
-        WORKER_LOGS_DIRECTORY,
+        *OWN_DIRECTORIES,
         *REPORT_FILES,
     }
 )
@@ -56,27 +65,31 @@ def check_directory(directory: Path, *, overwrite: bool = False) -> None:
             that is torn or lost does not matter.
 
     Raises:
-        ValueError: it is a file, or it holds something that no sweep has made.
+        TypeError: it is no path.
+        ValueError: it is a file, or it holds something that no sweep has made; or
+            something in it that a sweep writes to is a symbolic link out of it.
     """
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is a file; a sweep needs a directory.")
+    directory = check_path(directory, "out")
+    shown = show_path(directory)
     if not directory.is_dir():
         return
-    if (directory / PLAN_FILE).exists():
-        if overwrite and not _may_be_plan(directory / PLAN_FILE):
+    names = sorted(_names_in(directory))
+    _check_own(directory, names)
+    if PLAN_FILE in names:
+        if overwrite and not may_be_plan(directory / PLAN_FILE):
             raise ValueError(
-                f"{directory / PLAN_FILE} is not the plan of a sweep, so nothing is "
+                f"{shown}/{PLAN_FILE} is not the plan of a sweep, so nothing is "
                 "overwritten; use another directory."
             )
         return
     # An unfinished plan is what an interrupted start leaves behind.
     ours = OWN_NAMES if overwrite else {LOCK_FILE, UNFINISHED_PLAN_FILE}
-    strangers = sorted({entry.name for entry in directory.iterdir()} - ours)
+    strangers = [name for name in names if name not in ours and not is_partial(name)]
     if strangers:
+        held = ", ".join(show_path(name) for name in strangers[:3])
         raise ValueError(
-            f"{directory} is not empty and not the directory of a sweep (it holds "
-            f"{', '.join(strangers[:3])}{', ...' if strangers[3:] else ''}); use a "
-            "new directory."
+            f"{shown} is not empty and not the directory of a sweep (it holds "
+            f"{held}{', ...' if strangers[3:] else ''}); use a new directory."
         )
 
 
@@ -94,11 +107,12 @@ def claimed(directory: Path) -> Iterator[None]:
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / LOCK_FILE).open("w")
+        check_inside(directory, directory / LOCK_FILE)
+        lock = (directory / LOCK_FILE).open("a")
     except OSError as error:
         _remove_empty(made)
         raise ValueError(
-            f"{directory} cannot be written to: {error.strerror}."
+            f"{show_path(directory)} cannot be written to: {explain(error)}."
         ) from None
     with lock:
         if fcntl is not None:
@@ -118,8 +132,6 @@ def clear_sweep(directory: Path) -> None:
     looks like somebody else's, whenever the process ends. KerasTuner's project is
     made anew by `tuning.oracle.SweepTuner`.
     """
-    for name in (RUNS_FILE, FAILURES_FILE, *REPORT_FILES):
-        (directory / name).unlink(missing_ok=True)
     tensorboard = directory / TENSORBOARD_DIRECTORY
     events = "events.out.tfevents.*"
     written = [
@@ -130,6 +142,10 @@ def clear_sweep(directory: Path) -> None:
         *(directory / WORKER_LOGS_DIRECTORY).glob(WORKER_LOGS),
     ]
     for path in written:
+        check_inside(directory, path.parent)
+    for name in (RUNS_FILE, FAILURES_FILE, *REPORT_FILES):
+        (directory / name).unlink(missing_ok=True)
+    for path in written:
         path.unlink()
         inside = path.relative_to(directory).parents
         _remove_empty([directory / parent for parent in inside][:-1])
@@ -137,7 +153,9 @@ def clear_sweep(directory: Path) -> None:
 
 def log_failure(directory: Path, record: RunRecord, traceback: str) -> None:
     """Keep the traceback of the first run that failed with this message."""
-    with (directory / FAILURES_FILE).open("a", encoding="utf-8") as file:
+    path = directory / FAILURES_FILE
+    # The name of a file in a traceback may not be UTF-8.
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{record.run_id}\n{traceback}\n")
 
 
@@ -153,12 +171,10 @@ def told_when_unwritable(directory: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        text = getattr(error, "strerror", None) or getattr(error, "message", None)
-        text = re.sub(r"\{\{.*?\}\} ?", "", str(text or error))  # TensorFlow's node
         raise OSError(
-            f"the sweep in {directory} has stopped, because something could not be "
-            f"written: {text}. Its records are kept; continue it when that is "
-            "mended."
+            f"the sweep in {show_path(directory)} has stopped, because something could "
+            f"not be written: {explain_with_place(error)}. Its records are kept; "
+            "continue it when that is mended."
         ) from error
 
 
@@ -166,7 +182,10 @@ def _lock(file: Any, directory: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore
     except OSError:
-        raise ValueError(f"another sweep is running in {directory}.") from None
+        raise ValueError(
+            f"another sweep is running in {show_path(directory)}; wait for its end, or "
+            "use another directory."
+        ) from None
 
 
 def _remove_empty(directories: list[Path]) -> None:
@@ -176,10 +195,27 @@ def _remove_empty(directories: list[Path]) -> None:
             directory.rmdir()
 
 
-def _may_be_plan(path: Path) -> bool:
-    """Whether a file is a plan, of any format, or was one before it was torn."""
+def _check_own(directory: Path, names: Collection[str]) -> None:
+    """See that a sweep can write to what is its own, and nowhere else."""
+    for name in (OWN_NAMES | {PLAN_FILE}).intersection(names):
+        path = directory / name
+        check_inside(directory, path)
+        if name not in OWN_DIRECTORIES:
+            check_regular_file(path)
+        elif path.exists() and not path.is_dir():
+            raise ValueError(f"{show_path(path)} is a file; it must be a directory.")
+    for name in OWN_DIRECTORIES:
+        if (directory / name).is_dir():
+            with os.scandir(directory / name) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        check_inside(directory, Path(entry.path))
+
+
+def _names_in(directory: Path) -> list[str]:
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return True
-    return isinstance(plain, dict) and {"format", "grid"} <= set(plain)
+        return os.listdir(directory)
+    except OSError as error:
+        raise ValueError(
+            f"{show_path(directory)} cannot be read: {explain(error)}."
+        ) from None

@@ -20,6 +20,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from tuning.grid import Grid
+from tuning.paths import explain, path_inside, show_path
 from tuning.records import RunRecord
 
 SUMMARY_METRICS = {
@@ -31,12 +32,17 @@ SUMMARY_METRICS = {
 
 EVENT_FILES = "events.out.tfevents.*"
 
+PARTIAL_EVENTS = ".events.partial"
+"""Where events are written until they are whole; no pattern of TensorBoard's fits."""
+
 REPORT_RUN = "report"
 """Directory, and so the run in TensorBoard, of what is told of the whole sweep."""
 
 STEPS_PER_DECADE = 100
 """A curve over learning rates needs whole steps: 100 times the rate's log10."""
 
+
+LARGEST = float(np.finfo(np.float32).max)
 
 BEST = "best_"
 """Before the name of a validation metric: what it was at the best validation loss.
@@ -88,7 +94,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
 
     Raises:
         OSError: the directory cannot be written to.
-        tf.errors.OpError: the same, told by TensorFlow.
+        ValueError: the run's key leads out of the directory.
     """
     from tensorboard.plugins.hparams import api as hparams
     from tensorboard.plugins.hparams import api_pb2, summary
@@ -110,7 +116,8 @@ def write_run(directory: Path, record: RunRecord) -> None:
         by_step.setdefault(step, {})[tag] = value
     curves = [(step, _scalar_summary(by_step[step])) for step in sorted(by_step)]
     end = summary.session_end_pb(status)
-    _write_events(directory / record.run_id, [(0, start), *curves, (0, end)])
+    events = [(0, start), *curves, (0, end)]
+    _write_events(path_inside(directory, record.run_id), events)
 
 
 def write_report_run(
@@ -129,15 +136,21 @@ def write_report_run(
         verdict: Markdown.
         images: by name; [height, width, 3] uint8.
         losses: by ``batch=B/optimizer``, the loss by learning rate.
+
+    Raises:
+        OSError: the directory cannot be written to.
+        ValueError: a symbolic link leads out of it.
     """
     import tensorflow as tf
 
-    with _fresh_writer(directory / REPORT_RUN):
+    with _fresh_writer(path_inside(directory, REPORT_RUN)):
         tf.summary.text("verdict", verdict, step=0)
         for name, image in images.items():
             tf.summary.image(f"loss/{name}", image[None], step=0)
         for name, curve in losses.items():
             for rate, loss in sorted(curve.items()):
+                if not _is_finite(loss):
+                    continue
                 step = round(STEPS_PER_DECADE * math.log10(rate))
                 tf.summary.scalar(f"loss_by_rate/{name}", loss, step=step)
 
@@ -165,7 +178,7 @@ def write_missing(
 
 def is_written(directory: Path, record: RunRecord) -> bool:
     """Whether the run's directory holds events already."""
-    return any((directory / record.run_id).glob(EVENT_FILES))
+    return any(path_inside(directory, record.run_id).glob(EVENT_FILES))
 
 
 def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
@@ -238,7 +251,8 @@ def _chart_layout(grid: Grid) -> Any:
 
 
 def _is_finite(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
+    """Whether TensorBoard can hold a number, which it does in float32."""
+    return value is not None and abs(value) <= LARGEST
 
 
 def _scalar_summary(values: Mapping[str, float]) -> Any:
@@ -268,23 +282,28 @@ def _write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None
     import tensorflow as tf
     from tensorboard.compat.proto import event_pb2, summary_pb2
 
-    _remove_events(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     now = time.time()
     name = f"events.out.tfevents.{int(now)}.{platform.node()}.{os.getpid()}.v2"
-    with tf.io.TFRecordWriter(str(directory / name)) as writer:
-        first = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
-        writer.write(first.SerializeToString())
-        for step, summary in summaries:
-            event = event_pb2.Event(wall_time=now, step=step)
-            # Plugins make messages of TensorFlow's class, which has the same form.
-            event.summary.CopyFrom(
-                summary_pb2.Summary.FromString(summary.SerializeToString())
-            )
-            writer.write(event.SerializeToString())
+    partial = directory / PARTIAL_EVENTS
+    partial.unlink(missing_ok=True)
+    with _errors_of_python(directory):
+        with tf.io.TFRecordWriter(str(partial)) as writer:
+            first = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
+            writer.write(first.SerializeToString())
+            for step, summary in summaries:
+                event = event_pb2.Event(wall_time=now, step=step)
+                # Plugins make messages of TensorFlow's class, which has the same form.
+                event.summary.CopyFrom(
+                    summary_pb2.Summary.FromString(summary.SerializeToString())
+                )
+                writer.write(event.SerializeToString())
+        # Earlier events stay until the new ones are there whole.
+        _remove_events(directory)
+        os.replace(partial, directory / name)
 
 
 def _remove_events(directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     for path in directory.glob(EVENT_FILES):
         path.unlink()
 
@@ -294,10 +313,29 @@ def _fresh_writer(directory: Path) -> Iterator[None]:
     """Make a writer the default one, into the directory emptied of earlier events."""
     import tensorflow as tf
 
+    directory.mkdir(parents=True, exist_ok=True)
     _remove_events(directory)
-    writer = tf.summary.create_file_writer(str(directory))
+    with _errors_of_python(directory):
+        writer = tf.summary.create_file_writer(str(directory))
+        try:
+            with writer.as_default(), tf.summary.record_if(True):
+                yield
+        finally:
+            writer.close()
+
+
+@contextlib.contextmanager
+def _errors_of_python(directory: Path) -> Iterator[None]:
+    """Raise what TensorFlow raises at a full disk as Python does.
+
+    Raises:
+        OSError: something could not be written.
+    """
+    import tensorflow as tf
+
     try:
-        with writer.as_default(), tf.summary.record_if(True):
-            yield
-    finally:
-        writer.close()
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"{show_path(directory)} cannot be written to: {explain(error)}."
+        ) from error

@@ -32,6 +32,7 @@ from tuning.number_text import (
     format_seconds,
     format_share,
 )
+from tuning.paths import in_one_line
 from tuning.report.tables import Table as TextTable
 from tuning.robustness import Summary
 
@@ -63,7 +64,7 @@ class ProgressDisplay:
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal:
             bar = self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
@@ -145,7 +146,7 @@ class ProgressDisplay:
 def summary_table(summary: Summary) -> Table:
     """A sweep's figures, one row per optimizer, the most robust first."""
     table = Table(
-        title=f"{summary.workload}: {summary.runs} runs",
+        title=Text(f"{in_one_line(summary.workload)}: {summary.runs} runs"),
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),  # nine columns fit a terminal of 80
@@ -166,7 +167,7 @@ def summary_table(summary: Summary) -> Table:
         bound = "\N{GREATER-THAN OR EQUAL TO} "
         decades = format_number(optimizer.mean_good_decades)
         table.add_row(
-            optimizer.name,
+            Text(in_one_line(optimizer.name)),
             format_number(optimizer.best_loss),
             format_rate(optimizer.best_loss_rate),
             str(optimizer.best_loss_batch_size or NOTHING),
@@ -233,14 +234,22 @@ def quiet_tensorflow() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
+    with contextlib.ExitStack() as stack:
+        held_back = None
+        # Without a directory for temporary files: better a greeting than no start.
+        with contextlib.suppress(OSError):
+            held_back = stack.enter_context(tempfile.TemporaryFile())
+        if held_back is None:
+            yield
+            return
+        terminal = os.dup(2)
         os.dup2(held_back.fileno(), 2)
         try:
             yield
         except BaseException:
             os.lseek(held_back.fileno(), 0, os.SEEK_SET)
-            os.write(terminal, held_back.read())
+            with contextlib.suppress(OSError):  # nobody may read it
+                os.write(terminal, held_back.read())
             raise
         finally:
             os.dup2(terminal, 2)

@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from tuning.engines.engine import Finished
 from tuning.grid import Run
 from tuning.oracle import SweepOracle
+from tuning.paths import check_inside
 
 
 class Runs(Protocol):
@@ -105,7 +106,14 @@ class SweepTuner(BaseTuner):
 
 
 def _remove_project(project: Path) -> None:
-    """Remove the files that KerasTuner makes, and directories that they leave empty."""
+    """Remove the files that KerasTuner makes, and directories that they leave empty.
+
+    Raises:
+        ValueError: a symbolic link leads out of the project.
+    """
+    for entry in project.glob("*"):
+        if entry.is_symlink():
+            check_inside(project, entry)
     trials = list(project.glob("trial_*/trial.json"))
     for path in (*project.glob("tuner*.json"), project / "oracle.json", *trials):
         path.unlink(missing_ok=True)

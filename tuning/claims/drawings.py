@@ -14,6 +14,7 @@ from tuning.claims.training_curves import (
     EARLY_SHARE,
     SMOOTHED_POINTS,
     planned_steps,
+    share_of,
 )
 from tuning.records import RunRecord
 from tuning.report.figures import (
@@ -120,7 +121,7 @@ def _smoothed(record: RunRecord) -> np.ndarray | None:
         return None
     top = 1.2
     losses = [
-        top if loss is None else min(loss / record.initial_loss, top)
+        top if loss is None else share_of(loss, record.initial_loss, top)
         for loss in record.training_curve
     ]
     sums = np.cumsum(losses)

@@ -6,6 +6,7 @@ records, the measurement of memory by `MEMORY_FILE`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -30,9 +31,10 @@ from tuning.claims.results import (
     read_claims_plan,
     read_memory,
 )
-from tuning.files import write_whole
+from tuning.files import is_partial, write_whole
 from tuning.grid import Run
-from tuning.records import RunRecord, installed_versions
+from tuning.paths import check_directory, check_inside, show_path
+from tuning.records import RunRecord, installed_versions, read_records
 from tuning.sweep import Progress, run_sweep
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
@@ -45,25 +47,32 @@ def check_claims_directory(
 
     Raises:
         ValueError: it is a file, holds something else, or another budget or other
-            contenders.
+            contenders; or what was done there earlier cannot be read.
     """
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is a file; the claims need a directory.")
+    directory = check_directory(directory, "--out")
     plan = read_claims_plan(directory)
     if not plan:
         others = sorted(entry.name for entry in directory.glob("*"))
+        others = [show_path(name) for name in others if not is_partial(name)]
         if others:
+            held = f"{', '.join(others[:3])}{', ...' if others[3:] else ''}"
             raise ValueError(
-                f"{directory} is not empty and not a directory of claims (it holds "
-                f"{', '.join(others[:3])}{', ...' if others[3:] else ''}); use a new "
-                "directory."
+                f"{show_path(directory)} is not empty and not a directory of claims "
+                f"(it holds {held}); use a new directory."
             )
         return
+    # What is damaged is told before anything is trained.
+    read_memory(directory)
+    for sweep in budget.sweeps:
+        check_inside(directory, directory / sweep.directory)
+        with contextlib.suppress(FileNotFoundError):
+            read_records(directory / sweep.directory)
     wanted = {"budget": budget.name, "contenders": list(contenders)}
     for name, value in wanted.items():
         if plan.get(name) != value:
             raise ValueError(
-                f"{directory} holds claims with {name} {plan.get(name)}, not {value}; "
+                f"{show_path(directory)} holds claims with {name} {plan.get(name)}, "
+                f"not {value}; "
                 "use another directory."
             )
 

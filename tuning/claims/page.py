@@ -23,6 +23,7 @@ from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
 from tuning.files import write_whole
 from tuning.number_text import count_of, format_rate, format_seconds, join_words
+from tuning.paths import check_path
 from tuning.report import figures
 from tuning.report.rendering import html_template, markdown_template
 
@@ -40,7 +41,7 @@ def write_claims(directory: Path) -> Path:
     Raises:
         ValueError: the directory is not one of claims, or nothing has been run.
     """
-    directory = Path(directory)
+    directory = check_path(directory, "directory")
     results = read_results(directory)
     judgements = judge_all(results.tasks)
     beyond = beyond_stock(results.tasks)
@@ -206,7 +207,9 @@ def _budget(results: Results) -> list[tuple[str, str]]:
 def _drawn(results: Results) -> dict[str, Any]:
     """What only the HTML page shows."""
     tasks = [*results.tasks["applications"], *results.tasks["exploding"]]
-    styles = figures.series_styles(results.plan["contenders"])
+    contenders = results.plan["contenders"]
+    others = [name for task in tasks for name in task.optimizers]
+    styles = figures.series_styles(list(dict.fromkeys([*contenders, *others])))
     panels = []
     for where, title in (("default", "default rate"), ("best", "best rate")):
         for number, task in enumerate(tasks):

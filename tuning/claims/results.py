@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from tuning.claims.budgets import BUDGETS, Budget
 from tuning.claims.task_runs import TaskRuns
+from tuning.json_files import (
+    Count,
+    Integer,
+    InvalidFileError,
+    Text,
+    check,
+    parse,
+    read_text,
+    show_value,
+)
+from tuning.paths import check_directory, show_path
 from tuning.records import RunRecord, read_records
 
 PLAN_FILE = "claims-plan.json"
@@ -46,31 +59,77 @@ class Results:
         return BUDGETS[self.plan["budget"]]
 
 
+class ClaimsPlan(TypedDict, total=False):
+    """What ``claims-plan.json`` holds."""
+
+    format: Required[Integer]
+    budget: Required[Text]
+    contenders: Required[list[Text]]
+    command: Text
+    created: Text
+    versions: Required[dict[Text, Text]]
+
+
+class Peak(TypedDict):
+    """What one process took that trained the large model."""
+
+    contender: Text
+    round: Count
+    peak_bytes: Count
+    state_bytes: Count
+
+
+class Memory(TypedDict):
+    """What ``memory.json`` holds: bytes and parameters by workload, and peaks."""
+
+    workloads: dict[Text, dict[Text, Count]]
+    peaks: list[Peak]
+
+
 def read_claims_plan(directory: Path) -> dict[str, Any]:
     """The plan of a directory of claims; empty if there is none.
 
     Raises:
-        ValueError: it cannot be read, or is of another format or an unknown budget.
+        InvalidFileError: it cannot be read, or is of another format or an unknown
+            budget; a ``ValueError``.
     """
-    path = directory / PLAN_FILE
-    if not path.is_file():
+    path = check_directory(directory, "the directory of claims") / PLAN_FILE
+    plain = _read(path, TypeAdapter(ClaimsPlan), "is not a plan of claims")
+    if plain is None:
         return {}
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        is_known = plan.get("format") == FORMAT and plan.get("budget") in BUDGETS
-    except (ValueError, AttributeError):
-        is_known = False
-    if not is_known:
-        raise ValueError(f"{path} is not a plan of claims; use another directory.")
-    return plan
+    if plain["format"] != FORMAT or plain["budget"] not in BUDGETS:
+        raise InvalidFileError(
+            f"{show_path(path)} is not a plan of claims: format must be {FORMAT} and "
+            f"budget one of {', '.join(BUDGETS)}; received "
+            f"{show_value(plain['format'])} and {show_value(plain['budget'])}. Use "
+            "another directory."
+        )
+    return plain
 
 
 def read_memory(directory: Path) -> dict[str, Any]:
-    """What has been measured of memory so far."""
+    """What has been measured of memory so far.
+
+    Raises:
+        InvalidFileError: it cannot be read; a ``ValueError``.
+    """
     path = directory / MEMORY_FILE
-    if not path.is_file():
-        return {"workloads": {}, "peaks": []}
-    return json.loads(path.read_text(encoding="utf-8"))
+    found = _read(path, TypeAdapter(Memory), "is no measurement of memory")
+    return {"workloads": {}, "peaks": []} if found is None else found
+
+
+def _read(path: Path, schema: TypeAdapter[Any], wrong: str) -> dict[str, Any] | None:
+    """What a file holds; ``None`` if it is not there."""
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return check(schema, parse(text))
+    except InvalidFileError as error:
+        raise InvalidFileError(
+            f"{show_path(path)} {wrong}: {error}. Restore it, or use another directory."
+        ) from None
 
 
 def read_results(directory: Path) -> Results:
@@ -81,7 +140,9 @@ def read_results(directory: Path) -> Results:
     """
     plan = read_claims_plan(directory)
     if not plan:
-        raise ValueError(f"{directory} holds no {PLAN_FILE}: no claims were run there.")
+        raise ValueError(
+            f"{show_path(directory)} holds no {PLAN_FILE}: no claims were run there."
+        )
     budget = BUDGETS[plan["budget"]]
     memory = read_memory(directory)
     tasks: dict[str, list[TaskRuns]] = {"applications": [], "exploding": []}
@@ -97,7 +158,7 @@ def read_results(directory: Path) -> Results:
         parameters = state.pop("parameters", None)
         tasks[sweep.kind].append(TaskRuns.collect(records, parameters, state))
     if not every_record:
-        raise ValueError(f"{directory} holds no finished runs yet.")
+        raise ValueError(f"{show_path(directory)} holds no finished runs yet.")
     planned = len(plan["contenders"]) * len(budget.learning_rates) * budget.seeds
     return Results(
         plan=plan,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from tuning.records import RunRecord
+from tuning.robustness.seed_losses import LARGEST_LOSS
 
 EARLY_SHARE = 0.2
 """Share of the planned steps that counts as early."""
@@ -58,7 +59,7 @@ def early_area(record: RunRecord) -> float | None:
         steps = min(start + record.steps_per_point, record.steps, end) - start
         if steps <= 0:
             break
-        share = 1.0 if loss is None else min(loss / initial, 1.0)
+        share = 1.0 if loss is None else share_of(loss, initial, 1.0)
         area += steps * share
         missing -= steps
     return (area + max(missing, 0.0)) / end
@@ -129,11 +130,16 @@ def count_spikes(record: RunRecord) -> int | None:
     return count
 
 
+def share_of(loss: float, initial: float, most: float) -> float:
+    """A loss over the initial one, at most ``most``; always a finite number."""
+    return max(min(loss / initial, most), -LARGEST_LOSS)
+
+
 def _has_curve(record: RunRecord) -> bool:
     has_points = bool(record.training_curve) and record.steps_per_point > 0
     return record.status != "failed" and has_points and planned_steps(record) > 0
 
 
 def _mean_or_none(losses: list[float | None]) -> float | None:
-    present = [loss for loss in losses if loss is not None]
+    present = [x for x in losses if x is not None and abs(x) <= LARGEST_LOSS]
     return math.fsum(present) / len(present) if len(present) == len(losses) else None

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import lzma
 import tarfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+_UNREADABLE = (tarfile.TarError, EOFError, KeyError, zlib.error, lzma.LZMAError)
+"""What `tarfile` raises at a damaged archive; ``KeyError`` at a link to nowhere."""
 
 
 def read_members(path: Path, patterns: Sequence[str]) -> dict[str, bytes]:
@@ -27,7 +32,7 @@ def read_members(path: Path, patterns: Sequence[str]) -> dict[str, bytes]:
                 content = archive.extractfile(member)
                 if content is not None:  # a directory has none
                     members[name] = content.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (*_UNREADABLE, OSError) as error:
         raise ValueError(
             f"{path.name} cannot be read as a tar archive: {error}."
         ) from error

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,  # a header that tells of more numbers than there are
+    NotImplementedError,  # a kind of compression that Python lacks
+    RuntimeError,  # a file with a password
+)
+"""What NumPy and `zipfile` raise at a file of another form."""
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -18,7 +31,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in names}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"{path} must be an .npz file with the arrays {', '.join(names)}: {error}."
         ) from error

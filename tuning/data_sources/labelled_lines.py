@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tuning.json_files import read_text
+
 
 def read_labelled_lines(path: Path, classes: int) -> tuple[list[str], list[int]]:
     """Texts and labels; parts of a text are joined, lines without a text left out.
@@ -13,7 +15,7 @@ def read_labelled_lines(path: Path, classes: int) -> tuple[list[str], list[int]]
     """
     texts, labels = [], []
     # Not read by universal newlines: some texts hold a carriage return.
-    lines = path.read_bytes().decode("utf-8").split("\n")
+    lines = read_text(path).split("\n")
     for number, line in enumerate(lines, start=1):
         label, _, rest = line.partition("\t")
         text = " ".join(part.strip() for part in rest.split("\t")).strip()

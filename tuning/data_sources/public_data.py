@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tuning.data_sources.archive import digest_of_members, read_members
+from tuning.paths import check_directory, check_path, show_path
 from tuning.workload import told_in_one_line
 
 DIRECTORY_VARIABLE = "KERAS_ADAM_DATA"
@@ -59,18 +60,12 @@ def data_directory() -> Path | None:
     """The directory of real data that the user has named; ``None``: embedded data.
 
     Raises:
-        ValueError: the name is that of a file.
+        ValueError: the name is that of a file, or cannot be used otherwise.
     """
     name = os.environ.get(DIRECTORY_VARIABLE, "").strip()
     if not name:
         return None
-    directory = Path(name).expanduser()
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(
-            f"the directory of real data (--data-dir, {DIRECTORY_VARIABLE}) must be a "
-            f"directory; received the file {directory}."
-        )
-    return directory
+    return _checked(Path(name))
 
 
 @contextlib.contextmanager
@@ -81,16 +76,15 @@ def real_data_in(directory: Path | None) -> Iterator[None]:
         directory: where they are; ``None`` leaves things as they are.
 
     Raises:
-        ValueError: it is a file.
+        ValueError: it is a file, or cannot be used otherwise.
     """
     if directory is None:
         yield
         return
     earlier = os.environ.get(DIRECTORY_VARIABLE)
     # Another process may stand in another working directory.
-    os.environ[DIRECTORY_VARIABLE] = str(directory.expanduser().absolute())
+    os.environ[DIRECTORY_VARIABLE] = str(_checked(directory).absolute())
     try:
-        data_directory()
         yield
     finally:
         if earlier is None:
@@ -120,6 +114,12 @@ def find_file(source: PublicData, directory: Path) -> Path:
     path = directory / source.file
     if path.is_file():
         return path
+    if os.path.lexists(path):
+        kind = "symbolic link to nowhere" if path.is_symlink() else "directory"
+        raise ValueError(
+            f"{show_path(path)} is a {kind}; it must be a file. Remove it, and the "
+            "data are downloaded to its place."
+        )
     with _told_when_unwritable(directory, source):
         directory.mkdir(parents=True, exist_ok=True)
         workplace = tempfile.TemporaryDirectory(dir=directory, prefix=".download-")
@@ -135,6 +135,27 @@ def find_file(source: PublicData, directory: Path) -> Path:
             ) from error
         os.replace(fresh, path)
     return path
+
+
+def _checked(directory: Path) -> Path:
+    """See that a directory of real data is one, or can be made.
+
+    Raises:
+        ValueError: it is a file, or cannot be used otherwise.
+    """
+    what = f"the directory of real data (--data-dir, {DIRECTORY_VARIABLE})"
+    try:
+        path = check_path(directory, what).expanduser()
+    except RuntimeError:  # nobody has that name
+        raise ValueError(
+            f"{what}: the home directory of {show_path(directory)} is not known; name "
+            "the directory in full."
+        ) from None
+    if path.exists() and not path.is_dir():
+        raise ValueError(
+            f"{what} must be a directory; received the file {show_path(path)}."
+        )
+    return check_directory(path, what)
 
 
 def _download(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tuning.data_sources.public_data import PublicData, find_file
+from tuning.json_files import read_text
 
 
 def convert(contents: Mapping[str, bytes], path: Path) -> None:
@@ -35,7 +36,7 @@ def read_shakespeare(directory: Path) -> str:
         ValueError: it is no text in UTF-8, or nearly empty.
     """
     path = find_file(SOURCE, directory)
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     if len(text) < 10_000:
         raise ValueError(f"{path} holds {len(text)} characters, too few to learn from.")
     return text

@@ -14,9 +14,11 @@ from typing import Any
 
 from tuning.files import PLAN_FILE, write_whole
 from tuning.number_text import format_number, format_share, join_words
+from tuning.paths import check_path
+from tuning.plan import read_plan_fields
 from tuning.records import read_records
 from tuning.report import figures
-from tuning.report.rendering import html_template, markdown_template, read_plan_file
+from tuning.report.rendering import html_template, markdown_template
 from tuning.report.tables import Cell, Table, brackets
 from tuning.robustness.comparison import (
     ComparedOptimizer,
@@ -40,9 +42,9 @@ def write_comparison(first: Path, second: Path) -> Path:
         FileNotFoundError: a directory holds no records.
         ValueError: the sweeps have nothing in common, or a plan cannot be read.
     """
-    first, second = Path(first), Path(second)
+    first, second = check_path(first, "first"), check_path(second, "second")
     comparison = compare(read_records(first), read_records(second))
-    plans = [read_plan_file(path / PLAN_FILE) for path in (first, second)]
+    plans = [read_plan_fields(path / PLAN_FILE) for path in (first, second)]
     names = _names(first, second)
     content = {
         "workload": comparison.workload,

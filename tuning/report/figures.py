@@ -12,6 +12,7 @@ import html
 import io
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -31,6 +32,7 @@ from matplotlib.ticker import (
 )
 
 from tuning.number_text import format_number, format_rate
+from tuning.paths import in_one_line
 from tuning.robustness.curves import Curve
 from tuning.robustness.optimizer_summary import HeatMap
 
@@ -215,9 +217,14 @@ def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray
             axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8)
     axes.set_xticks(range(columns), [str(size) for size in heat_map.batch_sizes])
     axes.set_yticks(range(rows), [format_rate(r) for r in heat_map.learning_rates])
-    axes.set(xlabel="batch size", ylabel="learning rate", title=title)
+    axes.set(xlabel="batch size", ylabel="learning rate")
+    # A name may hold a dollar sign, which begins no formula there.
+    axes.set_title(in_one_line(title), parse_math=False)
     axes.tick_params(length=0)
-    canvas.draw()
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph")
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 

@@ -21,9 +21,11 @@ from markupsafe import Markup
 from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
 from tuning.number_text import format_number
+from tuning.paths import check_path
+from tuning.plan import read_plan_fields
 from tuning.records import RunRecord, read_records
 from tuning.report import figures, notes, tables
-from tuning.report.rendering import html_template, markdown_template, read_plan_file
+from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
 from tuning.robustness.curves import GOOD_TOLERANCE
 from tuning.robustness.summary import Summary, summarize
@@ -57,9 +59,9 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
         FileNotFoundError: the directory holds no records.
         ValueError: no record can be read, or ``sweep.json`` is not a plan.
     """
-    directory = Path(directory)
+    directory = check_path(directory, "directory")
     records = read_records(directory)
-    plan = read_plan_file(directory / PLAN_FILE)
+    plan = read_plan_fields(directory / PLAN_FILE)
     grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
     summary = summarize(
         records,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -40,23 +39,6 @@ def markdown_template(name: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(name)
-
-
-def read_plan_file(path: Path) -> dict[str, Any]:
-    """What ``sweep.json`` holds; nothing if it is not there.
-
-    Raises:
-        ValueError: it is not a JSON object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from None
-    if not isinstance(plan, dict):
-        raise ValueError(f"{path} must hold a JSON object; received {plan!r:.80}.")
-    return plan
 
 
 def _escape_markdown(value: Any) -> str:

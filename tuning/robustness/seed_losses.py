@@ -19,6 +19,10 @@ from tuning.records import RunRecord
 CONFIDENCE = 0.95
 """Coverage that the bootstrap intervals aim at."""
 
+LARGEST_LOSS = 1e100
+"""A loss beyond it is not judged: sums and differences of such losses are no longer
+numbers."""
+
 _MOST_SEEDS_ENUMERATED = 5
 _RANDOM_RESAMPLES = 2000
 _LEAST_USABLE_SHARE = 0.75
@@ -64,13 +68,14 @@ class SeedLosses:
 def judged_loss(record: RunRecord) -> float | None:
     """The loss by which a run is judged: ``min(final, initial)``.
 
-    A diverged run counts as its initial loss. A failed run and one without an
-    initial loss cannot be judged: ``None``.
+    A diverged run counts as its initial loss. A failed run, one without an initial
+    loss and one with a loss beyond `LARGEST_LOSS` cannot be judged: ``None``.
     """
     initial, final = record.initial_loss, record.final_val_loss
     if record.status == "failed" or initial is None or not math.isfinite(initial):
         return None
-    return initial if final is None or is_bad(record) else final
+    loss = initial if final is None or is_bad(record) else final
+    return loss if max(abs(initial), abs(loss)) <= LARGEST_LOSS else None
 
 
 def is_bad(record: RunRecord) -> bool:

@@ -29,7 +29,7 @@ from tuning.robustness.optimizer_summary import (
     rank,
     summarize_optimizer,
 )
-from tuning.robustness.seed_losses import judged_loss, tabulate
+from tuning.robustness.seed_losses import LARGEST_LOSS, judged_loss, tabulate
 from tuning.robustness.shared_seeds import Axes, share_seeds
 
 
@@ -222,8 +222,11 @@ def _missing_runs(records: Sequence[RunRecord], grid: Grid | None) -> dict[str, 
 
 def _exclude(record: RunRecord) -> ExcludedRun:
     reason = record.message or "failed without a message"
+    initial = record.initial_loss
     if record.status != "failed":
-        reason = "no finite validation loss before the first step"
+        reason = f"a validation loss beyond {LARGEST_LOSS:g}"
+        if initial is None or not math.isfinite(initial):
+            reason = "no finite validation loss before the first step"
     return ExcludedRun(record.run_id, record.optimizer, reason)
 
 

@@ -1,0 +1,107 @@
+"""Standard output and standard error that may fail without stopping any work.
+
+What a command prints is a display: runs, records and reports are in files. So a
+terminal that is gone, a reader that has read enough (``| head``) or a full disk behind
+``> log`` must not end a sweep, or make a finished one look like a failed one.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+_READER_IS_GONE = {errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ESHUTDOWN}
+
+
+class DisplayFile(io.FileIO):
+    """A file that takes whatever is written; after an error it lets go of it.
+
+    Args:
+        descriptor: open for writing; it stays open.
+        on_failure: called once, with the error of the first write that failed.
+    """
+
+    def __init__(self, descriptor: int, on_failure: Callable[[OSError], None]) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._on_failure = on_failure
+        self._has_failed = False
+
+    def write(self, data: Any, /) -> int:
+        """Write, or let go of what cannot be written."""
+        if not self._has_failed:
+            try:
+                return super().write(data)
+            except OSError as error:
+                self._has_failed = True
+                self._on_failure(error)
+        return memoryview(data).nbytes
+
+
+def open_closed_descriptors() -> None:
+    """Point standard streams that were closed at the start to the null device.
+
+    Otherwise the next files that are opened take their numbers, and what a library
+    writes to standard error ends up in one of them.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # It takes the least number that is free; worker processes have it, too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def protect() -> Callable[[], OSError | None]:
+    """Replace ``sys.stdout`` and ``sys.stderr`` by streams that do not fail.
+
+    A failure of standard output is told in one line on standard error, unless its
+    reader has gone, who does not miss anything.
+
+    Returns:
+        Flushes both, and returns the error of standard output that was told.
+    """
+    open_closed_descriptors()
+    if sys.stdin is None:
+        sys.stdin = io.StringIO()
+    told: list[OSError] = []
+
+    def tell(error: OSError) -> None:
+        if error.errno not in _READER_IS_GONE:
+            told.append(error)
+            sys.stderr.write(
+                "keras-adam-sweep: standard output cannot be written to "
+                f"({error.strerror}); the rest of the output is lost. Files are still "
+                "written.\n"
+            )
+
+    # Whoever has put something else in their place, such as a test, keeps that.
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _stream(sys.stderr, 2, lambda _: None)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _stream(sys.stdout, 1, tell)
+
+    def finish() -> OSError | None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        return told[0] if told else None
+
+    return finish
+
+
+def _stream(
+    earlier: TextIO | None, descriptor: int, on_failure: Callable[[OSError], None]
+) -> TextIO:
+    file = DisplayFile(descriptor, on_failure)
+    if earlier is not None:
+        earlier.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(file),
+        encoding=getattr(earlier, "encoding", None) or "utf-8",
+        # Where the encoding lacks a letter, its number is shown instead of an error.
+        errors="backslashreplace",
+        line_buffering=descriptor == 2 or file.isatty(),
+    )
