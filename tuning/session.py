@@ -24,6 +24,7 @@ from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
 from tuning.robustness import Summary, summarize
 from tuning.terminal import ProgressDisplay, quiet_tensorflow
+from tuning.workload import told_in_one_line
 
 USER_ERROR = 2
 
@@ -35,6 +36,12 @@ def user_errors() -> Iterator[None]:
     """Turn errors that the user can mend into one line and exit code 2."""
     try:
         yield
+    except SystemExit as end:
+        # Code of the user's that none of the lab's own checks surrounds.
+        typer.echo(
+            f"keras-adam-sweep: ended early by {told_in_one_line(end)}", err=True
+        )
+        raise typer.Exit(USER_ERROR) from None
     except (ValueError, TypeError, OSError, WorkerStartError) as error:
         text = " ".join(str(error).split())
         typer.echo(f"keras-adam-sweep: {text}", err=True)
