@@ -74,6 +74,7 @@ class RemoteTrainer:
             options=task.options,
             own=task.own,
             execution=task.execution,
+            shared=task.shared,
         )
 
     def run(self, run: Run) -> tuple[str, str | None, tuple[str, ...]]:
