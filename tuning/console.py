@@ -1,9 +1,17 @@
-"""The console script: sees that the lab's packages are there, then hands over."""
+"""The console script: sees that the lab's packages are there, then hands over.
+
+Nothing is imported here that takes time: an interruption is caught from here on.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import signal
 import sys
+
+TYPE_CHECKING = False  # to import typing takes longer than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NEEDED = (
     "cloudpickle",
@@ -20,7 +28,42 @@ NEEDED = (
 
 def main() -> None:
     """Run ``keras-adam-sweep``, or say in one line how to install what it needs."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if hasattr(signal, "pthread_sigmask"):
+        # Until they are caught; they come then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    from tuning.departure import end_in_time
+    from tuning.interruption import signals_caught
+
+    status = 1  # of an error that nobody foresaw
+    try:
+        with signals_caught(advice_after(sys.argv[1:])):
+            _run()
+        status = 0
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            status = end.code or 0
+        raise
+    finally:
+        end_in_time(status)
+
+
+def advice_after(arguments: Sequence[str]) -> str:
+    """The line that is shown when a command is interrupted.
+
+    Args:
+        arguments: of the command line.
+    """
+    from tuning.interruption import CONTINUES, STARTS_AGAIN
+
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    # With --overwrite, until the sweep has begun; then see `tuning.cli`.
+    is_sweep = command in ("run", "claims") and "--overwrite" not in arguments
+    return CONTINUES if is_sweep else STARTS_AGAIN
+
+
+def _run() -> None:
+    util = importlib.import_module("importlib.util")
+    missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
         sys.stderr.write(
             f"keras-adam-sweep needs {', '.join(missing)}: "

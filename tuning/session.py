@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 from tuning import sweep_directory as directories
 from tuning import tensorboard_log
 from tuning.engines.engine import WorkerStartError
+from tuning.interruption import exit_status, take_advice, unwinding
 from tuning.plan import read_plan
 from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
@@ -73,11 +74,14 @@ def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) ->
         tf.config.list_logical_devices()
         from tuning import sweep
     try:
-        with ProgressDisplay(console, names_workloads=names_workloads) as display:
+        with (
+            unwinding(),
+            ProgressDisplay(console, names_workloads=names_workloads) as display,
+        ):
             start(sweep, display.show)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; the same command continues the sweep.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interruption:
+        typer.echo(take_advice(), err=True)
+        raise typer.Exit(exit_status(interruption)) from None
 
 
 def write_reports(directory: Path) -> Summary:
