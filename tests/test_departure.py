@@ -13,14 +13,14 @@ from tuning import run_sweep
 from tuning.records import read_records
 
 LEAVINGS = {
-    "the thread 'mine'": "threading.Thread(target=wait, name='mine').start()",
-    "the process 'mine'": (
+    "thread 'mine'": "threading.Thread(target=wait, name='mine').start()",
+    "process 'mine'": (
         "context = multiprocessing.get_context('fork')\n"
         "child = context.Process(target=wait, name='mine')\n"
         "child.start()\n"
         "print(child.pid, flush=True)"
     ),
-    "a function that was registered with atexit": "atexit.register(wait)",
+    "a function registered with atexit": "atexit.register(wait)",
 }
 
 PROGRAM = """
@@ -102,8 +102,8 @@ def test_the_report_is_written_before_the_program_leaves_a_thread(tmp_path):
     assert (tmp_path / "s/report.html").exists()
     last = ended.stderr.splitlines()[-1]
     for place in ("data", "model"):
-        assert f"the thread 'mine-{place}'" in last
-        assert f"the process 'mine-{place}'" in last
+        assert f"thread 'mine-{place}'" in last
+        assert f"process 'mine-{place}'" in last
 
 
 @pytest.mark.slow

@@ -92,7 +92,6 @@ def weights_are_copied():
 
 
 SHARINGS = [
-    loaded_once,
     built_by_the_first_model,
     made_by_the_first_model,
     attached_when_the_model_is_built,
@@ -107,7 +106,7 @@ def train(build_model, runs, execution):
     """The runs one after the other, on a backbone that starts the same each time."""
     keras.utils.set_random_seed(4)
     workload = make_workload(build_model=build_model(), metrics=list)
-    trainer = make_trainer(workload, execution=execution, epochs=2)
+    trainer = make_trainer(workload, execution=execution, epochs=1)
     return [trainer.run(run) for run in runs]
 
 
@@ -121,8 +120,7 @@ def check_runs(sharing, execution):
     records = train(sharing, [*RUNS, *RUNS[1::-1]], execution)
     assert_same_run(records[1], records[3])
     assert_same_run(records[0], records[4])
-    for run, record in zip(RUNS[1:], records[1:], strict=False):
-        assert_same_run(train(sharing, [run], execution)[0], record)
+    assert_same_run(train(sharing, RUNS[2:], execution)[0], records[2])
     return records
 
 
@@ -217,13 +215,18 @@ def test_workers_start_from_the_weights_of_the_program(tmp_path):
 
 
 def test_a_sweep_that_is_continued_trains_as_one_that_was_not(tmp_path):
-    arguments = {"optimizers": ["sgd", "adam"], "execution": "model.fit"}
+    arguments = {
+        "optimizers": ["sgd"],
+        "learning_rates": [0.1],
+        "seeds": 3,
+        "execution": "model.fit",
+    }
     workload = make_workload(build_model=build_on_the_backbone)
     whole = run_sweep(workload, tmp_path / "whole", **arguments)
     out = tmp_path / "parts"
 
     def stop(progress):
-        if progress.finished == 3:
+        if progress.finished == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

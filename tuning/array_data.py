@@ -10,8 +10,9 @@ import numpy as np
 SEVERAL_INPUTS = "several inputs are not supported"
 
 FROM_TF_DATA = (
-    "the lab needs arrays for now. x, y = zip(*dataset.unbatch().as_numpy_iterator()) "
-    "and np.stack(x), np.stack(y) make them."
+    "the lab needs arrays for now. After x, y = zip(*dataset.unbatch()"
+    ".as_numpy_iterator()), np.stack(x) and np.stack(y) are arrays (without unbatch, "
+    "if it has no batches)."
 )
 FROM_BATCHES = (
     "the lab needs arrays for now. np.concatenate([x for x, y in batches]) makes one."

@@ -39,15 +39,15 @@ def _watch(status: int, seconds: float, called: float) -> None:
     time.sleep(seconds)
     children = _children()
     left = [
-        *(f"the thread {thread.name!r}" for thread in _threads()),
-        *(f"the process {child.name!r}" for child in children),
+        *(f"thread {thread.name!r}" for thread in _threads()),
+        *(f"process {child.name!r}" for child in children),
     ]
-    what = ", ".join(left) or "a function that was registered with atexit"
+    what = ", ".join(left) or "a function registered with atexit"
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         sys.stderr.write(
-            f"keras-adam-sweep: ended without waiting any longer for {what}, left "
-            "behind by the code of the training.\n"
+            "keras-adam-sweep: leaving, although the training's code has left "
+            f"something running: {what}\n"
         )
         sys.stderr.flush()
     for child in children:

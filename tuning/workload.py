@@ -42,7 +42,9 @@ class Workload:
     Attributes:
         name: stands in records and reports.
         build_model: returns a new, uncompiled ``keras.Model`` with freshly
-            initialised weights. Called after the seeds have been set.
+            initialised weights. Called after the seeds have been set. Layers in it
+            that existed before start every run with the weights that they had then,
+            and have them again after the run.
         load_data: returns `Data`. Called once per sweep.
         loss: as for ``model.compile``.
         metrics: returns new metrics for ``model.compile``; called per model,
