@@ -136,9 +136,9 @@ with interruption.signals_caught("advice"):
     try:
         with interruption.unwinding():
             {body}
-    except KeyboardInterrupt as interrupted:
+    except KeyboardInterrupt:
         print(interruption.take_advice(), file=sys.stderr)
-        sys.exit(interruption.exit_status(interrupted))
+        sys.exit(interruption.exit_status())
     sys.exit(5)
 """
 

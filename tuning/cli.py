@@ -301,9 +301,9 @@ def _wait_for_ctrl_c() -> None:
     try:
         with unwinding():
             threading.Event().wait()
-    except KeyboardInterrupt as interruption:
-        if exit_status(interruption) != INTERRUPTED:  # not Ctrl-C, the way to end it
-            raise typer.Exit(exit_status(interruption)) from None
+    except KeyboardInterrupt:
+        if exit_status() != INTERRUPTED:  # not Ctrl-C, the way to end it
+            raise typer.Exit(exit_status()) from None
 
 
 def _check_alone(option: str, given: dict[str, Any]) -> None:

@@ -37,23 +37,6 @@ CONTINUES_WITHOUT_OVERWRITE = (
 )
 
 
-class Interrupted(KeyboardInterrupt):
-    """The program has received a signal that asks it to end.
-
-    Attributes:
-        status: with which it is to end, as shells have it.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
-
-
-def exit_status(interruption: KeyboardInterrupt) -> int:
-    """The status with which an interrupted program ends."""
-    return getattr(interruption, "status", 128 + signal.SIGINT)
-
-
 class _Program:
     """What the handlers know of the program."""
 
@@ -62,7 +45,7 @@ class _Program:
         self.is_told = False
         self.unwinds = False
         self.has_ended = False
-        self.is_interrupted = False
+        self.received: int | None = None
         self.terminal = 2
         self.earlier: dict[int, Any] = {}
 
@@ -115,9 +98,17 @@ def take_advice() -> str:
     return _program.advice
 
 
+def exit_status() -> int:
+    """The status of a program that was interrupted, as shells have it.
+
+    It is not kept in an exception: Ray's native code raises one of its own instead.
+    """
+    return 128 + (_program.received or signal.SIGINT)
+
+
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
-    """Have an interruption raise `Interrupted` here, not end the program at once."""
+    """Have a signal raise ``KeyboardInterrupt`` here, not end the program at once."""
     _program.unwinds = True
     try:
         yield
@@ -132,9 +123,10 @@ def _handle(number: int, frame: FrameType | None) -> None:
         # Another program has called this one, and goes on.
         _handle_as_before(number, frame)
         return
-    is_first, program.is_interrupted = not program.is_interrupted, True
+    is_first = program.received is None
+    program.received = number
     if is_first and program.unwinds:
-        raise Interrupted(number)
+        raise KeyboardInterrupt
     _end(program, number)
 
 

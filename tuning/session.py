@@ -79,9 +79,9 @@ def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) ->
             ProgressDisplay(console, names_workloads=names_workloads) as display,
         ):
             start(sweep, display.show)
-    except KeyboardInterrupt as interruption:
+    except KeyboardInterrupt:
         typer.echo(take_advice(), err=True)
-        raise typer.Exit(exit_status(interruption)) from None
+        raise typer.Exit(exit_status()) from None
 
 
 def write_reports(directory: Path) -> Summary:
