@@ -127,9 +127,9 @@ def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
         layout: the optimizer's variables.
     """
     arrays = [variable.numpy() for variable in layout.without_last_steps()]
-    if _is_a_row_behind(layout):
+    if layout.steps_taken is not None and _is_a_row_behind(layout):
         # Only then: Keras's Adam would not load them, and after `fit` no row is behind.
-        arrays += _last_steps_by_step_count(layout)
+        arrays += _last_steps_by_step_count(layout, layout.steps_taken.numpy())
     for number, array in enumerate(arrays):
         store[str(number)] = array
 
@@ -456,12 +456,12 @@ def _is_a_row_behind(layout: Layout) -> bool:
     return any(np.any((array != 0) & (array != step)) for array in saved)
 
 
-def _last_steps_by_step_count(layout: Layout) -> list[np.ndarray]:
+def _last_steps_by_step_count(layout: Layout, steps_taken: Any) -> list[np.ndarray]:
     """Last steps as if the step count had never been set by the user.
 
     A row that is behind by more steps than the count has is behind by all but one.
     """
-    ahead = int(layout.scalars[0].numpy()) - int(layout.steps_taken.numpy())
+    ahead = int(layout.scalars[0].numpy()) - int(steps_taken)
     saved = [last_step.numpy() for last_step, _ in layout.last_steps]
     return [
         np.where(array == 0, 0, np.maximum(array + ahead, 1)).astype(array.dtype)

@@ -321,7 +321,12 @@ def test_failed_runs_are_told_in_one_line(tmp_path):
         "2 of 2 runs failed; the first, sgd/batch=16/lr=0.01/seed=0, with "
         f"RuntimeError: no model (tracebacks: {out}/failures.log" in result.stderr
     )
+    assert "; the same command tries them again)" in result.stderr
     assert "Traceback" in (out / "failures.log").read_text()
+    again = invoke(
+        "run", "tiny_workload:BROKEN", "--out", out, *SMALL, "--overwrite"
+    ).stderr
+    assert "the same command without --overwrite tries them again)" in again
 
 
 @pytest.mark.slow

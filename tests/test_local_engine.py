@@ -51,6 +51,8 @@ def test_a_sweep_survives_every_hazard_and_tells_of_it(tmp_path, monkeypatch, ca
         hazards.NO_MEMORY,
         hazards.KILLED,
         hazards.KILLED_ONCE,
+        hazards.EXITS,
+        hazards.ENDS_AT_ONCE,
     ]
     out = tmp_path / "sweep"
     records = run_sweep(
@@ -72,10 +74,14 @@ def test_a_sweep_survives_every_hazard_and_tells_of_it(tmp_path, monkeypatch, ca
         hazards.NO_MEMORY: "failed",
         hazards.KILLED: "failed",
         hazards.KILLED_ONCE: "ok",
+        hazards.EXITS: "failed",
+        hazards.ENDS_AT_ONCE: "failed",
     }
     assert "bad luck" in told[hazards.RAISES].message
     assert "ended after 10 s" in told[hazards.HANGS].message
     assert "MemoryError" in told[hazards.NO_MEMORY].message
+    assert told[hazards.EXITS].message == "SystemExit: 0"
+    assert "os._exit(0) was called" in told[hazards.ENDS_AT_ONCE].message
     assert "lost 2 times" in told[hazards.KILLED].message
     assert "SIGKILL" in told[hazards.KILLED].message
     assert caplog.text.count("the run is tried again") == 2

@@ -1,8 +1,11 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
+import pandas
 import pytest
+import scipy.sparse
 import tiny_workload
 
 from tuning.optimizers import (
@@ -60,6 +63,123 @@ def test_several_inputs_are_refused(inputs):
         load_checked_data(workload, [1])
 
 
+class DataLoader:
+    """Looks like torch's."""
+
+    def __iter__(self):
+        return iter([(A, A)])
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return A, A
+
+
+def dataset():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(A)
+
+
+def ragged_tensor():
+    import tensorflow as tf
+
+    return tf.ragged.constant([[1.0], [1.0, 2.0], [3.0]])
+
+
+NAN = np.array([[1.0], [np.nan], [np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (dataset, r"x_train is a tf\.data\.Dataset: .*arrays for now.*np\.stack"),
+        (Batches, r"x_train is a Batches: .*arrays for now.*np\.concatenate"),
+        (DataLoader, r"x_train is a DataLoader: .*arrays for now"),
+        (lambda: (row for row in A), r"x_train is a generator: .*arrays for now"),
+        (lambda: iter(A), "arrays for now"),
+        (lambda: [A] * 3, r"x_train is a list of 3: .*np\.stack"),
+        (lambda: [[1.0], [1.0, 2.0], [3.0]], "must have one shape"),
+        (ragged_tensor, "must have one shape"),
+        (
+            lambda: np.array([[1.0], [1.0, 2.0], [3.0]], dtype=object),
+            "x_train is an array of examples of different shapes",
+        ),
+        (lambda: np.array([1, None, 3], dtype=object), r"Python objects \(int\)"),
+        (
+            lambda: pandas.DataFrame({"a": [1, 2, 3], "city": ["x", "y", "z"]}),
+            r"x_train is a DataFrame with columns that are not numbers, \['city'\]",
+        ),
+        (lambda: scipy.sparse.csr_matrix(A), "x_train is a csr_matrix: .*toarray"),
+        (lambda: np.array(["2020-01-01"] * 3, "datetime64"), "turn them into numbers"),
+        (lambda: np.ma.masked_equal([[1], [2], [1]], 1), "2 masked values.*filled"),
+        (lambda: None, "x_train is None: return a NumPy array"),
+        (lambda: "x.npy", "x_train is a str: return a NumPy array"),
+        (lambda: 3.0, "x_train is a float: return a NumPy array"),
+        (lambda: NAN, "x_train has NaN in 2 of 3 examples.*number 1"),
+        (lambda: A[:2], "received x_train: 2, y_train: 3"),
+        (lambda: A[:0], "received x_train: 0, y_train: 3"),
+    ],
+)
+def test_what_no_model_can_be_trained_on_is_told_in_one_line(x, message):
+    workload = tiny_workload.make_workload(load_data=lambda: (x(), A, A, A))
+    with pytest.raises((TypeError, ValueError), match=message) as told:
+        load_checked_data(workload, [1])
+    assert "\n" not in str(told.value)
+    assert "workload 'tiny'" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "message"),
+    [
+        (dataset, r"returned a tf\.data\.Dataset: .*arrays for now"),
+        (lambda: ((A, A), (A, A)), "returned a tuple of 2: .*not two pairs"),
+        (lambda: (dataset(), dataset()), "returned a tuple of 2: .*arrays for now"),
+        (lambda: (A, A, A), r"returned a tuple of 3\."),
+        (lambda: None, r"returned None\."),
+        (lambda: {"x_train": A}, "returned a dict"),
+        (lambda: A, "returned a ndarray"),
+    ],
+)
+def test_what_is_not_four_arrays_is_told(loaded, message):
+    workload = tiny_workload.make_workload(load_data=loaded)
+    with pytest.raises(TypeError, match=message):
+        load_checked_data(workload, [1])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        lambda: pandas.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1, 2, 3]}),
+        lambda: [[1.0], [2.0], [3.0]],
+        lambda: np.array(["good", "bad", b"text"], dtype=object),
+        lambda: keras.ops.ones((3, 1)),
+        lambda: np.ma.masked_equal([[1], [2], [1]], 9),
+        lambda: np.array([[1.0], [np.inf], [2.0]]),
+        lambda: np.ones((3, 1), bool),
+    ],
+)
+def test_what_becomes_an_array_is_taken(x):
+    workload = tiny_workload.make_workload(load_data=lambda: (x(), A, A, A))
+    data = load_checked_data(workload, [1])
+    assert isinstance(data.x_train, np.ndarray)
+    assert len(data.x_train) == 3
+
+
+def test_targets_may_be_missing_where_the_loss_is_the_user_s_own():
+    own = tiny_workload.make_workload(load_data=lambda: (A, NAN, A, A))
+    assert load_checked_data(own, [1]).y_train is NAN
+    for loss in ("mse", keras.losses.Huber(), keras.losses.mean_absolute_error):
+        workload = tiny_workload.make_workload(
+            load_data=lambda: (A, A, A, NAN), loss=loss
+        )
+        with pytest.raises(ValueError, match="y_val has NaN in 2 of 3 examples"):
+            load_checked_data(workload, [1])
+
+
 @pytest.mark.parametrize("error", [TypeError("no len()"), KeyError("x"), OSError("no")])
 def test_an_error_of_load_data_is_told_with_its_place(error):
     def load_data():
@@ -98,8 +218,6 @@ def test_a_package_of_the_same_name_is_hinted_at():
 
 
 def test_a_metric_named_like_the_loss_is_refused():
-    import keras
-
     metrics = lambda: ["accuracy", keras.metrics.Mean(name="error")]  # noqa: E731
     named = tiny_workload.make_workload(metrics=metrics)
     assert checked_metric_names(named) == ["accuracy", "error"]

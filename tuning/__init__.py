@@ -7,10 +7,10 @@ when they are used, so ``import tuning`` is quick.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `keras-adam-sweep` starts here: typing takes long to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from tuning.grid import Grid
     from tuning.records import RunRecord, read_records
     from tuning.report import write_comparison, write_report
@@ -49,6 +49,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

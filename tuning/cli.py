@@ -20,13 +20,21 @@ from tuning import sweep_directory as directories
 from tuning.claims_command import claims
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.choice import ENGINES, EngineChoice
+from tuning.interruption import (
+    CONTINUES,
+    CONTINUES_WITHOUT_OVERWRITE,
+    STARTS_AGAIN,
+    advise,
+    exit_status,
+    unwinding,
+)
 from tuning.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
 from tuning.option_values import read_count, read_integers, read_names, read_rates
 from tuning.paths import check_directory, in_one_line, show_path
 from tuning.plan import COUNTED_STRATEGIES, STRATEGIES
 from tuning.records import read_records
 from tuning.report import write_comparison, write_report
-from tuning.session import drive, read_summary, user_errors, write_reports
+from tuning.session import INTERRUPTED, drive, read_summary, user_errors, write_reports
 from tuning.terminal import quiet_tensorflow, summary_table
 from tuning.workload import SCHEDULES
 from tuning.workloads import BUILT_IN as WORKLOADS
@@ -188,6 +196,7 @@ def run(
         "ray_address": ray_address,
         "gpus_per_run": gpus_per_run,
     }
+    advise(STARTS_AGAIN if overwrite else CONTINUES)
     with user_errors(), real_data_in(data_dir):
         choice = EngineChoice(engine, workers, run_timeout, ray_address, gpus_per_run)
         choice.leave_gpus_to_workers()  # before TensorFlow starts
@@ -213,12 +222,17 @@ def run(
             name = workload or "digits"
             directories.check_directory(out, overwrite=overwrite)
             _check_workload(name)
-            drive(
-                lambda sweep, show: sweep.run_sweep(
-                    name, out, progress=show, **arguments
-                )
-            )
-        _finish(out)
+
+            def start(sweep: Any, show: Any) -> None:
+                def show_and_advise(progress: Any) -> None:
+                    if overwrite:  # what there was is gone: this sweep has begun
+                        advise(CONTINUES_WITHOUT_OVERWRITE)
+                    show(progress)
+
+                sweep.run_sweep(name, out, progress=show_and_advise, **arguments)
+
+            drive(start)
+        _finish(out, overwrite=overwrite)
 
 
 @app.command()
@@ -291,16 +305,17 @@ def _check_workload(name: str) -> None:
     find_workload(name)
 
 
-def _finish(directory: Path) -> None:
+def _finish(directory: Path, *, overwrite: bool) -> None:
     """Report the finished sweep: a table, failures, where to read and look on."""
     records = read_records(directory)
     failed = [record for record in records if record.status == "failed"]
     if failed:
         log = directory / directories.FAILURES_FILE
+        without = " without --overwrite" if overwrite else ""
         typer.echo(
             f"{len(failed)} of {len(records)} runs failed; the first, "
             f"{failed[0].run_id}, with {in_one_line(failed[0].message)} (tracebacks: "
-            f"{log}; the same command tries them again)",
+            f"{log}; the same command{without} tries them again)",
             err=True,
         )
     if len(failed) == len(records):
@@ -335,8 +350,12 @@ def _launch_tensorboard(logs: Path, port: int | None) -> str:
 
 
 def _wait_for_ctrl_c() -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    try:
+        with unwinding():
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        if exit_status() != INTERRUPTED:  # not Ctrl-C, the way to end it
+            raise typer.Exit(exit_status()) from None
 
 
 def _check_alone(option: str, given: dict[str, Any]) -> None:

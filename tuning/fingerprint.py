@@ -42,6 +42,7 @@ def fingerprint_model(model: Any) -> str:
     ]
     try:
         config = _stable(json.loads(model.to_json()))
+        config["compile_config"] = {}  # loss and optimizers stand in the plan
     except Exception:
         config = None  # a subclass of Model need not have one
     text = json.dumps([type(model).__name__, variables, config], sort_keys=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuning.grid import Grid
+from tuning.process_end import os_exit_raises
 from tuning.workload import resolve_reference, told_in_one_line
 
 OptimizerFactory = Callable[..., Any]
@@ -133,12 +134,13 @@ def check_optimizers(
     for name in grid.optimizers:
         arguments = name, grid.learning_rates[0], grid.options.get(name), own
         try:
-            optimizer = build_optimizer(*arguments)
-            is_same = optimizer is build_optimizer(*arguments)
+            with os_exit_raises():
+                optimizer = build_optimizer(*arguments)
+                is_same = optimizer is build_optimizer(*arguments)
             check_schedule_of(name, optimizer, schedule)
-        except ValueError:
+        except (KeyboardInterrupt, ValueError):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit, too
             raise ValueError(
                 f"optimizer {name!r} cannot be made: {told_in_one_line(error)}"
             ) from error

@@ -19,12 +19,14 @@ from rich.logging import RichHandler
 from tuning import sweep_directory as directories
 from tuning import tensorboard_log
 from tuning.engines.engine import WorkerStartError
+from tuning.interruption import exit_status, take_advice, unwinding
 from tuning.paths import explain_with_place, in_one_line, show_path
 from tuning.plan import read_plan
 from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
 from tuning.robustness import Summary, summarize
 from tuning.terminal import ProgressDisplay, quiet_tensorflow
+from tuning.workload import told_in_one_line
 
 USER_ERROR = 2
 
@@ -39,6 +41,12 @@ def user_errors() -> Iterator[None]:
     """Turn errors that the user can mend into one line and exit code 2."""
     try:
         yield
+    except SystemExit as end:
+        # Code of the user's that none of the lab's own checks surrounds.
+        typer.echo(
+            f"keras-adam-sweep: ended early by {told_in_one_line(end)}", err=True
+        )
+        raise typer.Exit(USER_ERROR) from None
     except (ValueError, TypeError, OSError, WorkerStartError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.errno is not None:
@@ -76,11 +84,14 @@ def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) ->
         tf.config.list_logical_devices()
         from tuning import sweep
     try:
-        with ProgressDisplay(console, names_workloads=names_workloads) as display:
+        with (
+            unwinding(),
+            ProgressDisplay(console, names_workloads=names_workloads) as display,
+        ):
             start(sweep, display.show)
     except KeyboardInterrupt:
-        typer.echo("Interrupted; the same command continues the sweep.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        typer.echo(take_advice(), err=True)
+        raise typer.Exit(exit_status()) from None
 
 
 def read_summary(directory: Path) -> Summary:

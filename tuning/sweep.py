@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tuning import sweep_directory as directories
 from tuning import tensorboard_log
@@ -17,6 +20,7 @@ from tuning.engines.choice import EngineChoice
 from tuning.engines.engine import Task
 from tuning.fingerprint import describe_loss, fingerprint_data, fingerprint_model
 from tuning.grid import Grid
+from tuning.model_builder import ModelBuilder
 from tuning.optimizers import (
     SWEPT_BY_DEFAULT,
     OptimizerFactory,
@@ -35,11 +39,12 @@ from tuning.plan import (
     warn_of_other_versions,
     write_plan,
 )
+from tuning.process_end import os_exit_raises
 from tuning.records import RunRecord, installed_versions, read_records
 from tuning.strategies import make_oracle
 from tuning.sweep_directory import claimed, told_when_unwritable
 from tuning.sweep_execution import train_missing
-from tuning.trainer import built_model, check_execution
+from tuning.trainer import check_execution
 from tuning.workload import Data, Workload, checked_metric_names, load_checked_data
 from tuning.workloads import find_workload
 
@@ -275,7 +280,8 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
         check_optimizers(sweep.grid, sweep.own, sweep.workload.schedule)
         metrics = checked_metric_names(sweep.workload)
         data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
-        plan = _plan(sweep, **_tell_data(sweep, data))
+        builder = ModelBuilder(sweep.workload, data)
+        plan = _plan(sweep, **_tell_data(builder, data))
         check_writable(plan)
         if earlier:
             check_same(earlier, plan, directory)
@@ -284,11 +290,13 @@ def _run(sweep: _Sweep, *, overwrite: bool) -> list[RunRecord]:
             if not earlier:
                 directories.clear_sweep(directory)
                 write_plan(directory, plan)
-            _train_missing(sweep, data, metrics)
+            _train_missing(sweep, data, metrics, builder)
     return _recorded(sweep)
 
 
-def _train_missing(sweep: _Sweep, data: Data, metrics: Sequence[str]) -> None:
+def _train_missing(
+    sweep: _Sweep, data: Data, metrics: Sequence[str], builder: ModelBuilder
+) -> None:
     recorded = _recorded(sweep)
     finished = [record for record in recorded if record.status != "failed"]
     done = len(finished)
@@ -306,6 +314,7 @@ def _train_missing(sweep: _Sweep, data: Data, metrics: Sequence[str]) -> None:
         options=sweep.grid.options,
         own=sweep.own,
         execution=sweep.execution,
+        shared=None if sweep.engine.is_in_process else _shared_values(builder),
     )
 
     def tell(record: RunRecord) -> None:
@@ -336,19 +345,36 @@ def _tell(sweep: _Sweep, done: int, record: RunRecord | None) -> None:
         sweep.progress(Progress(done, total, record, is_bound))
 
 
-def _tell_data(sweep: _Sweep, data: Data) -> dict[str, Any]:
+def _tell_data(builder: ModelBuilder, data: Data) -> dict[str, Any]:
     """Size and fingerprints of what is trained, for the plan."""
-    try:
-        model = built_model(sweep.workload, data, sweep.grid.seeds[0])
-        of_model = fingerprint_model(model)
-    except Exception:
-        # Every run will tell; a model that is mended later belongs to this sweep.
-        logger.debug("No model could be built.", exc_info=True)
-        of_model = None
+    of_model = None
+    with _left_to_the_runs():
+        of_model = fingerprint_model(builder.build_trial())
     return {
         "data": {"train": len(data.x_train), "validation": len(data.x_val)},
         "fingerprints": {"data": fingerprint_data(data), "model": of_model},
     }
+
+
+def _shared_values(builder: ModelBuilder) -> Sequence[np.ndarray | None] | None:
+    with _left_to_the_runs():
+        return builder.shared_values()
+    return None
+
+
+@contextlib.contextmanager
+def _left_to_the_runs() -> Iterator[None]:
+    """Pass over errors of ``build_model``: every run will report them.
+
+    A model that is mended later belongs to the same sweep.
+    """
+    try:
+        with os_exit_raises():
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit, too
+        logger.debug("No model could be built.", exc_info=True)
 
 
 def _plan(

@@ -6,7 +6,7 @@ import collections
 import gc
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ import numpy as np
 from tuning import model_fit
 from tuning.course import Course
 from tuning.grid import Run
+from tuning.model_builder import ModelBuilder
 from tuning.optimizers import (
     OptimizerFactory,
     build_optimizer,
@@ -22,6 +23,7 @@ from tuning.optimizers import (
     state_bytes,
     trace_key,
 )
+from tuning.process_end import os_exit_raises
 from tuning.records import RunRecord, installed_versions, least_finite
 from tuning.workload import EXECUTIONS, Data, Workload, told_in_one_line
 
@@ -45,6 +47,7 @@ class Trainer:
         execution: ``"auto"`` trains as the workload says, which is, if it says
             nothing, in compiled epochs where the model allows it, else with
             ``model.fit``, and logs once why; the other two insist.
+        shared: see `tuning.model_builder.ModelBuilder`.
 
     Attributes:
         traces: how often a train function was traced, by the (optimizer, batch size)
@@ -64,12 +67,14 @@ class Trainer:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         own: Mapping[str, OptimizerFactory] | None = None,
         execution: str = "auto",
+        shared: Sequence[np.ndarray | None] | None = None,
     ) -> None:
         check_execution(execution)
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self.tracebacks: dict[str, str] = {}
         self._workload = workload
         self._data = Data(*(_in_float_type(array) for array in data))
+        self._builder = ModelBuilder(workload, self._data, shared)
         self._epochs = epochs
         self._options = options or {}
         self._own = own
@@ -89,14 +94,20 @@ class Trainer:
         course = Course(steps_per_epoch, target, self._epochs_of(run))
         facts: dict[str, Any] = {"optimizer_config": {}}
         try:
-            self._train(run, course, facts)
-        except Exception as error:
-            # The user's model, loss and optimizer may raise anything; one bad run
-            # must not cost the other two hundred.
+            with os_exit_raises():
+                self._train(run, course, facts)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # The user's model, loss and optimizer may raise anything, sys.exit
+            # included; one bad run must not cost the other two hundred.
             message = told_in_one_line(error)
             self.tracebacks.setdefault(message, traceback.format_exc())
             self._drop_group()
             return self._record(run, course, facts, "failed", message)
+        finally:
+            # However the run ended, an interruption included.
+            self._builder.restore()
         status = "diverged" if course.diverged else "ok"
         return self._record(run, course, facts, status, course.diverged)
 
@@ -107,13 +118,10 @@ class Trainer:
         check_schedule_of(run.optimizer, optimizer, self._workload.schedule)
         key = (run.optimizer, run.batch_size, fixed)
         if self._can_compile(key):
-            group = self._compiled_group(key, run, optimizer)
+            group = self._group_with_start(key, run, optimizer)
             if group is not None:
                 facts["execution"] = group.execution
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
-                if run.seed not in self._optimizer_states:
-                    model = self._compiled_model(run.seed, self._build_optimizer(run))
-                    self._remember_start(run.seed, model)
                 group.train(
                     self._states[run.seed],
                     rate,
@@ -126,7 +134,7 @@ class Trainer:
                 return
         self._drop_group()
         # A new one: an optimizer that was built belongs to that model for good.
-        model = self._compiled_model(run.seed, self._build_optimizer(run))
+        model = self._builder.build(run.seed, self._build_optimizer(run))
         model.optimizer.build(model.trainable_variables)
         facts["execution"] = model_fit.NAME
         facts["state_bytes"] = state_bytes(model.optimizer)
@@ -157,6 +165,20 @@ class Trainer:
             self._refuse(key, reason)
         return not reason
 
+    def _group_with_start(self, key: tuple, run: Run, optimizer: Any) -> Any:
+        """The compiled epochs for a run, and in memory what its seed starts from."""
+        group = self._compiled_group(key, run, optimizer)
+        if group is None or run.seed in self._optimizer_states:
+            return group
+        model = self._builder.build(run.seed, self._build_optimizer(run))
+        if model is group.model:
+            # ``build_model`` returns one model again and again: it has now another
+            # optimizer than the one that was traced.
+            self._drop_group()
+            return self._compiled_group(key, run, optimizer)
+        self._remember_start(run.seed, model)
+        return group
+
     def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
         """The compiled epochs for this kind of run; ``None`` if it has none.
 
@@ -168,7 +190,7 @@ class Trainer:
         is_new = self._group_key != (name, fixed)
         if is_new:
             self._drop_group()
-        model = self._compiled_model(run.seed, optimizer) if is_new else None
+        model = self._builder.build(run.seed, optimizer) if is_new else None
         try:
             if model is not None:
                 self._remember_start(run.seed, model)
@@ -226,13 +248,6 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         self._optimizer_states[seed] = values_of(stored_variables(model.optimizer))
 
-    def _compiled_model(self, seed: int, optimizer: Any) -> Any:
-        model = built_model(self._workload, self._data, seed)
-        # None, not []: Keras wants an empty list of metrics to be built, too.
-        metrics = list(self._workload.metrics()) or None
-        model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
-        return model
-
     def _record(
         self,
         run: Run,
@@ -269,15 +284,6 @@ class Trainer:
             versions=self._versions,
             **facts,
         )
-
-
-def built_model(workload: Workload, data: Data, seed: int) -> Any:
-    """A new model of the workload with all its variables, as the seed has them."""
-    keras.utils.set_random_seed(seed)
-    model = workload.build_model()
-    # Models without an Input are built by a call.
-    model(model_fit.as_model_input(data.x_train[:1]))
-    return model
 
 
 def check_execution(execution: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import numbers
 import pkgutil
 import re
 import sysconfig
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tuning.array_data import as_array, check_no_nan, how_to_make_arrays_of, kind_of
+from tuning.process_end import os_exit_raises
 
 
 class Data(NamedTuple):
@@ -37,7 +42,9 @@ class Workload:
     Attributes:
         name: stands in records and reports.
         build_model: returns a new, uncompiled ``keras.Model`` with freshly
-            initialised weights. Called after the seeds have been set.
+            initialised weights. Called after the seeds have been set. Layers in it
+            that existed before start every run with the weights that they had then,
+            and have them again after the run.
         load_data: returns `Data`. Called once per sweep.
         loss: as for ``model.compile``.
         metrics: returns new metrics for ``model.compile``; called per model,
@@ -111,14 +118,10 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
     Raises:
         TypeError: ``load_data`` returned something else than four arrays.
         ValueError: ``load_data`` raised an error, arrays disagree in length, are
-            empty, or a batch is larger than the training data.
+            empty or have NaN, or a batch is larger than the training data.
     """
-    try:
+    with user_code(f"load_data of workload {workload.name!r} failed"):
         loaded = workload.load_data()
-    except Exception as error:
-        raise ValueError(
-            f"load_data of workload {workload.name!r} failed: {told_with_place(error)}"
-        ) from error
     data = _as_arrays(loaded, workload.name)
     sizes = [array.shape[0] if array.ndim else 0 for array in data]
     if sizes[0] != sizes[1] or sizes[2] != sizes[3] or 0 in sizes:
@@ -128,6 +131,7 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
             f"least one example each; received {named}."
         )
     most = min(sizes[0], workload.examples_per_epoch or sizes[0])
+    _check_values(data, workload)
     too_large = [size for size in batch_sizes if size > most]
     if too_large:
         per_epoch = "" if most == sizes[0] else " per epoch"
@@ -150,17 +154,13 @@ def resolve_reference(reference: str, what: str) -> Any:
             f"{what} {reference!r} is neither a built-in name nor of the form "
             "package.module:attribute."
         )
-    try:
+    hint = (
+        " (the package tuning is this lab's own; rename yours if you mean one)"
+        if re.match(r"tuning[.:]", reference)
+        else ""
+    )
+    with user_code(f"{what} {reference!r} cannot be imported", hint):
         return pkgutil.resolve_name(reference)
-    except (Exception, SystemExit) as error:  # a script may end the process itself
-        hint = (
-            " (the package tuning is this lab's own; rename yours if you mean one)"
-            if re.match(r"tuning[.:]", reference)
-            else ""
-        )
-        raise ValueError(
-            f"{what} {reference!r} cannot be imported: {told_with_place(error)}{hint}"
-        ) from error
 
 
 def checked_metric_names(workload: Workload) -> list[str]:
@@ -169,12 +169,8 @@ def checked_metric_names(workload: Workload) -> list[str]:
     Raises:
         ValueError: a metric is called ``loss``, or making the metrics failed.
     """
-    try:
+    with user_code(f"metrics of workload {workload.name!r} failed"):
         metrics = list(workload.metrics())
-    except Exception as error:
-        raise ValueError(
-            f"metrics of workload {workload.name!r} failed: {told_with_place(error)}"
-        ) from error
     names = [str(getattr(metric, "name", metric)) for metric in metrics]
     if "loss" in names:
         raise ValueError(
@@ -182,6 +178,26 @@ def checked_metric_names(workload: Workload) -> list[str]:
             "of the loss itself; give it another name."
         )
     return names
+
+
+@contextlib.contextmanager
+def user_code(failure: str, hint: str = "") -> Iterator[None]:
+    """Make one kind of error of all that the user's code may raise, or end with.
+
+    Args:
+        failure: what it means that the code fails; the message starts with it.
+        hint: the end of the message.
+
+    Raises:
+        ValueError: the code raised something; an interruption is passed on.
+    """
+    try:
+        with os_exit_raises():
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a script may end the process
+        raise ValueError(f"{failure}: {told_with_place(error)}{hint}") from error
 
 
 def told_in_one_line(error: BaseException) -> str:
@@ -200,10 +216,29 @@ def told_with_place(error: BaseException) -> str:
     )
     places = [
         f"{frame.filename}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)[1:]  # not our call
-        if not frame.filename.startswith(("<", *libraries))
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<", *libraries, *_OURS))
     ]
     return told_in_one_line(error) + (f" ({places[-1]})" if places else "")
+
+
+def _check_values(data: Data, workload: Workload) -> None:
+    """See that no value is missing, where a loss of NaN must follow."""
+    fields = ["x_train", "x_val"]
+    # A loss of the user's own may pass over targets that are missing.
+    loss = workload.loss
+    home = getattr(loss, "__module__", None) or type(loss).__module__
+    if isinstance(loss, str) or home.partition(".")[0] == "keras":
+        fields += ["y_train", "y_val"]
+    for field in fields:
+        check_no_nan(getattr(data, field), f"workload {workload.name!r}: {field}")
+
+
+_OURS = tuple(
+    str(Path(__file__).parent / name)
+    for name in ("workload.py", "process_end.py", "workloads/__init__.py")
+)
+"""Files whose lines call the user's code."""
 
 
 def _is_integer(value: Any) -> bool:
@@ -215,17 +250,12 @@ def _as_arrays(loaded: Any, name: str) -> Data:
         f"load_data of workload {name!r} must return (x_train, y_train, x_val, y_val)"
     )
     if not isinstance(loaded, (tuple, list)) or len(loaded) != len(Data._fields):
-        raise TypeError(f"{wanted}; it returned {type(loaded).__name__}.")
-    for field, part in zip(Data._fields, loaded, strict=True):
-        if isinstance(part, dict) or (
-            isinstance(part, (list, tuple))
-            and any(getattr(one, "ndim", 0) > 0 for one in part)
-        ):
-            raise TypeError(
-                f"{wanted}, each one array; {field} is a {type(part).__name__} of "
-                "arrays, and several inputs are not supported."
-            )
+        hint = how_to_make_arrays_of(loaded)
+        raise TypeError(
+            f"{wanted}; it returned {kind_of(loaded)}{': ' + hint if hint else '.'}"
+        )
     try:
-        return Data(*(np.asarray(part) for part in loaded))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{wanted}: {told_in_one_line(error)}.") from error
+        parts = zip(loaded, Data._fields, strict=True)
+        return Data(*(as_array(part, field) for part, field in parts))
+    except TypeError as error:
+        raise TypeError(f"{wanted}, each one array; {error}") from error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from tuning.grid import Run
 from tuning.optimizers import OptimizerFactory
@@ -29,6 +31,7 @@ class Task:
         options: further optimizer arguments by optimizer name.
         own: the caller's own optimizer factories by name.
         execution: see `tuning.trainer.Trainer`.
+        shared: see `tuning.model_builder.ModelBuilder`.
     """
 
     workload: Workload
@@ -37,6 +40,7 @@ class Task:
     options: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     own: Mapping[str, OptimizerFactory] | None = None
     execution: str = "auto"
+    shared: Sequence[np.ndarray | None] | None = None
 
 
 class Began(NamedTuple):

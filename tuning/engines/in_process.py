@@ -27,6 +27,7 @@ class InProcessEngine:
             options=task.options,
             own=task.own,
             execution=task.execution,
+            shared=task.shared,
         )
         self._run: Run | None = None
 

@@ -8,6 +8,7 @@ this process does, however that comes about: its standard input ends then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -30,7 +31,7 @@ from tuning.engines.engine import (
     Task,
     WorkerStartError,
 )
-from tuning.engines.training import current_settings, worker_environment
+from tuning.engines.training import Settings, current_settings, worker_environment
 from tuning.grid import Run
 from tuning.records import RunRecord
 from tuning.workload import told_in_one_line
@@ -163,25 +164,33 @@ class _WorkerProcess:
             raise OSError("a worker's process has no standard streams.")
         # A worker needs seconds before it reads; sending data must not wait for that.
         self._writer = threading.Thread(
-            target=self._write, args=(streams[0], (task, settings)), daemon=True
+            target=self._write, args=(streams[0], settings, task), daemon=True
         )
         self._reader = threading.Thread(
             target=self._read, args=(streams[1], worker, messages), daemon=True
         )
+        self._ending = threading.Thread(
+            target=_end_what_is_left, args=(self._process.pid,), daemon=True
+        )
         self._writer.start()
         self._reader.start()
+        self._ending.start()
 
     def send(self, run: Run) -> None:
         self._outbox.put(run)
 
     def kill(self) -> None:
         """End the process at once, whatever it does, and wait until it is gone."""
+        if self._ending.is_alive():
+            _kill_group(self._process.pid)
+        self._ending.join(SECONDS_TO_END)
         self._process.kill()
         self._process.wait(SECONDS_TO_END)
         self._join()
 
     def how_it_ended(self) -> str:
         """Why the process is gone: its signal or exit code, and its last words."""
+        self._ending.join(SECONDS_TO_END)
         code = self._process.wait(SECONDS_TO_END)
         self._join()
         if code < 0:
@@ -211,11 +220,12 @@ class _WorkerProcess:
             self._log_start = log.tell()
             return subprocess.Popen(command, stderr=log, **options)
 
-    def _write(self, stream: BinaryIO, first: Any) -> None:
+    def _write(self, stream: BinaryIO, settings: Settings, task: Task) -> None:
         try:
             with stream:
+                pickle.dump(settings, stream, protocol=5)
                 # Straight into the pipe: no second copy of the data is made here.
-                cloudpickle.dump(first, stream, protocol=5)
+                cloudpickle.dump(task, stream, protocol=5)
                 stream.flush()
                 while (run := self._outbox.get()) is not None:
                     pickle.dump(run, stream, protocol=5)
@@ -258,6 +268,26 @@ class _WorkerProcess:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         lines = [line for line in lines if not NATIVE_LOG_LINE.match(line)]
         return lines[-1][:300] if lines else ""
+
+
+def _kill_group(worker: int) -> None:
+    """End a worker's process, and those that the user's code has started there."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker, signal.SIGKILL)
+
+
+def _end_what_is_left(worker: int) -> None:
+    """Wait until a worker's process ends, and end what it has left behind.
+
+    A forked process has the worker's end of the pipe: as long as it lives, nobody would
+    hear that the worker is gone.
+    """
+    if not hasattr(os, "waitid"):  # macOS and Windows
+        return
+    with contextlib.suppress(ChildProcessError):
+        # It is not reaped here, so that its number is still its own.
+        os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+        _kill_group(worker)
 
 
 def _remove_empty_files(directory: Path) -> None:

@@ -1,7 +1,8 @@
 """A worker process of `tuning.engines.local`.
 
-Reads the task, then one run after the other, from its standard input, and writes
-``("began",)`` and ``("finished", record, traceback, notes)`` to its standard output.
+Reads settings, the task, then one run after the other, from its standard input, and
+writes ``("began",)`` and ``("finished", record, traceback, notes)`` to its standard
+output.
 What the user's code prints goes to standard error, so that it cannot be taken for an
 answer.
 """
@@ -11,9 +12,12 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import sys
 import threading
 from typing import Any, BinaryIO
+
+from tuning.process_end import end_at_once
 
 
 def main() -> None:
@@ -40,10 +44,10 @@ def main() -> None:
 
 
 def _make_trainer(requests: BinaryIO) -> Any:
-    from tuning.engines.training import RemoteTrainer
+    from tuning.engines.training import RemoteTrainer, apply_settings
 
-    task, settings = pickle.load(requests)
-    return RemoteTrainer(task, settings)
+    apply_settings(pickle.load(requests))
+    return RemoteTrainer(pickle.load(requests))
 
 
 def _receive(requests: BinaryIO, runs: queue.SimpleQueue[Any]) -> None:
@@ -54,7 +58,10 @@ def _receive(requests: BinaryIO, runs: queue.SimpleQueue[Any]) -> None:
     except BaseException:
         # Not sys.exit: the training in the main thread would go on.
         sys.stderr.flush()
-        os._exit(0)
+        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+            # Together with the processes that the user's code has started.
+            os.killpg(os.getpid(), signal.SIGKILL)
+        end_at_once(0)
 
 
 def _answer(answers: BinaryIO, message: tuple) -> None:

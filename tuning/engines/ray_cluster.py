@@ -14,7 +14,9 @@ from __future__ import annotations
 import collections
 import logging
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 from tuning.engines.engine import (
@@ -28,6 +30,7 @@ from tuning.engines.engine import (
 from tuning.engines.training import (
     RemoteTrainer,
     Settings,
+    apply_settings,
     current_settings,
     worker_environment,
 )
@@ -91,8 +94,8 @@ class RayEngine:
         """See `tuning.engines.engine.Engine`."""
         actor = self._actors.get(worker)
         if actor is None:
-            actor = self._actors[worker] = self._actor.remote(sys.path)
-            ready = actor.set_up.remote(self._task, self._settings)
+            actor = self._actors[worker] = self._actor.remote(sys.path, self._settings)
+            ready = actor.set_up.remote(self._task)
             self._setting_up[ready] = worker
         else:
             self._events.append(Began(worker))
@@ -156,13 +159,14 @@ class RayEngine:
 class _Trainer:
     """The actor: trains in its own process what the driver sends."""
 
-    def __init__(self, path: list[str]) -> None:
+    def __init__(self, path: list[str], settings: Settings) -> None:
         # Before anything arrives whose modules only the driver's path has.
         sys.path.extend(entry for entry in path if entry not in sys.path)
+        apply_settings(settings)
         self._trainer: RemoteTrainer | None = None
 
-    def set_up(self, task: Task, settings: Settings) -> None:
-        self._trainer = RemoteTrainer(task, settings)
+    def set_up(self, task: Task) -> None:
+        self._trainer = RemoteTrainer(task)
 
     def run(self, run: Run) -> tuple[str, str | None, tuple[str, ...]]:
         if self._trainer is None:
@@ -176,8 +180,12 @@ def _connect(address: str | None) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None and not os.environ.get("RAY_ADDRESS"):
         options["include_dashboard"] = False
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, **options)
+        if threading.current_thread() is threading.main_thread():
+            # Ray's own would end the sweep by sys.exit.
+            signal.signal(signal.SIGTERM, handler)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"Ray cannot be reached at {address or 'this machine'}: "

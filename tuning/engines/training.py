@@ -56,15 +56,13 @@ def worker_environment(workers: int) -> dict[str, str]:
 
 
 class RemoteTrainer:
-    """A trainer in a worker's process: takes settings over and collects messages.
+    """A trainer in a worker's process, which collects what is logged there.
 
     Args:
         task: what all runs have in common.
-        settings: of the process that drives the sweep.
     """
 
-    def __init__(self, task: Task, settings: Settings) -> None:
-        _apply(settings)
+    def __init__(self, task: Task) -> None:
         self._notes = _Notes()
         logging.getLogger("tuning").addHandler(self._notes)
         self._trainer = Trainer(
@@ -74,6 +72,7 @@ class RemoteTrainer:
             options=task.options,
             own=task.own,
             execution=task.execution,
+            shared=task.shared,
         )
 
     def run(self, run: Run) -> tuple[str, str | None, tuple[str, ...]]:
@@ -95,7 +94,12 @@ def train_run(trainer: Trainer, run: Run) -> tuple[RunRecord, str | None]:
     return record, trainer.tracebacks.get(record.message)
 
 
-def _apply(settings: Settings) -> None:
+def apply_settings(settings: Settings) -> None:
+    """Take over what is set in the process that drives the sweep.
+
+    To be called before the task arrives: the user's files, which are imported then, may
+    use the backend, whose threads cannot be changed any more.
+    """
     keras.config.set_floatx(settings.floatx)
     keras.config.set_epsilon(settings.epsilon)
     keras.config.set_image_data_format(settings.image_data_format)

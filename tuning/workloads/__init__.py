@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuning.workload import Workload, resolve_reference, told_with_place
+from tuning.workload import Workload, resolve_reference, user_code
 
 BUILT_IN: Mapping[str, str] = {
     "digits": "tuning.workloads.digits:WORKLOAD",
@@ -34,14 +34,15 @@ def find_workload(name: str) -> Workload:
             f"unknown workload {name!r}; use {', '.join(BUILT_IN)} or "
             "package.module:attribute."
         )
+    if ":" in name:
+        # Layers that the user's file makes have the same weights in every process.
+        import keras
+
+        keras.utils.set_random_seed(0)
     found = resolve_reference(BUILT_IN.get(name, name), "workload")
     if not isinstance(found, Workload) and callable(found):
-        try:
+        with user_code(f"workload {name!r} cannot be made"):
             found = found()
-        except Exception as error:
-            raise ValueError(
-                f"workload {name!r} cannot be made: {told_with_place(error)}"
-            ) from error
     if not isinstance(found, Workload):
         raise ValueError(
             f"workload {name!r} must be a tuning.Workload or a function that "
