@@ -69,6 +69,12 @@ CASES: dict[str, Shapes | Table] = {
     "resnet50": _resnet50_shapes(),
     "tiny": [(32, 32), (32,)] * 200,
     "sixty": [(64, 64), (64,)] * 30,
+    "dense_200": [(200, 200), (200,)] * 3,
+    **{
+        f"middle_{count}x{entries}": [(entries // 20, 20)] * count
+        for count in (4, 16, 64)
+        for entries in (1_000, 4_000, 10_000, 40_000, 160_000)
+    },
     "embedding": Table(1_000_000),
     **{f"rows_1e{n}": Table(10**n) for n in (5, 6, 7)},
     **{f"parameters_1e{n}": [(10 ** (n - 2), 100)] for n in (5, 6, 7, 8)},

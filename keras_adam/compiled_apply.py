@@ -65,7 +65,9 @@ class Update(NamedTuple):
     def __call__(self, gradients: Any, learning_rate: Any, run: Run = call) -> Any:
         """All parts, one after the other."""
         together, apart = self.prepare(gradients)
-        computed = run(
+        # A program that has nothing to do is not worth its call.
+        run_together = run if _has_tensors(together) else call
+        computed = run_together(
             "together", self.compute, self.variables, together, learning_rate
         )
         self.step_apart(apart, computed, learning_rate, run)
@@ -77,6 +79,10 @@ def undivided(compute: Callable[[Any, Any], Any], variables: Sequence[Any]) -> U
     return Update(
         lambda given: (given, None), compute, lambda computed: computed, variables
     )
+
+
+def _has_tensors(structure: Any) -> bool:
+    return any(leaf is not None for leaf in keras.tree.flatten(structure))
 
 
 class _Prepared(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_adam import precision, step_control, update_rule
+from keras_adam import packing, precision, step_control, update_rule
 from keras_adam.compiled_apply import Run
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
@@ -20,7 +20,6 @@ from keras_adam.placement import read
 from keras_adam.rate_control import Agreement
 from keras_adam.step_control import Controls, NormHistory
 from keras_adam.update_rule import Moments
-from keras_adam.weight_state import WeightState
 from keras_adam.weight_step import Rate, WeightStep
 from keras_adam.xla_fusion import fuses_several_outputs
 
@@ -28,6 +27,11 @@ LARGE = 1 << 20
 """Entries from which a weight is stepped by a program of its own as soon as its
 gradient is there. One program of all weights starts when the last gradient is known,
 and until then every one of them takes its memory."""
+
+
+MIDDLE_PROGRAMS = 2
+"""Programs that step the weights of middle size, at the same time where there are
+cores. Each call costs some 60 microseconds."""
 
 
 class _Joined(NamedTuple):
@@ -176,12 +180,42 @@ class PackedStep(WeightStep):
                     self.assign(present[index], parameter)
 
     def _is_stepped_apart(self, variable: Any) -> bool:
-        """Whether a program of its own is worth its call.
+        """Whether a weight is stepped by another program than most.
 
-        It is for much code, which is better compiled once for all weights of a shape,
-        and for large weights.
+        Encoded weights are much code, which is better compiled once for all weights of
+        a shape; large ones are better stepped as soon as their gradient is there; and
+        those of middle size keep two cores busy, where no common norm or rate makes
+        one wait for the other.
         """
-        return self._is_encoded(variable) or math.prod(variable.shape) >= LARGE
+        size = math.prod(variable.shape)
+        if self._is_encoded(variable) or size >= LARGE:
+            return True
+        return size >= packing.SMALL and not (
+            self._clips_together() or self._controls_rate()
+        )
+
+    def _pieces(self, variables: list[Any]) -> list[list[int]]:
+        """Which of the weights that are stepped apart share a program, by position.
+
+        Encoded and large ones have one each, those of middle size two together.
+        """
+        pieces, middle = [], []
+        for position, variable in enumerate(variables):
+            is_large = math.prod(variable.shape) >= LARGE
+            if is_large or self._is_encoded(variable):
+                pieces.append([position])
+            else:
+                middle.append(position)
+        halves: list[list[int]] = [[] for _ in range(MIDDLE_PROGRAMS)]
+        entries = [0] * MIDDLE_PROGRAMS
+        # The largest first, each to the half that has less so far.
+        for position in sorted(
+            middle, key=lambda p: math.prod(variables[p].shape), reverse=True
+        ):
+            lighter = entries.index(min(entries))
+            halves[lighter].append(position)
+            entries[lighter] += math.prod(variables[position].shape)
+        return pieces + [half for half in halves if half]
 
     def _step_apart(
         self,
@@ -191,20 +225,24 @@ class PackedStep(WeightStep):
         learning_rate: Any,
         run: Run,
     ) -> None:
-        """Step the weights that are not joined, one by one; then the rate.
+        """Step the weights that are not joined, piece by piece; then the rate.
 
         Args:
             gradients: of these weights, as `_join` returned them.
             stepped: what `_step_joined` returned.
             variables: all weights of the step.
             learning_rate: scalar.
-            run: compiles the step of a weight once for all weights like it.
+            run: compiles the step of a piece once for all pieces like it.
         """
         apart = [variable for variable in variables if self._is_stepped_apart(variable)]
         agreements = list(stepped.agreements)
-        for gradient, variable in zip(gradients, apart, strict=True):
-            agreements += self._step_one_apart(
-                gradient, variable, stepped.factor, learning_rate, run
+        for piece in self._pieces(apart):
+            agreements += self._step_piece(
+                [gradients[position] for position in piece],
+                [apart[position] for position in piece],
+                stepped.factor,
+                learning_rate,
+                run,
             )
         if apart and self._controls_rate():
             run(
@@ -215,39 +253,56 @@ class PackedStep(WeightStep):
                 learning_rate,
             )
 
-    def _step_one_apart(
+    def _step_piece(
         self,
-        gradient: Any,
-        variable: Any,
+        gradients: list[Any],
+        variables: list[Any],
         factor: Any | None,
         learning_rate: Any,
         run: Run,
     ) -> list[Agreement]:
-        decays = self._decays(variable)
-        dtype = precision.compute_dtype(variable)
+        """Step some weights by a program of their own.
+
+        Args:
+            gradients: of the weights.
+            variables: the weights.
+            factor: by which gradients are clipped, if they are.
+            learning_rate: scalar.
+            run: see `_step_apart`.
+        """
+        kind = tuple(
+            (tuple(v.shape), precision.dtype_of(v), self._decays(v)) for v in variables
+        )
 
         def step(
-            gradient: Any,
-            factor: Any,
-            state: WeightState,
-            learning_rate: Any,
-            stream: Any,
+            gradients: Any, factor: Any, states: Any, learning_rate: Any, streams: Any
         ) -> list[Agreement]:
-            gradient = self._clipped(gradient, factor)
-            rate = self._rates(learning_rate, [variable])[dtype]
-            return self._agreements(
-                self._step_state(gradient, state, rate, stream, decays)
-            )
+            rates = self._rates(learning_rate, variables)
+            along: list[Any] = []
+            for gradient, variable, state, stream in zip(
+                gradients, variables, states, streams, strict=True
+            ):
+                along += self._step_state(
+                    self._clipped(gradient, factor),
+                    state,
+                    rates[precision.compute_dtype(variable)],
+                    stream,
+                    self._decays(variable),
+                )
+            return self._agreements(along)
 
         return run(
-            (tuple(variable.shape), str(variable.dtype), decays),
+            kind,
             step,
             self._step_scalars(),
-            gradient,
+            gradients,
             factor,
-            self._state_of(variable).as_argument(),
+            [self._state_of(variable).as_argument() for variable in variables],
             learning_rate,
-            ops.convert_to_tensor(self._get_variable_index(variable), dtype="int32"),
+            [
+                ops.convert_to_tensor(self._get_variable_index(v), dtype="int32")
+                for v in variables
+            ],
         )
 
     def _variables_of_joined(self, variables: Sequence[Any]) -> list[Any]:
