@@ -11,7 +11,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_adam import checkpoint_layout, precision, state_laws
+from keras_adam import checkpoint_layout, packing, precision, state_laws
 from keras_adam.checkpoint_layout import StoredMoment
 from keras_adam.decay_exclusions import DecayExclusions, path_of
 from keras_adam.gradients import check_can_be_trained
@@ -104,7 +104,13 @@ class AdamState(keras.optimizers.Optimizer):
             super().build(variables)
             if self._packs_small_weights():
                 self._packing = Packing(
-                    plan_packs(variables, lambda v: bool(self._use_weight_decay(v)))
+                    plan_packs(
+                        variables,
+                        lambda v: bool(self._use_weight_decay(v)),
+                        packing.SMALL_BESIDE_CONTROLS
+                        if self._looks_at_all_gradients()
+                        else packing.SMALL,
+                    )
                 )
             first, second = self._add_moments(variables, ("momentum", "velocity"))
             self._momentums, self._momentum_scales = first
@@ -161,6 +167,11 @@ class AdamState(keras.optimizers.Optimizer):
             first,
             given,
         )
+
+    def _looks_at_all_gradients(self) -> bool:
+        """Whether something is computed from all gradients of a step together."""
+        has_common_norm = self.global_clipnorm or self.spike_guard
+        return bool(has_common_norm) or self._controls_rate()
 
     def _update_count(self) -> Any:
         """How many updates there have been, as `iterations` says: a scalar tensor."""

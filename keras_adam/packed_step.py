@@ -190,9 +190,9 @@ class PackedStep(WeightStep):
         size = math.prod(variable.shape)
         if self._is_encoded(variable) or size >= LARGE:
             return True
-        return size >= packing.SMALL and not (
-            self._clips_together() or self._controls_rate()
-        )
+        is_packed = self._get_variable_index(variable) in self._packing.of_weight
+        is_middle = size >= packing.SMALL and not is_packed
+        return is_middle and not self._looks_at_all_gradients()
 
     def _pieces(self, variables: list[Any]) -> list[list[int]]:
         """Which of the weights that are stepped apart share a program, by position.

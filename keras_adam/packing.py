@@ -32,6 +32,10 @@ SMALL = 4_096
 variable does. Measured with 4 to 64 weights of 1,000 to 160,000 entries, beside limits
 of 2,048, 8,192, 16,384 and 65,536 (``benchmarks/step_time.py``)."""
 
+SMALL_BESIDE_CONTROLS = 65_536
+"""The same where a common norm or an adapted rate looks at all gradients: what it
+computes for each weight by itself costs more than copying."""
+
 MOST_MEMBERS = 64
 """Weights per pack. XLA's compile time grows faster than the number of operands of
 one concatenation: 16 to 64 step equally fast and 64 make the fewest variables."""
@@ -202,20 +206,23 @@ class PackedVariable(keras.Variable):
 
 
 def plan_packs(
-    variables: Sequence[Any], kind_of: Callable[[Any], Hashable]
+    variables: Sequence[Any], kind_of: Callable[[Any], Hashable], limit: int = SMALL
 ) -> list[Pack]:
     """Decide which weights share a pack.
 
     Args:
         variables: all weights of the optimizer.
         kind_of: weights of different kinds never share one.
+        limit: entries from which a weight is on its own.
 
     Returns:
         Packs of two members and more; what is in none is kept on its own.
     """
     if keras.backend.backend() != "tensorflow" or any(map(is_replicated, variables)):
         return []
-    small = [i for i, variable in enumerate(variables) if _can_be_packed(variable)]
+    small = [
+        i for i, variable in enumerate(variables) if _can_be_packed(variable, limit)
+    ]
     rows = collections.Counter(tuple(variables[i].shape[1:]) for i in small)
     groups: dict[tuple[Shape, Hashable], list[int]] = {}
     for index in small:
@@ -235,10 +242,10 @@ def plan_packs(
     return packs
 
 
-def _can_be_packed(variable: Any) -> bool:
+def _can_be_packed(variable: Any, limit: int) -> bool:
     size = math.prod(variable.shape)
     return (
-        0 < size < SMALL
+        0 < size < limit
         and precision.is_floating(variable)
         and not precision.loses_small_steps(variable)
         and not getattr(variable, "overwrite_with_gradient", False)

@@ -240,9 +240,8 @@ class SparseStep(TableCatchUp):
         rows = ops.cast(gradient.once_per_id(), moments.first.dtype)
         # As in a dense step: beside a v without this gradient, a row would outweigh.
         after = update_rule.update_moments(rows, moments, self.beta_1, self.beta_2)
-        return self._agreements(
-            [rate_control.along_last_step(rows, moments.first, after.second)]
-        )
+        along = rate_control.along_last_step(rows, moments.first, after.second)
+        return [rate_control.agreement([along])]
 
     def _as_one_graph(self, key: Hashable, step: Callable[..., None]) -> Callable:
         """The step as a graph where it would run op by op.

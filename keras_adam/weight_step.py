@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_adam import precision, rate_control, update_rule
@@ -36,6 +37,26 @@ class Rate(NamedTuple):
 
     plain: Any
     corrected: Any
+
+
+class _Sampled(NamedTuple):
+    """Entries of a gradient and of the moments that have taken it in.
+
+    Attributes:
+        gradient: flat, float32.
+        first: likewise.
+        second: likewise.
+        weight: how many entries of the weight each of these stands for.
+    """
+
+    gradient: Any
+    first: Any
+    second: Any
+    weight: float
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts)
 
 
 class WeightStep(StateReading):
@@ -118,8 +139,8 @@ class WeightStep(StateReading):
         self.assign(self._log_rate_multiplier, state.log_multiplier)
         self.assign(self._peak_rate, state.peak)
 
-    def _along_last_step(self, gradient: Any, after: Moments) -> list[Any]:
-        """What a gradient says of the rate: one tensor, or none if nobody asks.
+    def _along_last_step(self, gradient: Any, after: Moments) -> list[_Sampled]:
+        """What a gradient says of the rate: one sample, or none if nobody asks.
 
         Args:
             gradient: as it went into the moments.
@@ -128,17 +149,31 @@ class WeightStep(StateReading):
         if self.rate_adaptation is None:
             return []
         share = sampled_share(math.prod(gradient.shape))
+        parts = (sampled(part) for part in (gradient, after.first, after.second))
+        flat = (ops.cast(ops.reshape(part, (-1,)), "float32") for part in parts)
+        return [_Sampled(*flat, 1 / share)]
+
+    def _agreements(self, samples: Sequence[_Sampled]) -> list[Agreement]:
+        """What several gradients say of the rate together, if they say anything."""
+        if not samples:
+            return []
+        # Joined before anything is computed: XLA compiles a sum over what it has to
+        # compute and to join for each of two sums twice as long.
         gradient, first, second = (
-            sampled(part) for part in (gradient, after.first, after.second)
+            _joined([getattr(sample, name) for sample in samples])
+            for name in ("gradient", "first", "second")
         )
         before = rate_control.first_moment_before(gradient, first, self.beta_1)
         along = rate_control.along_last_step(gradient, before, second)
-        # Each entry counts alike, in whichever pack or by whichever rows it comes.
-        return [along if share == 1 else along * (1 / share)]
-
-    def _agreements(self, along: Sequence[Any]) -> list[Agreement]:
-        """What several gradients say of the rate together, if they say anything."""
-        return [rate_control.agreement(along)] if along else []
+        if any(sample.weight != 1 for sample in samples):
+            # Each entry counts alike, in whichever pack or by whichever rows it comes.
+            along = along * np.concatenate(
+                [
+                    np.full(sample.gradient.shape, sample.weight, "float32")
+                    for sample in samples
+                ]
+            )
+        return [rate_control.agreement([along])]
 
     def _step_weight(
         self,
