@@ -29,7 +29,9 @@ CORE_TESTS := tests/test_adam.py tests/test_update_rule.py tests/test_step_contr
 	tests/test_storage_training.py tests/test_telemetry.py tests/test_telemetry_probe.py \
 	tests/test_xla_fusion.py tests/test_rate_control.py tests/test_controlled_rate.py \
 	tests/test_spike_guard.py tests/test_gradient_sample.py tests/test_batch_scaling.py \
-	tests/test_large_weights.py
+	tests/test_large_weights.py tests/test_weight_kinds.py tests/test_debugging_tools.py \
+	tests/test_state_laws.py tests/test_option_values.py tests/test_adamw.py \
+	tests/test_changed_weights.py tests/test_telemetry_runs.py
 
 test: $(VENV)/installed  ## run every test under TensorFlow, and the core under JAX
 	$(BIN)/python -m pytest

@@ -103,15 +103,15 @@ class AdamState(keras.optimizers.Optimizer):
         with outside_of_graphs():
             super().build(variables)
             if self._packs_small_weights():
-                self._packing = Packing(
-                    plan_packs(
-                        variables,
-                        lambda v: bool(self._use_weight_decay(v)),
-                        packing.SMALL_BESIDE_CONTROLS
-                        if self._looks_at_all_gradients()
-                        else packing.SMALL,
-                    )
+                factor = (
+                    packing.BESIDE_CONTROLS if self._looks_at_all_gradients() else 1
                 )
+                packs = plan_packs(
+                    variables,
+                    lambda v: bool(self._use_weight_decay(v)),
+                    packing.SMALL * factor,
+                )
+                self._packing = Packing(packs)
             first, second = self._add_moments(variables, ("momentum", "velocity"))
             self._momentums, self._momentum_scales = first
             self._velocities, self._velocity_scales = second

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_adam import packing, precision, step_control, update_rule
+from keras_adam import precision, step_control, update_rule
 from keras_adam.compiled_apply import Run
 from keras_adam.gradients import as_dense
 from keras_adam.packing import Pack
@@ -29,9 +29,10 @@ gradient is there. One program of all weights starts when the last gradient is k
 and until then every one of them takes its memory."""
 
 
-MIDDLE_PROGRAMS = 2
-"""Programs that step the weights of middle size, at the same time where there are
-cores. Each call costs some 60 microseconds."""
+WORTH_A_SECOND_PROGRAM = 32_768
+"""Entries of all weights of middle size from which half of them are stepped by a second
+program, at the same time where there is a core for it. Its call costs some 60
+microseconds, as much as stepping that many entries."""
 
 
 class _Joined(NamedTuple):
@@ -69,6 +70,10 @@ class PackedStep(WeightStep):
     """The step of all weights, by options that `keras_adam.Adam` sets."""
 
     spike_guard: float | None
+
+    def __init__(self, **keras_options: Any) -> None:
+        super().__init__(**keras_options)
+        self._second_half: frozenset[int] | None = None
 
     def _join(
         self, gradients: list[Any], variables: list[Any]
@@ -184,38 +189,54 @@ class PackedStep(WeightStep):
 
         Encoded weights are much code, which is better compiled once for all weights of
         a shape; large ones are better stepped as soon as their gradient is there; and
-        those of middle size keep two cores busy, where no common norm or rate makes
-        one wait for the other.
+        half of those of middle size keep a second core busy, where no common norm or
+        rate makes one program wait for another.
         """
-        size = math.prod(variable.shape)
-        if self._is_encoded(variable) or size >= LARGE:
+        if self._has_program_of_its_own(variable):
             return True
-        is_packed = self._get_variable_index(variable) in self._packing.of_weight
-        is_middle = size >= packing.SMALL and not is_packed
-        return is_middle and not self._looks_at_all_gradients()
+        if self._looks_at_all_gradients():
+            return False
+        if self._second_half is None:
+            self._second_half = self._half_of_middle_size()
+        return self._get_variable_index(variable) in self._second_half
+
+    def _has_program_of_its_own(self, variable: Any) -> bool:
+        return self._is_encoded(variable) or math.prod(variable.shape) >= LARGE
+
+    def _half_of_middle_size(self) -> frozenset[int]:
+        """Which weights a second program steps, so that both have as many entries."""
+        sizes = [math.prod(variable.shape) for variable in self._trainable_variables]
+        middle = [
+            index
+            for index, variable in enumerate(self._trainable_variables)
+            if index not in self._packing.of_weight
+            and not self._has_program_of_its_own(variable)
+        ]
+        if sum(sizes[index] for index in middle) < WORTH_A_SECOND_PROGRAM:
+            return frozenset()
+        first = sum(sizes[index] for index in self._packing.of_weight)
+        second = 0
+        half = set()
+        for index in sorted(middle, key=lambda index: sizes[index], reverse=True):
+            if first <= second:
+                first += sizes[index]
+            else:
+                second += sizes[index]
+                half.add(index)
+        return frozenset(half)
 
     def _pieces(self, variables: list[Any]) -> list[list[int]]:
         """Which of the weights that are stepped apart share a program, by position.
 
-        Encoded and large ones have one each, those of middle size two together.
+        Encoded and large ones have one each, those of middle size one together.
         """
         pieces, middle = [], []
         for position, variable in enumerate(variables):
-            is_large = math.prod(variable.shape) >= LARGE
-            if is_large or self._is_encoded(variable):
+            if self._has_program_of_its_own(variable):
                 pieces.append([position])
             else:
                 middle.append(position)
-        halves: list[list[int]] = [[] for _ in range(MIDDLE_PROGRAMS)]
-        entries = [0] * MIDDLE_PROGRAMS
-        # The largest first, each to the half that has less so far.
-        for position in sorted(
-            middle, key=lambda p: math.prod(variables[p].shape), reverse=True
-        ):
-            lighter = entries.index(min(entries))
-            halves[lighter].append(position)
-            entries[lighter] += math.prod(variables[position].shape)
-        return pieces + [half for half in halves if half]
+        return [*pieces, middle] if middle else pieces
 
     def _step_apart(
         self,

@@ -32,9 +32,10 @@ SMALL = 4_096
 variable does. Measured with 4 to 64 weights of 1,000 to 160,000 entries, beside limits
 of 2,048, 8,192, 16,384 and 65,536 (``benchmarks/step_time.py``)."""
 
-SMALL_BESIDE_CONTROLS = 65_536
-"""The same where a common norm or an adapted rate looks at all gradients: what it
-computes for each weight by itself costs more than copying."""
+BESIDE_CONTROLS = 16
+"""How many times as large a packed weight may be where a common norm or an adapted rate
+looks at all gradients: what it computes for each weight by itself costs more than
+copying."""
 
 MOST_MEMBERS = 64
 """Weights per pack. XLA's compile time grows faster than the number of operands of

@@ -57,7 +57,7 @@ class Program:
 
         self.trace_count = 0
         # TensorFlow refuses to call a graph of whose variables one is gone.
-        self._traced_with: list[list[Any]] = []
+        self._traced_with: list[tuple[list[Any], list[Any]]] = []
         self._function = tf.function(
             Traced(self._trace), jit_compile=True, autograph=False
         )
@@ -82,7 +82,7 @@ class Program:
 
     def _trace(self, arguments: list[Any], natives: list[Any]) -> Any:
         self.trace_count += 1  # Python runs only while tracing.
-        self._traced_with.append(natives)
+        self._traced_with.append((arguments, natives))
         function, variables = _current.get()
         with standing_in(variables, natives):
             return function(*arguments)

@@ -89,6 +89,7 @@ def trained(optimizer, batches, start, *, run_eagerly):
     return model.get_weights()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_batches_and_sequences_of_any_size_are_trained(options, batches, start):
     in_graph, eager = (
