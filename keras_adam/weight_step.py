@@ -150,8 +150,10 @@ class WeightStep(StateReading):
             return []
         share = sampled_share(math.prod(gradient.shape))
         parts = (sampled(part) for part in (gradient, after.first, after.second))
-        flat = (ops.cast(ops.reshape(part, (-1,)), "float32") for part in parts)
-        return [_Sampled(*flat, 1 / share)]
+        gradient, first, second = (
+            ops.cast(ops.reshape(part, (-1,)), "float32") for part in parts
+        )
+        return [_Sampled(gradient, first, second, 1 / share)]
 
     def _agreements(self, samples: Sequence[_Sampled]) -> list[Agreement]:
         """What several gradients say of the rate together, if they say anything."""
