@@ -33,6 +33,7 @@ from keras_adam.decay_exclusions import (
 )
 from keras_adam.gradients import (
     as_dense,
+    check_can_be_trained,
     check_match,
     divisible,
     in_form_of,
@@ -370,6 +371,10 @@ class Adam(SparseStep):
         elif self.built:
             trainable_variables = self._trainable_variables
         if trainable_variables is not None:
+            if not self.built:
+                # `build` says so too, but what follows may fail on it first.
+                for variable in trainable_variables:
+                    check_can_be_trained(variable)
             check_match(grads, trainable_variables)
             grads, trainable_variables = self._once_per_weight(
                 grads, trainable_variables
@@ -397,15 +402,20 @@ class Adam(SparseStep):
         if not self._has_warned_of_repeated_weights:
             self._has_warned_of_repeated_weights = True
             logger.warning(
-                "%d of the %d weights given to apply() are in the list more than "
-                "once, among them %r. The gradients of each are summed to one step.",
+                "Some weights given to apply() are in the list more than once (%d of "
+                "%d), for example %r. The gradients of each are summed and make one "
+                "step.",
                 sum(len(parts) > 1 for parts in by_weight.values()),
                 len(by_weight),
                 path_of(
                     next(weights[k] for k, parts in by_weight.items() if len(parts) > 1)
                 ),
             )
-        return [summed(parts) for parts in by_weight.values()], list(weights.values())
+        sums = [
+            summed([g if g is None else in_form_of(weights[key], g) for g in parts])
+            for key, parts in by_weight.items()
+        ]
+        return sums, list(weights.values())
 
     def _backend_apply_gradients(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any]
@@ -446,6 +456,10 @@ class Adam(SparseStep):
         key = (
             tuple(self._get_variable_index(variable) for variable in variables),
             *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),
+            # A weight that is frozen later keeps its value where averages overwrite.
+            tuple(map(_is_trainable, self._trainable_variables))
+            if self.use_ema
+            else (),
         )
         if by_rows:
             self._apply_by_rows(gradients, variables, learning_rate, key)
@@ -453,7 +467,7 @@ class Adam(SparseStep):
         self._compiled_apply(
             self._update_in_parts(variables)
             if self._is_update_separable()
-            else undivided(update_whole, self._variables_of_update(variables)),
+            else undivided(update_whole, lambda: self._variables_of_update(variables)),
             [as_dense(gradient) for gradient in gradients],
             learning_rate,
             variables=lambda: [*variables, *self.stored_variables],
@@ -503,14 +517,15 @@ class Adam(SparseStep):
                 tuple(variable.shape),
                 precision.dtype_of(variable),
                 self._decays(variable),
-                bool(getattr(variable, "trainable", True)),
+                self._get_variable_index(variable),
                 tuple(part is None for part in self._state_of(variable)),
             )
             for variable in self._trainable_variables
         )
         packs = tuple(pack.form() for pack in self._packing.packs)
         built = tuple(variable.name for variable in self._step_scalars())
-        return key, weights, packs, built, fuses_several_outputs()
+        environment = keras.backend.floatx(), fuses_several_outputs()
+        return key, weights, packs, built, environment
 
     def _update_in_parts(self, variables: list[Any]) -> Update:
         """What is better done outside of one program for all: see `Update`."""
@@ -518,7 +533,7 @@ class Adam(SparseStep):
             prepare=lambda gradients: self._join(list(gradients), variables),
             compute=lambda joined, rate: self._step_joined(joined, variables, rate),
             finish=lambda stepped: self._assign_packed(stepped, variables),
-            variables=self._variables_of_joined(variables),
+            variables=lambda: self._variables_of_joined(variables),
             step_apart=lambda apart, stepped, rate, run: self._step_apart(
                 apart, stepped, variables, rate, run
             ),
@@ -663,3 +678,7 @@ class Adam(SparseStep):
             optimizer.exclude_from_weight_decay(var_names=exclusions.names)
             optimizer._decay_exclusions = exclusions
         return optimizer
+
+
+def _is_trainable(variable: Any) -> bool:
+    return bool(getattr(variable, "trainable", True))

@@ -188,6 +188,7 @@ class AdamState(keras.optimizers.Optimizer):
             *self._norm_history,
             self._clipped_spikes,
             self._skipped_steps,
+            self._steps_taken.variable,
         )
         return [scalar for scalar in scalars if scalar is not None]
 
@@ -363,7 +364,7 @@ class AdamState(keras.optimizers.Optimizer):
     def _missed_steps(self, last_steps: Any) -> Any:
         """How many steps without a gradient rows have to make up for.
 
-        None where a row never had a gradient: it has no momentum.
+        0 where a row never had a gradient: it has no momentum.
 
         Args:
             last_steps: of the rows, as `_last_steps` holds them.

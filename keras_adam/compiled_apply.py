@@ -49,7 +49,7 @@ class Update(NamedTuple):
         compute: called as ``compute(together, learning_rate)``; may assign variables
             itself; returns tensors.
         finish: assigns what ``compute`` returned, or returns it.
-        variables: all that ``compute`` reads and assigns.
+        variables: returns all that ``compute`` reads and assigns.
         step_apart: called as ``step_apart(apart, computed, learning_rate, run)``; calls
             ``run(kind, function, variables, *arguments)`` for what is compiled by
             itself, once for each hashable ``kind``, which tells apart functions and the
@@ -59,7 +59,7 @@ class Update(NamedTuple):
     prepare: Callable[[Any], tuple[Any, Any]]
     compute: Callable[[Any, Any], Any]
     finish: Callable[[Any], Any]
-    variables: Sequence[Any]
+    variables: Callable[[], Sequence[Any]]
     step_apart: Callable[[Any, Any, Any, Run], None] = lambda *_: None
 
     def __call__(self, gradients: Any, learning_rate: Any, run: Run = call) -> Any:
@@ -68,13 +68,15 @@ class Update(NamedTuple):
         # A program that has nothing to do is not worth its call.
         run_together = run if _has_tensors(together) else call
         computed = run_together(
-            "together", self.compute, self.variables, together, learning_rate
+            "together", self.compute, self.variables(), together, learning_rate
         )
         self.step_apart(apart, computed, learning_rate, run)
         return self.finish(computed)
 
 
-def undivided(compute: Callable[[Any, Any], Any], variables: Sequence[Any]) -> Update:
+def undivided(
+    compute: Callable[[Any, Any], Any], variables: Callable[[], Sequence[Any]]
+) -> Update:
     """An update of one part, which returns what ``compute`` does."""
     return Update(
         lambda given: (given, None), compute, lambda computed: computed, variables

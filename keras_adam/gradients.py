@@ -76,8 +76,8 @@ def _rows_in_form(gradient: Any, dtype: str, shape: tuple[int, ...]) -> Any:
     ids = tf.convert_to_tensor(gradient.indices)
     values = tf.cast(gradient.values, dtype)
     row = shape[1:]
-    ranks_known = None not in (ids.shape.rank, values.shape.rank)
-    if not (ranks_known and tuple(values.shape[ids.shape.rank :]) == row):
+    is_flat = ids.shape.rank == 1 and values.shape.rank is not None
+    if not (is_flat and tuple(values.shape[1:]) == row):
         ids = tf.reshape(ids, [-1])
         values = tf.reshape(
             values, tf.concat([tf.shape(ids), tf.constant(row, tf.int32)], axis=0)
@@ -110,7 +110,7 @@ def summed(gradients: Sequence[Any]) -> Any:
     """The sum of several gradients of one weight.
 
     Args:
-        gradients: tensors, ``tf.IndexedSlices`` or ``None``, which counts as zero.
+        gradients: as :func:`in_form_of` returns them; ``None`` counts as zero.
 
     Returns:
         ``tf.IndexedSlices`` where all are, ``None`` where all are, else a tensor.
@@ -124,7 +124,7 @@ def summed(gradients: Sequence[Any]) -> Any:
 
     return tf.IndexedSlices(
         tf.concat([rows.values for rows in present], axis=0),
-        tf.concat([tf.convert_to_tensor(rows.indices) for rows in present], axis=0),
+        tf.concat([tf.cast(rows.indices, tf.int64) for rows in present], axis=0),
         present[0].dense_shape,
     )
 
@@ -159,7 +159,6 @@ def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:
             "there must be one gradient, or None, per variable."
         )
     for gradient, variable in zip(gradients, variables, strict=True):
-        check_can_be_trained(variable)
         if gradient is None:
             continue
         name = _name_of(variable)

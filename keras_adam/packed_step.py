@@ -26,7 +26,7 @@ from keras_adam.xla_fusion import fuses_several_outputs
 LARGE = 1 << 20
 """Entries from which a weight is stepped by a program of its own as soon as its
 gradient is there. One program of all weights starts when the last gradient is known,
-and until then every one of them takes its memory."""
+and until then all gradients stay in memory."""
 
 
 WORTH_A_SECOND_PROGRAM = 32_768

@@ -46,7 +46,7 @@ def check_dtype(variable: Any, name: str) -> None:
         name: by which the user knows it.
 
     Raises:
-        ValueError: the weight is complex, or has fewer bits than bfloat16.
+        ValueError: any other dtype: complex numbers, fewer bits than bfloat16, text.
     """
     dtype = dtype_of(variable)
     if is_floating(variable) or dtype == "bool" or "int" in dtype:

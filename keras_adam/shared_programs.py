@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from keras_adam.placement import native_variable, standing_in
 
 MOST_SHARED = 256
-"""Programs that are kept; of more, those are forgotten that were not used for long."""
+"""Programs that are kept; of more, those are forgotten that no new optimizer has asked
+for longest."""
 
 
 class _Call(NamedTuple):
@@ -50,13 +51,17 @@ class Program:
 
     Attributes:
         trace_count: how often it was traced.
+        is_shareable: whether its variables are all arguments. If not, it computes with
+            those of the optimizer that traced it.
     """
 
     def __init__(self) -> None:
         import tensorflow as tf  # Absent where another backend is at work.
 
         self.trace_count = 0
-        # TensorFlow refuses to call a graph of whose variables one is gone.
+        self.is_shareable = True
+        # TensorFlow refuses to call a graph once one of its variables is gone, so the
+        # placeholders are kept.
         self._traced_with: list[tuple[list[Any], list[Any]]] = []
         self._function = tf.function(
             Traced(self._trace), jit_compile=True, autograph=False
@@ -73,6 +78,10 @@ class Program:
             variables: that the function reads or assigns, Keras's or the backend's.
             arguments: tensors, in any structure.
         """
+        import tensorflow as tf  # Absent where another backend is at work.
+
+        if tf.config.functions_run_eagerly():
+            return function(*arguments)
         natives = _distinct(variables)
         token = _current.set(_Call(function, natives))
         try:
@@ -83,9 +92,20 @@ class Program:
     def _trace(self, arguments: list[Any], natives: list[Any]) -> Any:
         self.trace_count += 1  # Python runs only while tracing.
         self._traced_with.append((arguments, natives))
+        import tensorflow as tf  # Absent where another backend is at work.
+
         function, variables = _current.get()
         with standing_in(variables, natives):
-            return function(*arguments)
+            result = function(*arguments)
+        given = {
+            id(variable.handle)
+            for variable in tf.nest.flatten((arguments, natives))
+            if isinstance(variable, tf.Variable)
+        }
+        captured = tf.compat.v1.get_default_graph().captures
+        if any(t.dtype == tf.resource and id(t) not in given for t, _ in captured):
+            self.is_shareable = False
+        return result
 
     def why_not_compilable(
         self, function: Callable, variables: Sequence[Any], arguments: Sequence[Any]
@@ -128,7 +148,9 @@ def shared_program(key: Hashable) -> Program:
         key: all that decides what the program computes, and where.
     """
     with _lock:
-        program = _shared.pop(key, None) or Program()
+        program = _shared.pop(key, None)
+        if program is None or not program.is_shareable:
+            program = Program()
         _shared[key] = program
         if len(_shared) > MOST_SHARED:
             _shared.popitem(last=False)

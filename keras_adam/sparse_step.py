@@ -171,7 +171,7 @@ class SparseStep(TableCatchUp):
         if not self._is_update_separable():
             return undivided(
                 lambda given, rate: self._update(given[0], variables, rate, given[1]),
-                self._variables_of_update(variables),
+                lambda: self._variables_of_update(variables),
             )
 
         def prepare(given: Any) -> tuple[Any, Any]:
@@ -184,7 +184,7 @@ class SparseStep(TableCatchUp):
                 given[0], variables, rate, given[1]
             ),
             finish=lambda stepped: self._assign_packed(stepped, variables),
-            variables=self._variables_of_joined(variables),
+            variables=lambda: self._variables_of_joined(variables),
             step_apart=lambda apart, stepped, rate, run: self._step_apart(
                 apart, stepped, variables, rate, run
             ),
@@ -220,7 +220,7 @@ class SparseStep(TableCatchUp):
                 factor = self._factor_by_norm(norm, is_counted)
             return Controls(is_finite, factor)
 
-        stage = undivided(decide, self._step_scalars())
+        stage = undivided(decide, self._step_scalars)
         return run(stage, (dense, norms, rows_are_finite), learning_rate, "controls")
 
     def _clipped_rows(self, one: _Touched, controls: Controls) -> _Touched:

@@ -17,7 +17,8 @@ class StepCount:
 
     ``optimizer.iterations`` is for the user to set, for warm restarts for example; a
     row has missed no step by that. The variable is held by an object of its own, so
-    that it is not one of the optimizer's variables, which are Keras's in number.
+    that it is not one of the optimizer's variables, of which there are as many as in
+    Keras.
 
     Attributes:
         variable: int32 scalar; ``None`` where no row ever catches up.

@@ -306,3 +306,17 @@ def test_a_second_fit_goes_on_after_averages_overwrote_the_weights(frequency):
     ]
     assert losses[2] < losses[0]
     assert int(model.optimizer.iterations) == 9
+
+
+def test_a_weight_that_is_frozen_later_is_not_overwritten_by_its_average():
+    first, second = (keras.Variable(np.ones(3, "float32")) for _ in range(2))
+    optimizer = keras_adam.Adam(0.1, use_ema=True, ema_overwrite_frequency=1)
+    optimizer.build([first, second])
+    gradients = [np.ones(3, "float32"), None]
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply(gradients, [first, second])
+    second.trainable = False
+    second.assign([5, 5, 5])
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply(gradients, [first, second])
+    np.testing.assert_array_equal(second.numpy(), 5)

@@ -20,10 +20,14 @@ MORE_OPTIONS = OPTIONS | {
     "spike guard": {"spike_guard": 5.0},
     "rate cap": {"rate_cap": 0.0005},
 }
+CATCH_UP = {"sparse_updates": "catch_up", "skip_nonfinite": True}
 LARGE = ((1100, 1000), (1100, 1000), (70_000,), (3,))
 STORED = {
     "large": {},
     "large, 8bit": {"moment_storage": "8bit", "spike_guard": 5.0},
+    "large, catch up": {"sparse_updates": "catch_up"},
+    "large, catch up, skipping": CATCH_UP,
+    "large, averages": {"use_ema": True, "ema_overwrite_frequency": 2},
     "large, bfloat16": {"moment_storage": "bfloat16", "rate_adaptation": 0.2},
 }
 
@@ -66,6 +70,7 @@ def test_a_second_optimizer_of_the_same_structure_compiles_nothing(options, shap
     second, state = train(options, 1, shapes)
     assert before
     assert traces() == before
+    assert all(program.is_shareable for program in shared_programs._shared.values())
     # It has read and assigned its own variables, and those of nobody else.
     shared_programs._shared.clear()
     alone, state_alone = train(options, 1, shapes)
@@ -163,3 +168,40 @@ def test_two_optimizers_in_two_threads_train_as_one_after_the_other():
     for one, other in zip(together, alone, strict=True):
         for mine, theirs in zip(one, other, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_program_that_captures_a_variable_is_shared_with_nobody():
+    import tensorflow as tf
+
+    captured = tf.Variable(1.0)
+    first = shared_programs.shared_program("key")
+    assert float(first(lambda x: x + captured, [], [tf.constant(1.0)])) == 2
+    assert not first.is_shareable
+    assert shared_programs.shared_program("key") is not first
+
+
+def test_nothing_is_kept_of_functions_that_run_eagerly():
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        train({}, 0, SHAPES)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert not any(traces())
+
+
+def test_rows_catch_up_by_the_optimizers_own_count():
+    """A table with a dense gradient notes the step in a program that is shared."""
+    import tensorflow as tf
+
+    for steps in (2, 5):
+        table = keras.Variable(np.ones((256, 256), "float32"))
+        optimizer = keras_adam.Adam(0.01, sparse_updates="catch_up")
+        optimizer.build([table])
+        for _ in range(steps):
+            optimizer.apply([tf.ones((256, 256))], [table])
+        before = table.numpy()
+        optimizer.finalize_variable_values([table])
+        np.testing.assert_array_equal(table.numpy(), before)
+        assert np.all(optimizer._last_steps[0].numpy() == steps)

@@ -198,6 +198,23 @@ def test_rows_and_missing_gradients_of_a_weight_listed_twice_are_summed(sparse_u
 
 
 @pytest.mark.usefixtures("on_tensorflow")
+def test_rows_of_different_form_are_summed():
+    import tensorflow as tf
+
+    table, _ = shared_and_own(40_000)
+    start = table.numpy()
+    forms = [
+        tf.IndexedSlices(tf.ones((1, 2)), tf.constant([3], "int64")),
+        tf.IndexedSlices(tf.ones((1, 2, 2)), tf.constant([[1, 2]], "int32")),
+    ]
+    optimizer = keras_adam.Adam(0.1, sparse_updates="lazy")
+    optimizer.apply(forms, [table, table])
+    moved = table.numpy() - start
+    np.testing.assert_allclose(moved[1:4], -0.1, rtol=1e-4)
+    np.testing.assert_array_equal(moved[4:], 0)
+
+
+@pytest.mark.usefixtures("on_tensorflow")
 def test_a_weight_listed_twice_is_stepped_once_on_each_replica(two_replicas):
     import tensorflow as tf
 
