@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import keras_adam
-from keras_adam.packing import SMALL
+from keras_adam.moment_storage import LEAST_ENCODED
 
-TABLE = (SMALL // 16, 16)
+TABLE = (LEAST_ENCODED // 16, 16)
 CATCH_UP = {"sparse_updates": "catch_up"}
 ROBUST = keras_adam.adam.ROBUST
 
@@ -162,7 +162,7 @@ def test_moments_of_every_float_dtype_are_loaded(dtype):
 @pytest.mark.parametrize("storage", ["float32", "bfloat16", "8bit"])
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_large_moments_of_another_float_dtype_are_converted(storage, dtype):
-    shape = (SMALL,)
+    shape = (LEAST_ENCODED,)
     store = stored(built(steps=1, shape=shape))
     as_saved = {
         key: array if key in "01" else array.astype(dtype)
@@ -177,17 +177,17 @@ def test_large_moments_of_another_float_dtype_are_converted(storage, dtype):
 @pytest.mark.parametrize("bad", [np.nan, -1.0])
 @pytest.mark.parametrize("storage", ["bfloat16", "8bit"])
 def test_conversion_does_not_hide_what_is_wrong(storage, bad):
-    store = stored(built(steps=1, shape=(SMALL,)))
+    store = stored(built(steps=1, shape=(LEAST_ENCODED,)))
     store["3"] = with_first_entry(store["3"], bad)
-    loaded = built(steps=0, shape=(SMALL,), moment_storage=storage)
+    loaded = built(steps=0, shape=(LEAST_ENCODED,), moment_storage=storage)
     assert_refused(loaded, store, "variable 3", str(bad))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
 def test_the_scales_of_8_bit_moments_obey_a_law(bad):
-    optimizer = built(steps=1, shape=(SMALL,), moment_storage="8bit")
+    optimizer = built(steps=1, shape=(LEAST_ENCODED,), moment_storage="8bit")
     store = stored(optimizer)
-    assert store["3"].shape == (SMALL // 128, 1)
+    assert store["3"].shape == (LEAST_ENCODED // 128, 1)
     store["3"] = with_first_entry(store["3"], bad)
     assert_refused(optimizer, store, "variable 3", "momentum_scale", str(bad))
 
