@@ -51,8 +51,8 @@ class Program:
 
     Attributes:
         trace_count: how often it was traced.
-        is_shareable: whether its variables are all arguments. If not, it computes with
-            those of the optimizer that traced it.
+        is_shareable: whether all it computes with are arguments. If not, it computes
+            with variables of the optimizer that traced it, or tensors of its graph.
     """
 
     def __init__(self) -> None:
@@ -102,9 +102,11 @@ class Program:
             for variable in tf.nest.flatten((arguments, natives))
             if isinstance(variable, tf.Variable)
         }
-        captured = tf.compat.v1.get_default_graph().captures
-        if any(t.dtype == tf.resource and id(t) not in given for t, _ in captured):
-            self.is_shareable = False
+        for tensor, _ in tf.compat.v1.get_default_graph().captures:
+            is_constant = isinstance(tensor, tf.__internal__.EagerTensor)
+            is_variable = tensor.dtype == tf.resource
+            if id(tensor) not in given and (is_variable or not is_constant):
+                self.is_shareable = False
         return result
 
     def why_not_compilable(

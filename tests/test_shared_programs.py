@@ -180,6 +180,20 @@ def test_a_program_that_captures_a_variable_is_shared_with_nobody():
     assert shared_programs.shared_program("key") is not first
 
 
+def test_a_program_that_captures_a_tensor_of_a_graph_is_shared_with_nobody():
+    import tensorflow as tf
+
+    first = shared_programs.shared_program("key")
+
+    @tf.function
+    def step(x):
+        outside = x + 1
+        return first(lambda y: y + outside, [], [x])
+
+    assert float(step(tf.constant(1.0))) == 3
+    assert shared_programs.shared_program("key") is not first
+
+
 def test_nothing_is_kept_of_functions_that_run_eagerly():
     import tensorflow as tf
 
