@@ -244,7 +244,7 @@ class _Compiler:
         *arguments: Any,
     ) -> Any:
         is_new = kind not in self._programs
-        if is_new:
+        if is_new or self._programs[kind].is_of_one_graph:
             self._programs[kind] = self._program(kind)
         if self._structure is None:
             variables = ()  # Another rule may reach its variables in any way.

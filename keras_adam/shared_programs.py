@@ -53,6 +53,8 @@ class Program:
         trace_count: how often it was traced.
         is_shareable: whether all it computes with are arguments. If not, it computes
             with variables of the optimizer that traced it, or tensors of its graph.
+        is_of_one_graph: whether it computes with tensors of the graph it was called in,
+            and can be called in no other.
     """
 
     def __init__(self) -> None:
@@ -60,6 +62,7 @@ class Program:
 
         self.trace_count = 0
         self.is_shareable = True
+        self.is_of_one_graph = False
         # TensorFlow refuses to call a graph once one of its variables is gone, so the
         # placeholders are kept.
         self._traced_with: list[tuple[list[Any], list[Any]]] = []
@@ -107,6 +110,7 @@ class Program:
             is_variable = tensor.dtype == tf.resource
             if id(tensor) not in given and (is_variable or not is_constant):
                 self.is_shareable = False
+                self.is_of_one_graph |= not (is_constant or is_variable)
         return result
 
     def why_not_compilable(
