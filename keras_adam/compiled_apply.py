@@ -192,7 +192,10 @@ class CompiledApply:
             )
             return False
         device = devices.pop()
-        run = _Compiler(self, structure, device)
+        # Shared by eager loops alone: within Keras's own train step a program was met
+        # that held a tensor of an earlier graph.
+        is_shared = tf.executing_eagerly() and structure is not None
+        run = _Compiler(self, structure, device, is_shared=is_shared)
         if structure is None:
             problem = run.why_not_compilable(update, gradients, learning_rate)
             if problem:
@@ -229,9 +232,15 @@ class _Compiler:
     """Runs the parts of one update as programs, each compiled once."""
 
     def __init__(
-        self, owner: CompiledApply, structure: Hashable | None, device: str
+        self,
+        owner: CompiledApply,
+        structure: Hashable | None,
+        device: str,
+        *,
+        is_shared: bool,
     ) -> None:
         self._owner = owner
+        self._is_shared = is_shared
         self._structure = structure
         self._device = device
         self._programs: dict[Hashable, Program] = {}
@@ -256,7 +265,7 @@ class _Compiler:
         return result
 
     def _program(self, kind: Hashable) -> Program:
-        if self._structure is None:
+        if not self._is_shared:
             return Program()
         return shared_program((self._structure, self._device, kind))
 
