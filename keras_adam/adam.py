@@ -14,24 +14,8 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_adam import precision
-from keras_adam.arguments import (
-    OPTIONS,
-    check_clipping,
-    checked_learning_rate,
-    checked_new_learning_rate,
-    checked_positive,
-    converted,
-    deserialized_learning_rate,
-)
-from keras_adam.compiled_apply import CompiledApply, Update, undivided
-from keras_adam.decay_exclusions import (
-    DecayExclusions,
-    checked_patterns,
-    checked_weights,
-    path_of,
-)
-from keras_adam.gradients import (
+from keras_adam.backend import precision
+from keras_adam.backend.gradients import (
     as_dense,
     check_can_be_trained,
     check_match,
@@ -40,12 +24,28 @@ from keras_adam.gradients import (
     is_by_rows,
     summed,
 )
-from keras_adam.placement import is_replicated
-from keras_adam.received import shown
-from keras_adam.replicated_apply import apply_on_each_replica
-from keras_adam.sparse_rows import as_argument
+from keras_adam.backend.replicas import apply_on_each_replica
+from keras_adam.backend.rows import as_argument
+from keras_adam.backend.variables import is_replicated
+from keras_adam.backend.xla import CompiledApply, Update, undivided
+from keras_adam.backend.xla_fusion import fuses_several_outputs
+from keras_adam.options import (
+    OPTIONS,
+    check_clipping,
+    checked_learning_rate,
+    checked_new_learning_rate,
+    checked_positive,
+    converted,
+    deserialized_learning_rate,
+)
+from keras_adam.received_value import shown
 from keras_adam.sparse_step import SparseStep
-from keras_adam.xla_fusion import fuses_several_outputs
+from keras_adam.state.decay_exclusions import (
+    DecayExclusions,
+    checked_patterns,
+    checked_weights,
+    path_of,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -11,27 +11,30 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_adam import checkpoint_layout, packing, precision, state_laws
-from keras_adam.checkpoint_layout import StoredMoment
-from keras_adam.decay_exclusions import DecayExclusions, path_of
-from keras_adam.gradients import check_can_be_trained
-from keras_adam.moment_storage import (
-    LEAST_ENCODED,
-    STORAGES,
-    Codec,
-    MomentStorage,
-)
-from keras_adam.packing import Pack, PackedVariable, Packing, plan_packs
-from keras_adam.placement import (
+from keras_adam.backend import precision
+from keras_adam.backend.gradients import check_can_be_trained
+from keras_adam.backend.variables import (
     assignable,
     colocated_with,
     native_variable,
     outside_of_graphs,
     read,
 )
-from keras_adam.step_control import NormHistory
-from keras_adam.step_count import StepCount
-from keras_adam.weight_state import WeightState
+from keras_adam.rule.clipping import NormHistory
+from keras_adam.state import checkpoint as checkpoint_layout
+from keras_adam.state import checkpoint_laws as state_laws
+from keras_adam.state import packing
+from keras_adam.state.checkpoint import StoredMoment
+from keras_adam.state.decay_exclusions import DecayExclusions, path_of
+from keras_adam.state.packing import Pack, PackedVariable, Packing, plan_packs
+from keras_adam.state.step_count import StepCount
+from keras_adam.state.weight_state import WeightState
+from keras_adam.storage.moment_storage import (
+    LEAST_ENCODED,
+    STORAGES,
+    Codec,
+    MomentStorage,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from keras import ops
 
-from keras_adam import precision, step_control, update_rule
-from keras_adam.compiled_apply import call
-from keras_adam.conditional import assign_if
-from keras_adam.gradients import as_dense
+from keras_adam.backend import precision
+from keras_adam.backend.conditional import assign_if
+from keras_adam.backend.gradients import as_dense
+from keras_adam.backend.variables import assignable, read
+from keras_adam.backend.xla import call
 from keras_adam.packed_step import PackedStep
-from keras_adam.placement import assignable, read
-from keras_adam.step_control import Controls
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule import clipping as step_control
+from keras_adam.rule.clipping import Controls
 from keras_adam.weight_step import WeightStep
 
 

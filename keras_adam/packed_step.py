@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_adam import precision, step_control, update_rule
-from keras_adam.compiled_apply import Run
-from keras_adam.gradients import as_dense
-from keras_adam.packing import Pack
-from keras_adam.placement import read
-from keras_adam.rate_control import Agreement
-from keras_adam.step_control import Controls, NormHistory
-from keras_adam.update_rule import Moments
+from keras_adam.backend import precision
+from keras_adam.backend.gradients import as_dense
+from keras_adam.backend.variables import read
+from keras_adam.backend.xla import Run
+from keras_adam.backend.xla_fusion import fuses_several_outputs
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule import clipping as step_control
+from keras_adam.rule.adam import Moments
+from keras_adam.rule.clipping import Controls, NormHistory
+from keras_adam.rule.learning_rate import Agreement
+from keras_adam.state.packing import Pack
 from keras_adam.weight_step import Rate, WeightStep
-from keras_adam.xla_fusion import fuses_several_outputs
 
 LARGE = 1 << 20
 """Entries from which a weight is stepped by a program of its own as soon as its

@@ -14,19 +14,16 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_adam import rate_control, step_control, update_rule
-from keras_adam.compiled_apply import MOST_PROGRAMS, Update, undivided
-from keras_adam.conditional import assign_if
-from keras_adam.gradients import as_dense, is_by_rows
-from keras_adam.rate_control import Agreement
-from keras_adam.shared_programs import Traced
-from keras_adam.sparse_rows import (
-    SummedRows,
-    reads_after,
-    share_reads,
-    sum_repeated,
-)
-from keras_adam.step_control import Controls
+from keras_adam.backend.conditional import assign_if
+from keras_adam.backend.gradients import as_dense, is_by_rows
+from keras_adam.backend.rows import SummedRows, reads_after, share_reads, sum_repeated
+from keras_adam.backend.xla import MOST_PROGRAMS, Update, undivided
+from keras_adam.backend.xla_programs import Traced
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule import clipping as step_control
+from keras_adam.rule import learning_rate as rate_control
+from keras_adam.rule.clipping import Controls
+from keras_adam.rule.learning_rate import Agreement
 from keras_adam.table_catch_up import TableCatchUp
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_adam import precision
 from keras_adam.adam_state import AdamState
-from keras_adam.moment_storage import BLOCK, Codec, rounding_variance
-from keras_adam.placement import read
-from keras_adam.update_rule import Moments
-from keras_adam.weight_state import WeightState
+from keras_adam.backend import precision
+from keras_adam.backend.variables import read
+from keras_adam.rule.adam import Moments
+from keras_adam.state.weight_state import WeightState
+from keras_adam.storage.moment_storage import BLOCK, Codec, rounding_variance
 
 Tensor = Any
 
@@ -31,7 +31,7 @@ class Entries(NamedTuple):
         second: its second moment.
         largest: the largest second moment, with AMSGrad.
         first_variance: of the rounding of the first moment, see
-            `keras_adam.moment_storage.rounding_variance`; ``None`` where no moment of
+            `keras_adam.storage.moment_storage.rounding_variance`; ``None`` where no moment of
             the optimizer is rounded.
     """
 

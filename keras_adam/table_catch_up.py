@@ -8,10 +8,10 @@ from typing import Any
 
 from keras import ops
 
-from keras_adam import precision
 from keras_adam.adam_step import AdamStep
-from keras_adam.placement import is_replicated
-from keras_adam.sparse_rows import read_rows, share_reads
+from keras_adam.backend import precision
+from keras_adam.backend.rows import read_rows, share_reads
+from keras_adam.backend.variables import is_replicated
 
 _ENTRIES_AT_ONCE = 2**22
 """Catching up a whole table needs several times the memory of what is done at once."""

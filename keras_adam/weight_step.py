@@ -15,18 +15,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_adam import precision, rate_control, update_rule
-from keras_adam.gradient_sample import sampled, sampled_share
-from keras_adam.gradients import as_dense
-from keras_adam.moment_storage import Codec, largest_magnitudes, within_float32
-from keras_adam.placement import read
-from keras_adam.rate_control import Agreement, RateState
-from keras_adam.rounding_noise import random_bits
-from keras_adam.sparse_rows import assign_rows, read_rows
+from keras_adam.backend import precision
+from keras_adam.backend.gradients import as_dense
+from keras_adam.backend.rows import assign_rows, read_rows
+from keras_adam.backend.variables import read
+from keras_adam.backend.xla_fusion import fuses_several_outputs
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule import learning_rate as rate_control
+from keras_adam.rule.adam import Moments
+from keras_adam.rule.learning_rate import Agreement, RateState
+from keras_adam.rule.sampling import sampled, sampled_share
+from keras_adam.state.weight_state import WeightState
 from keras_adam.state_reading import StateReading
-from keras_adam.update_rule import Moments
-from keras_adam.weight_state import WeightState
-from keras_adam.xla_fusion import fuses_several_outputs
+from keras_adam.storage.moment_storage import Codec, largest_magnitudes, within_float32
+from keras_adam.storage.stochastic_rounding import random_bits
 
 NO_SCALES = Moments(None, None)
 """Of moments whose codes are values by themselves."""

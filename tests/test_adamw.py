@@ -180,7 +180,7 @@ def test_a_saved_model_is_loaded_with_its_optimizer(tmp_path):
 
 
 def test_telemetry_reads_it():
-    from keras_adam.readable_optimizer import ReadableOptimizer
+    from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
     model = make_model(keras_adam.AdamW(0.01, beta_1=0.8))
     train(model, seed=5)

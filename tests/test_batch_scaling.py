@@ -8,7 +8,7 @@ import pytest
 
 import keras_adam
 from keras_adam import change_batch_size, scale_for_batch_size
-from keras_adam.batch_scaling import LARGEST_SHARE, ScaledSchedule
+from keras_adam.batch_size import LARGEST_SHARE, ScaledSchedule
 
 
 def config(**options):

@@ -9,8 +9,8 @@ from saving import FORMATS
 from training import make_gradients, make_weights, modes, train
 
 import keras_adam
-from keras_adam import rate_control
 from keras_adam.adam import ROBUST
+from keras_adam.rule import learning_rate as rate_control
 
 needs_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="needs TensorFlow"

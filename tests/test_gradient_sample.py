@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_adam import step_control
-from keras_adam.gradient_sample import LARGEST_DIVISOR, PIECES, sampled, sampled_share
+from keras_adam.rule import clipping as step_control
+from keras_adam.rule.sampling import LARGEST_DIVISOR, PIECES, sampled, sampled_share
 
 
 def test_a_small_tensor_is_its_own_sample():

@@ -7,7 +7,8 @@ from tolerances import KERAS_TRAJECTORY
 from training import OPTIONS, make_gradients, make_weights, modes, train
 
 import keras_adam
-from keras_adam import packed_step, packing
+from keras_adam import packed_step
+from keras_adam.state import packing
 
 SIDE = 256
 SHAPES = ((SIDE, SIDE), (5, 3), (SIDE, SIDE), (3,), (2, SIDE, SIDE))

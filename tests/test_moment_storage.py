@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
-from keras_adam import update_rule
-from keras_adam.moment_storage import (
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule.adam import Moments
+from keras_adam.storage.moment_storage import (
     BLOCK,
     LARGEST,
     SMALLEST,
     STORAGES,
     largest_magnitudes,
 )
-from keras_adam.rounding_noise import random_bits
-from keras_adam.update_rule import Moments
+from keras_adam.storage.stochastic_rounding import random_bits
 
 LOSSY = ["bfloat16", "8bit"]
 NEAREST = {"bfloat16": 2.0**-8, "8bit": 2.0**-4}
@@ -274,7 +274,7 @@ def test_the_largest_ratio_by_hand(beta_1, beta_2, largest):
 
 
 def test_a_scale_beyond_float32_is_the_largest_number():
-    from keras_adam.moment_storage import within_float32
+    from keras_adam.storage.moment_storage import within_float32
 
     scales = ops.convert_to_tensor(np.array([[math.inf], [1.0]], "float32"))
     np.testing.assert_array_equal(

@@ -12,7 +12,7 @@ from hypothesis import strategies
 from keras import ops
 
 import keras_adam
-from keras_adam.arguments import OPTIONS
+from keras_adam.options import OPTIONS
 
 schedules = keras.optimizers.schedules
 
@@ -324,11 +324,11 @@ BAD_RATE_CONFIGS = {
     "no steps": serialized(schedules.ExponentialDecay(0.1, 10, 0.9), decay_steps=0),
     "unknown argument": serialized(schedules.CosineDecay(0.1, 10), nothing=3),
     "scaled by text": serialized(
-        keras_adam.batch_scaling.ScaledSchedule(schedules.CosineDecay(0.1, 10), 2.0),
+        keras_adam.batch_size.ScaledSchedule(schedules.CosineDecay(0.1, 10), 2.0),
         factor="2",
     ),
     "scaled number": serialized(
-        keras_adam.batch_scaling.ScaledSchedule(schedules.CosineDecay(0.1, 10), 2.0),
+        keras_adam.batch_size.ScaledSchedule(schedules.CosineDecay(0.1, 10), 2.0),
         schedule=0.5,
     ),
 }

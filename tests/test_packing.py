@@ -16,7 +16,7 @@ from training import (
 )
 
 import keras_adam
-from keras_adam import packing
+from keras_adam.state import packing
 
 pytestmark = pytest.mark.usefixtures("on_tensorflow")
 

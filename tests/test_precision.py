@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_adam import precision
+from keras_adam.backend import precision
 
 # Mantissa bits of value and remainder together, less one for the rounding.
 RELATIVE_ERROR = {"bfloat16": 2.0**-16, "float16": 2.0**-21}

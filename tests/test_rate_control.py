@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_adam import rate_control
-from keras_adam.rate_control import Agreement, RateState
+from keras_adam.rule import learning_rate as rate_control
+from keras_adam.rule.learning_rate import Agreement, RateState
 
 rates = st.floats(2.0**-20, 8.0, width=32)
 

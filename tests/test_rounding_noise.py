@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_adam.rounding_noise import lower_bits, random_bits, upper_bits
+from keras_adam.storage.stochastic_rounding import lower_bits, random_bits, upper_bits
 
 
 def bits(step=1, stream=0, shape=(64, 256), ids=None):

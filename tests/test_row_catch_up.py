@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_adam
-from keras_adam import update_rule
+from keras_adam.rule import adam as update_rule
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("only TensorFlow's gradients come by rows", allow_module_level=True)

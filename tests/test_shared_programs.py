@@ -10,7 +10,8 @@ import pytest
 from training import OPTIONS, SHAPES, make_gradients, make_weights, to_numpy
 
 import keras_adam
-from keras_adam import adam, shared_programs
+from keras_adam import adam
+from keras_adam.backend import xla_programs as shared_programs
 
 pytestmark = pytest.mark.usefixtures("on_tensorflow")
 

@@ -7,8 +7,8 @@ from keras import ops
 from training import modes
 
 import keras_adam
-from keras_adam import step_control
-from keras_adam.step_control import NormHistory
+from keras_adam.rule import clipping as step_control
+from keras_adam.rule.clipping import NormHistory
 
 needs_rows = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",

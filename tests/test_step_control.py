@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
-from keras_adam import step_control
+from keras_adam.rule import clipping as step_control
 
 arrays = hnp.arrays(
     np.float32,

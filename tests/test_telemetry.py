@@ -17,9 +17,9 @@ from tensorboard.util import tensor_util
 from training import norms
 
 import keras_adam
-from keras_adam import telemetry as telemetry_module
-from keras_adam.readable_optimizer import ReadableOptimizer
-from keras_adam.telemetry_tags import tag_prefixes
+from keras_adam.telemetry import callback as telemetry_module
+from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
+from keras_adam.telemetry.tags import tag_prefixes
 
 BATCH = 8
 ROWS = 48  # six steps per epoch

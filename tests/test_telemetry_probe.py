@@ -9,9 +9,9 @@ from keras import ops
 from training import norms
 
 import keras_adam
-from keras_adam import telemetry_probe
-from keras_adam.readable_optimizer import ReadableOptimizer
-from keras_adam.telemetry_probe import Probe, stride_of
+from keras_adam.telemetry import probe as telemetry_probe
+from keras_adam.telemetry.probe import Probe, stride_of
+from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
 
 @pytest.fixture

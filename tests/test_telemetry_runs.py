@@ -15,7 +15,7 @@ from keras import ops
 from test_telemetry import fit, linear_model, read
 
 import keras_adam
-from keras_adam.event_file import EventFile
+from keras_adam.telemetry.event_file import EventFile
 
 RATE = "optimizer/learning_rate"
 
@@ -242,7 +242,7 @@ def test_two_callbacks_with_one_directory(tmp_path):
 
 
 def test_threads_that_open_one_directory_get_different_ones(tmp_path):
-    from keras_adam.run_directory import open_run
+    from keras_adam.telemetry.run_directory import open_run
 
     opened, meet = [], threading.Barrier(8)
 
@@ -496,7 +496,7 @@ def said(caplog, model, epochs=1, every=100, directory=None, **options):
         else:
             fit(model, [telemetry], epochs=epochs)
     assert runs(directory) == {}
-    (record,) = [r for r in caplog.records if r.name == "keras_adam.telemetry"]
+    (record,) = [r for r in caplog.records if r.name == "keras_adam.telemetry.callback"]
     return record.getMessage()
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_adam import update_rule
-from keras_adam.update_rule import Moments
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule.adam import Moments
 
 finite = st.floats(-1e3, 1e3, width=32)
 

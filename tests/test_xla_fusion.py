@@ -14,9 +14,9 @@ import tolerances
 from training import make_gradients, make_weights, modes, train
 
 import keras_adam
-from keras_adam import update_rule
-from keras_adam.update_rule import Moments
-from keras_adam.xla_fusion import fuses_several_outputs
+from keras_adam.backend.xla_fusion import fuses_several_outputs
+from keras_adam.rule import adam as update_rule
+from keras_adam.rule.adam import Moments
 
 SETTING = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
 

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_adam import state_laws
-from keras_adam.moment_storage import STORAGES, Codec, largest_magnitudes
-from keras_adam.state_laws import Law
+from keras_adam.state import checkpoint_laws as state_laws
+from keras_adam.state.checkpoint_laws import Law
+from keras_adam.storage.moment_storage import STORAGES, Codec, largest_magnitudes
 
 logger = logging.getLogger(__name__)
 

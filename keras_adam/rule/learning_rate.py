@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_adam.square_root import square_root
+from keras_adam.rule.square_root import square_root
 
 Tensor = Any
 

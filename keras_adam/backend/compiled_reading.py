@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_adam.placement import is_replicated, native_variable
+from keras_adam.backend.variables import is_replicated, native_variable
 
 logger = logging.getLogger(__name__)
 

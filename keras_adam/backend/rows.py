@@ -17,9 +17,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from keras_adam.gradients import is_by_rows
-from keras_adam.packing import PackedVariable
-from keras_adam.placement import native_variable, read
+from keras_adam.backend.gradients import is_by_rows
+from keras_adam.backend.variables import VariableView, native_variable, read
 
 Tensor = Any
 
@@ -118,7 +117,7 @@ def read_rows(variable: Any, ids: Tensor | None) -> Tensor:
         return read(variable)
     import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
-    if isinstance(variable, PackedVariable):
+    if isinstance(variable, VariableView):
         return tf.gather(variable.value, ids)
     native = native_variable(variable)
     # By its handle, which under a strategy is that of the device at hand: reading
@@ -142,7 +141,7 @@ def assign_rows(variable: Any, ids: Tensor, rows: Tensor) -> None:
     """
     import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
-    if isinstance(variable, PackedVariable):
+    if isinstance(variable, VariableView):
         # Only small tables are packed: copying one costs less than a variable does.
         table = variable.value
         variable.assign(tf.tensor_scatter_nd_update(table, ids[:, None], rows))

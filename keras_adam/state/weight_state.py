@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_adam.placement import native_variable
+from keras_adam.backend.variables import native_variable
 
 
 class WeightState(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_adam.readable_optimizer import ReadableOptimizer
-from keras_adam.telemetry_probe import Figures, StepFigures
+from keras_adam.telemetry.probe import Figures, StepFigures
+from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
 PER_WEIGHT = {
     "gradient_norm": "Gradient norm",

@@ -31,6 +31,13 @@ def standing_in(variables: Sequence[Any], stand_ins: Sequence[Any]) -> Iterator[
         _stand_ins.reset(token)
 
 
+class VariableView(keras.Variable):
+    """A Keras variable that is a part of another one, and has none of the backend.
+
+    It is read as its `value` and assigned by its `assign`.
+    """
+
+
 def native_variable(variable: Any) -> Any:
     """The backend's own variable behind a Keras variable, or the one given.
 

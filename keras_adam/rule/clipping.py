@@ -15,9 +15,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_adam.gradient_sample import sampled, sampled_share
-from keras_adam.rate_control import Agreement
-from keras_adam.square_root import square_root
+from keras_adam.rule.learning_rate import Agreement
+from keras_adam.rule.sampling import sampled, sampled_share
+from keras_adam.rule.square_root import square_root
 
 Tensor = Any
 

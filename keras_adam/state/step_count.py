@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_adam import placement
+from keras_adam.backend import variables as placement
 
 
 class StepCount:

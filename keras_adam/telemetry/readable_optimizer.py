@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_adam.adam import Adam
-from keras_adam.placement import read
+from keras_adam.backend.variables import read
 from keras_adam.state_reading import Entries
 
 _CONTROLS = {

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from keras_adam.placement import native_variable, standing_in
+from keras_adam.backend.variables import native_variable, standing_in
 
 MOST_SHARED = 256
 """Programs that are kept; of more, those are forgotten that no new optimizer has asked
@@ -76,7 +76,7 @@ class Program:
         """Compute ``function(*arguments)``.
 
         Args:
-            function: reads and assigns the variables by `keras_adam.placement`. Every
+            function: reads and assigns the variables by `keras_adam.backend.variables`. Every
                 call must come with a function that computes the same.
             variables: that the function reads or assigns, Keras's or the backend's.
             arguments: tensors, in any structure.

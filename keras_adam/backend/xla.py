@@ -17,8 +17,13 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_adam.placement import native_variable
-from keras_adam.shared_programs import Program, Traced, is_instrumented, shared_program
+from keras_adam.backend.variables import native_variable
+from keras_adam.backend.xla_programs import (
+    Program,
+    Traced,
+    is_instrumented,
+    shared_program,
+)
 
 logger = logging.getLogger(__name__)
 

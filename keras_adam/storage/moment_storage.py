@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, Protocol
 
 from keras import ops
 
-from keras_adam.rounding_noise import lower_bits, upper_bits
+from keras_adam.storage.stochastic_rounding import lower_bits, upper_bits
 
 Tensor = Any
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_adam.placement import native_variable
+from keras_adam.backend.variables import native_variable
 
 
 def apply_on_each_replica(

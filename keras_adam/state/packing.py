@@ -21,8 +21,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_adam import precision
-from keras_adam.placement import colocated_with, is_replicated, native_variable
+from keras_adam.backend import precision
+from keras_adam.backend.variables import (
+    VariableView,
+    colocated_with,
+    is_replicated,
+    native_variable,
+)
 
 Tensor = Any
 Shape = tuple[int, ...]
@@ -152,7 +157,7 @@ class Packing:
         self.of_weight = {index: pack for pack in packs for index in pack.indices}
 
 
-class PackedVariable(keras.Variable):
+class PackedVariable(VariableView):
     """One weight's share of a pack, in the form of a variable of its own.
 
     Reads and assigns the entries of the pack; creates nothing.

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
-from keras_adam.received import shown
+from keras_adam.received_value import shown
 
 _OPTION = "exclude_from_weight_decay"
 

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_adam.event_file import EventFile, check_tensorboard_is_installed
-from keras_adam.readable_optimizer import ReadableOptimizer
-from keras_adam.run_directory import checked_directory, open_run
 from keras_adam.state_reading import Entries
-from keras_adam.telemetry_probe import Probe
-from keras_adam.telemetry_tags import (
+from keras_adam.telemetry.event_file import EventFile, check_tensorboard_is_installed
+from keras_adam.telemetry.missing_steps import UntoldTraining
+from keras_adam.telemetry.probe import Probe
+from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
+from keras_adam.telemetry.run_directory import checked_directory, open_run
+from keras_adam.telemetry.tags import (
     PER_WEIGHT,
     tag_prefixes,
     told_of_all,
     told_of_weights,
 )
-from keras_adam.untold_training import UntoldTraining
 
 logger = logging.getLogger(__name__)
 

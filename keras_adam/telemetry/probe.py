@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_adam import precision
-from keras_adam.compiled_reading import compiled_reading
-from keras_adam.readable_optimizer import ReadableOptimizer
+from keras_adam.backend import precision
+from keras_adam.backend.compiled_reading import compiled_reading
 from keras_adam.state_reading import Entries
+from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
 ENTRIES = 8_192
 """About so many, evenly spread, are looked at of weights that have twice as many or

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from keras_adam.event_file import MARK, EventFile
+from keras_adam.telemetry.event_file import MARK, EventFile
 
 
 def checked_directory(log_dir: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_adam import precision
+from keras_adam.backend import precision
 
 
 def is_by_rows(gradient: Any) -> bool:

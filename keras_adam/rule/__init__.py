@@ -1,0 +1,1 @@
+"""Pure functions of float32 tensors: what a step computes."""

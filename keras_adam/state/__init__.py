@@ -1,0 +1,1 @@
+"""What is kept between steps: created, packed, saved and loaded."""

@@ -1,0 +1,1 @@
+"""A callback that shows in TensorBoard what the optimizer does."""
