@@ -1,13 +1,13 @@
-"""The Keras optimizer: options, configuration, and how a step is executed.
+"""The Keras optimizer: its options, its state, and the hooks that Keras calls.
 
-The state stands in `adam_state`, the course of one step in `adam_step`, Adam's
-arithmetic in `update_rule`.
+No arithmetic: what a step computes stands in `keras_adam.rule`, its order in
+`keras_adam.step.pipeline`.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Hashable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,23 +15,38 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam.backend import precision
+from keras_adam.backend.executors import DirectExecutor
 from keras_adam.backend.gradients import (
     as_dense,
     check_can_be_trained,
     check_match,
     divisible,
     in_form_of,
-    is_by_rows,
-    summed,
 )
-from keras_adam.backend.replicas import apply_on_each_replica
-from keras_adam.backend.rows import as_argument
-from keras_adam.backend.variables import is_replicated
-from keras_adam.backend.xla import CompiledApply, Update, undivided
-from keras_adam.backend.xla_fusion import fuses_several_outputs
-from keras_adam.options import (
-    OPTIONS,
+from keras_adam.backend.replicas import ReplicaExecutor
+from keras_adam.backend.variables import (
+    VariableView,
+    assignable,
+    is_replicated,
+    native_variable,
+    outside_of_graphs,
+)
+from keras_adam.backend.xla import XlaExecutor
+from keras_adam.control.controls import Controls
+from keras_adam.options import Options
+from keras_adam.options.combinations import (
     check_clipping,
+    check_combinations,
+    warn_if_gradients_are_dense,
+)
+from keras_adam.options.options import (
+    NOT_PART_OF_A_STEP,
+    QUALIFIERS,
+    check_can_change,
+)
+from keras_adam.options.representation import format_optimizer
+from keras_adam.options.values import (
+    OPTIONS,
     checked_learning_rate,
     checked_new_learning_rate,
     checked_positive,
@@ -39,15 +54,25 @@ from keras_adam.options import (
     deserialized_learning_rate,
 )
 from keras_adam.received_value import shown
-from keras_adam.sparse_step import SparseStep
+from keras_adam.rule.adam import Moments
+from keras_adam.state import checkpoint
 from keras_adam.state.decay_exclusions import (
     DecayExclusions,
     checked_patterns,
     checked_weights,
     path_of,
 )
-
-logger = logging.getLogger(__name__)
+from keras_adam.state.layout import layout_of
+from keras_adam.state.optimizer_state import OptimizerState, build_state
+from keras_adam.state.reading import Entries, read_entries, read_moments
+from keras_adam.state.variable_creation import VariableCreation
+from keras_adam.state.waiting_state import WaitingState
+from keras_adam.state.weight_state import STATE_ATTRIBUTES, WeightState
+from keras_adam.step.context import StepContext
+from keras_adam.step.pipelines import Pipelines
+from keras_adam.step.repeated_weights import RepeatedWeights
+from keras_adam.step.table_catch_up import catch_up_table
+from keras_adam.step.weight_step import step_weight
 
 ROBUST: dict[str, Any] = {
     "rate_cap": 0.002,
@@ -59,54 +84,13 @@ ROBUST: dict[str, Any] = {
 """The options of `Adam.robust`: chosen on one half of the tasks of
 ``benchmarks/robustness.py``, judged on the other."""
 
-_CONSTANTS_OF_A_TRACE = (
-    "amsgrad",
-    "moment_storage",
-    "sparse_updates",
-    "use_ema",
-    "skip_nonfinite",
-    "beta_1",
-    "beta_2",
-    "epsilon",
-    "weight_decay",
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
-    "ema_momentum",
-    "ema_overwrite_frequency",
-    "gradient_accumulation_steps",
-    "rate_cap",
-    "rate_cap_softness",
-    "rate_adaptation",
-    "rate_growth_limit",
-    "spike_guard",
-)
-"""Options that may be set between steps; each setting needs a program of its own."""
-
-
-_FIXED_ONCE_BUILT = (
-    "amsgrad",
-    "use_ema",
-    "moment_storage",
-    "sparse_updates",
-    "skip_nonfinite",
-    "jit_compile",
-)
-"""Options that decide which variables there are, or which programs."""
-
-_QUALIFIERS: dict[str, tuple[str, Any]] = {
-    "rate_cap": ("rate_cap_softness", 0.0),
-    "rate_adaptation": ("rate_growth_limit", None),
-}
-"""What means nothing without an option, and is switched off together with it."""
-
 
 @keras.saving.register_keras_serializable(package="keras_adam")
-class Adam(SparseStep):
+class Adam(keras.optimizers.Optimizer):
     """Adam that plugs into ``model.compile`` and whose update XLA compiles.
 
     With every option at its default it trains exactly as ``keras.optimizers.Adam``
-    does, save where that one is wrong: all arithmetic and all moments are float32
+    does, except where that one is wrong: all arithmetic and all moments are float32
     (float64 for float64 weights) whatever the weights' dtype, the moving average of
     the weights advances once per update and not once per accumulated micro-batch,
     clipping does not spread a non-finite gradient to other weights, and
@@ -119,7 +103,8 @@ class Adam(SparseStep):
         beta_2: decay of the second moment, in [0, 1).
         epsilon: the paper's "epsilon hat", outside the bias correction; positive.
         amsgrad: divide by the largest second moment so far (arXiv:1904.09237).
-        weight_decay: as in ``keras.optimizers.Adam``: decoupled, scaled by the rate.
+        weight_decay: as in ``keras.optimizers.Adam``: decoupled, multiplied by the
+            learning rate.
         clipnorm: bound on the norm of each weight's gradient.
         clipvalue: bound on each gradient entry's magnitude.
         global_clipnorm: bound on the norm of all gradients together.
@@ -131,68 +116,38 @@ class Adam(SparseStep):
         gradient_accumulation_steps: micro-batches whose mean gradient makes one
             update.
         name: of the optimizer.
-        jit_compile: ``"auto"`` compiles each update with XLA where that
-            is possible and says once in the log where it is not; ``True`` raises
-            there; ``False`` never compiles. TensorFlow backend; JAX compiles the
-            update with its train step, torch does not compile.
+        jit_compile: ``"auto"`` compiles each update with XLA where that is possible
+            and logs once where it is not; ``True`` raises there; ``False`` never
+            compiles. JAX compiles the update with its train step, torch does not
+            compile.
         moment_storage: how the moments of weights of 65,536 entries and more are kept
-            between steps (small ones are float32): ``"float32"``; ``"bfloat16"``, half
-            of the bytes; ``"8bit"``, a quarter. The arithmetic is float32 in each case.
-            Moments are rounded stochastically, by a hash that is the same on every
-            device and in a resumed run. Files hold what is stored; where the option of
-            the optimizer that loads them is another, they are converted. ``"8bit"``
-            does not go with ``amsgrad`` nor with ``sparse_updates`` by rows, and none
-            but ``"float32"`` with a subclass that overrides ``update_step``.
-        sparse_updates: what an embedding's gradient (``tf.IndexedSlices``) does; ids
-            that are repeated are summed in both cases. ``"dense"`` steps every row, as
-            ``keras.optimizers.Adam`` does: a row without an id in the batch goes on by
-            its momentum, and its moments decay. ``"lazy"`` steps the rows of the batch
-            and no others, at a cost that does not depend on the size of the table. It
-            is another algorithm: moments of untouched rows do not decay and the rows
-            do not move by momentum, so a rare row's next step has its last step's
-            momentum in full; the bias correction counts the optimizer's steps and not
-            the row's. Weight decay shrinks touched rows only; clipping sees the norm
-            of the summed rows, which is the dense norm; ``use_ema`` averages every
-            row at every step, at the cost of a pass over the table. ``"catch_up"``
-            steps the same rows of large tables (of 65,536 entries and more; small
-            ones are dense), and has them make up first, in closed form, for the steps
-            that they missed: moments decay, and the row goes on by its momentum (and
-            weight decay) as in dense Adam, at the rate of now. What remains is that
-            the model saw the row where it stood before; at the end of ``fit``, or by
-            `finalize_variable_values`, all rows catch up. Rows that never had a
-            gradient stay as they are. It keeps four bytes per row. Neither goes with
-            ``gradient_accumulation_steps``, nor with a subclass that overrides
-            ``update_step``. Dense gradients are stepped as ever. On JAX and torch
-            every gradient is dense, which is said in the log.
-        rate_cap: bound on the rate of the first steps, whatever the given one. Where a
-            schedule rises, the rate follows it up to the cap; only adaptation, or a
-            softness, goes beyond. The multiplier of `rate_multiplier` keeps a
-            schedule's shape.
-        rate_cap_softness: in [0, 1); how much is left of a rate above the cap, which
-            becomes ``rate_cap · (rate / rate_cap) ** rate_cap_softness``. With 0
-            all rates above the cap train alike.
-        rate_adaptation: how fast the rate is adapted, as its logarithm's largest move
-            per step at first (0.1 to 0.3): up while gradients go on in the direction
-            of the steps, down while they turn back; slower with the steps. The
-            decoupled weight decay follows the rate. Needs ``beta_1`` above 0, and does
-            not go with a subclass that overrides ``update_step``.
-        rate_growth_limit: how many times the given rate adaptation may reach at most;
-            ``None``: any. Where a small rate is meant to be small, as in fine-tuning,
-            1 to 10 keeps it so.
-        spike_guard: where the norm of all gradients together lies this many standard
-            deviations of its logarithm above its running mean, they are scaled down
-            to there; 4 to 6. It looks at some 4,096 entries of each large gradient,
-            or one in 32, always the same ones, and at all of them where there is a
-            ``global_clipnorm``, with which it goes; ``clipped_spikes`` counts.
+            between steps: ``"float32"``; ``"bfloat16"``, half of the bytes; ``"8bit"``,
+            a quarter. See docs/memory.md.
+        sparse_updates: what an embedding's gradient by rows (``tf.IndexedSlices``)
+            does: ``"dense"`` steps every row, as Keras does; ``"lazy"`` steps the rows
+            of the batch and no others; ``"catch_up"`` steps the same rows, and takes
+            the steps that they have missed first. See docs/sparse_updates.md.
+        rate_cap: bound on the learning rate of the first steps; this and the next
+            three are described in docs/learning_rate_control.md.
+        rate_cap_softness: in [0, 1); how much is left of a learning rate above the cap.
+        rate_adaptation: how fast the learning rate is adapted: the largest change of
+            its logarithm per step at first, 0.1 to 0.3.
+        rate_growth_limit: how many times the given learning rate adaptation may reach;
+            ``None``: any.
+        spike_guard: how many standard deviations (of its logarithm) the norm of all
+            gradients together may lie above its running mean, 4 to 6; larger gradients
+            are scaled down. `clipped_spikes` counts them.
         skip_nonfinite: leave weights, state and step count untouched where any
-            gradient entry is NaN or infinite, and count it in ``skipped_steps``.
-            Keras applies constraints after such a step as well, and writes what it
-            overwrites by gradients (float8 scales) before.
+            gradient entry is NaN or infinite; `skipped_steps` counts them.
         **kwargs: only Keras's old ``decay``, which is ignored with a warning.
 
     Raises:
-        TypeError: a rate of another type.
+        TypeError: a learning rate of another type.
         ValueError: an option outside its range, or options that exclude each other.
+
+    Example::
+
+        model.compile(keras_adam.Adam(1e-3, weight_decay=0.004), loss="mse")
 
     **Source**: D. P. Kingma and J. Ba, arXiv:1412.6980; weight decay: I. Loshchilov
     and F. Hutter, arXiv:1711.05101.
@@ -241,12 +196,20 @@ class Adam(SparseStep):
                 "gradient_accumulation_steps": gradient_accumulation_steps,
             }
         )
+        # Keras refuses several kinds of clipping in other words.
         check_clipping(keras_options)
         super().__init__(
             learning_rate=checked_learning_rate(learning_rate),
             **keras_options,
             **kwargs,
         )
+        self._controls = Controls()
+        self._state: OptimizerState | None = None
+        self._pipelines: Pipelines | None = None
+        self._executor: DirectExecutor | XlaExecutor = DirectExecutor()
+        self._decay_exclusions = DecayExclusions()
+        self._waiting_state = WaitingState()
+        self._repeated_weights = RepeatedWeights()
         # Converted by `__setattr__`.
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -261,10 +224,8 @@ class Adam(SparseStep):
         self.sparse_updates = sparse_updates
         self.skip_nonfinite = skip_nonfinite
         self.moment_storage = moment_storage
-        self._check_sparse_updates()
-        self._check_moment_storage()
-        self._check_rate_control()
-        self._compiled_apply = CompiledApply(self.jit_compile)
+        check_combinations(Options.of(self), self._custom_rule_name())
+        warn_if_gradients_are_dense(self.sparse_updates)
         self._has_all_options = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -281,49 +242,23 @@ class Adam(SparseStep):
         if not getattr(self, "_has_all_options", False):
             super().__setattr__(name, value)
             return
-        before = getattr(self, name)
         if self.built:
-            self._check_can_change(name, before, value)
-        super().__setattr__(name, value)
-        try:
-            self._check_combinations_of(name)
-        except ValueError:
-            super().__setattr__(name, before)
-            raise
-        if value is None and name in _QUALIFIERS:
-            qualifier, off = _QUALIFIERS[name]
-            super().__setattr__(qualifier, off)
-        if name == "jit_compile":
-            self._compiled_apply = CompiledApply(self.jit_compile)
+            check_can_change(name, getattr(self, name), value)
+        changed = {name: value}
+        if value is None and name in QUALIFIERS:
+            qualifier, off = QUALIFIERS[name]
+            changed[qualifier] = off
+        in_a_step = {n: v for n, v in changed.items() if n not in NOT_PART_OF_A_STEP}
+        options = dataclasses.replace(Options.of(self), **in_a_step)
+        check_combinations(options, self._custom_rule_name())
+        for changed_name, changed_value in changed.items():
+            super().__setattr__(changed_name, changed_value)
+        if name == "sparse_updates":
+            warn_if_gradients_are_dense(value)
 
-    def _check_can_change(self, name: str, before: Any, value: Any) -> None:
-        """Refuse what decides the state, or how steps are run, once that exists."""
-        is_switched = (before is None) != (value is None)
-        # rate_cap, rate_adaptation and spike_guard are refused by the next step, if
-        # nothing is kept for them.
-        if (name in _FIXED_ONCE_BUILT and value != before) or (
-            name == "gradient_accumulation_steps" and is_switched
-        ):
-            raise ValueError(
-                f"{name} cannot be changed from {before!r} to {value!r}: the optimizer "
-                f"is built, and what it keeps between steps was created for "
-                f"{name}={before!r}. Create a new optimizer with {name}={value!r}, "
-                "and compile the model with it."
-            )
-
-    def _check_combinations_of(self, name: str) -> None:
-        if name in ("clipnorm", "clipvalue", "global_clipnorm"):
-            check_clipping(self.get_config())
-        if name.startswith("rate_") or name == "beta_1":
-            is_off = name in _QUALIFIERS and getattr(self, name) is None
-            if not is_off:
-                self._check_rate_control()
-        if name in ("sparse_updates", "gradient_accumulation_steps") or (
-            name in ("beta_1", "beta_2") and self.sparse_updates == "catch_up"
-        ):
-            self._check_sparse_updates()
-        if name in ("moment_storage", "sparse_updates", "amsgrad"):
-            self._check_moment_storage()
+    def __repr__(self) -> str:
+        """The class, and every option that is not at its default."""
+        return format_optimizer(self)
 
     @classmethod
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
@@ -361,7 +296,7 @@ class Adam(SparseStep):
             ValueError: unknown weights, gradients of another shape or number, or no
                 gradient at all.
         """
-        if self._waiting_state is not None and self.built:
+        if self.built:
             self._load_waiting_state()
         grads = list(grads)
         if not grads:
@@ -389,33 +324,13 @@ class Adam(SparseStep):
         self, gradients: list[Any], variables: Sequence[Any]
     ) -> tuple[list[Any], Sequence[Any]]:
         """Gradients and weights, those of a weight that is listed twice summed."""
-        by_weight: dict[Any, list[Any]] = {}
-        for gradient, variable in zip(gradients, variables, strict=True):
-            by_weight.setdefault(self._var_key(variable), []).append(gradient)
-        if len(by_weight) == len(gradients):
+        if len({self._var_key(variable) for variable in variables}) == len(variables):
             return gradients, variables
         if not self.built:
             # On the list as it is: Keras's files have an entry for each place in it.
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
-        weights = {self._var_key(variable): variable for variable in variables}
-        if not self._has_warned_of_repeated_weights:
-            self._has_warned_of_repeated_weights = True
-            logger.warning(
-                "Some weights given to apply() are in the list more than once (%d of "
-                "%d), for example %r. The gradients of each are summed and make one "
-                "step.",
-                sum(len(parts) > 1 for parts in by_weight.values()),
-                len(by_weight),
-                path_of(
-                    next(weights[k] for k, parts in by_weight.items() if len(parts) > 1)
-                ),
-            )
-        sums = [
-            summed([g if g is None else in_form_of(weights[key], g) for g in parts])
-            for key, parts in by_weight.items()
-        ]
-        return sums, list(weights.values())
+        return self._repeated_weights.sum(gradients, variables, self._var_key)
 
     def _backend_apply_gradients(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any]
@@ -427,117 +342,349 @@ class Adam(SparseStep):
         and advances averages on every micro-batch; none of that can be mended from
         a public method. ``tests/test_keras_hooks.py`` fails when Keras moves it.
         """
-        with self._steps_taken.counting(self._iterations):
-            self._apply_dense_and_sparse(grads, list(trainable_variables))
-
-    def _apply_dense_and_sparse(
-        self, grads: Sequence[Any], variables: list[Any]
-    ) -> None:
+        state, pipelines = self._built_state(), self._pipelines
+        weights = [
+            state.weights[self._get_variable_index(variable)]
+            for variable in trainable_variables
+        ]
         gradients = [
             in_form_of(variable, gradient)
-            for gradient, variable in zip(grads, variables, strict=True)
+            for gradient, variable in zip(grads, trainable_variables, strict=True)
         ]
         is_double = keras.backend.floatx() == "float64"
         learning_rate = ops.cast(
             self.learning_rate, "float64" if is_double else "float32"
         )
+        pipeline = pipelines.pipeline(Options.of(self), weights, gradients)
+        executor = self._executor
+        if is_replicated(trainable_variables[0]):
+            executor = ReplicaExecutor(executor.refuse)
+        with state.steps_taken.counting(self._iterations):
+            executor.run(pipeline, gradients, learning_rate)
 
-        gradients = self._dense_where_small(gradients, variables)
-        by_rows = self._are_rows_stepped(gradients)
-        update_all = self._update_by_rows if by_rows else self._update
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Step one weight: decay, both moments, the weight itself.
 
-        def update_whole(gradients: Sequence[Any], learning_rate: Any) -> None:
-            update_all(list(gradients), variables, learning_rate)
-
-        if is_replicated(variables[0]):
-            self._compiled_apply.refuse("XLA does not run inside tf.distribute")
-            apply_on_each_replica(update_whole, gradients, learning_rate, variables[0])
-            return
-        key = (
-            tuple(self._get_variable_index(variable) for variable in variables),
-            *(getattr(self, option) for option in _CONSTANTS_OF_A_TRACE),
-            # A weight that is frozen later keeps its value where averages overwrite.
-            tuple(map(_is_trainable, self._trainable_variables))
-            if self.use_ema
-            else (),
-        )
-        if by_rows:
-            self._apply_by_rows(gradients, variables, learning_rate, key)
-            return
-        self._compiled_apply(
-            self._update_in_parts(variables)
-            if self._is_update_separable()
-            else undivided(update_whole, lambda: self._variables_of_update(variables)),
-            [as_dense(gradient) for gradient in gradients],
-            learning_rate,
-            variables=lambda: [*variables, *self.stored_variables],
-            key=key,
-            structure=lambda: self._structure(key),
-        )
-
-    def _apply_by_rows(
-        self,
-        gradients: Sequence[Any],
-        variables: Sequence[Any],
-        learning_rate: Any,
-        key: tuple[Any, ...],
-    ) -> None:
-        key = (*key, tuple(map(is_by_rows, gradients)))
-
-        def compiled(stage: Update, given: Any, rate: Any, name: str) -> Any:
-            return self._compiled_apply(
-                stage,
-                given,
-                rate,
-                variables=lambda: [*variables, *self.stored_variables],
-                key=(name, *key),
-                structure=lambda: self._structure((name, *key)),
-            )
-
-        def step(gradients: Sequence[Any], learning_rate: Any) -> None:
-            self._update_by_rows(gradients, variables, learning_rate, run=compiled)
-
-        if self.jit_compile is not False:
-            step = self._as_one_graph(key, step)
-        step([as_argument(gradient) for gradient in gradients], learning_rate)
-
-    def _structure(self, key: Hashable) -> Hashable | None:
-        """All that decides what an update computes, but for the variables' values.
+        A subclass that overrides it replaces Adam's rule by its own.
 
         Args:
-            key: of the update: options, and which weights have a gradient.
+            gradient: of the weight's shape, clipped already.
+            variable: the weight, a Keras or backend variable.
+            learning_rate: scalar.
+        """
+        weight = self._built_state().weights[self._get_variable_index(variable)]
+        context = self._context()
+        rates = context.learning_rates(learning_rate, [weight])
+        step_weight(context, weight, gradient, rates)
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Create the state, in the order in which Keras's Adam saves it.
+
+        That order is: step count, learning rate, averages, accumulators, then both
+        moments interleaved per variable, then AMSGrad's. What Keras does not have comes
+        last.
+
+        Args:
+            variables: the weights to train; the optimizer serves these alone.
+
+        Raises:
+            ValueError: a weight of undefined shape or of a dtype that cannot be
+                trained; weights to be left out of the decay are not among them; or a
+                state that was loaded before does not fit.
+        """
+        if self.built:
+            return
+        variables = list(variables)
+        for variable in variables:
+            check_can_be_trained(variable)
+        self._locate_decay_exclusions(variables)
+        options, creation = Options.of(self), VariableCreation(self)
+        custom_rule = self._custom_rule_name()
+        with outside_of_graphs():
+            super().build(variables)
+            self._state = build_state(
+                creation,
+                variables,
+                options,
+                self._iterations,
+                lambda: self.variables,
+                self._model_variables_moving_average if self.use_ema else None,
+                self._accumulated_gradients
+                if self.gradient_accumulation_steps
+                else None,
+                # A custom rule reads the moments of each weight by itself.
+                packs_small_weights=custom_rule is None,
+            )
+            self._controls.create(options, creation)
+            self._name_variables()
+            if options.controls_learning_rate and isinstance(
+                self._learning_rate, keras.Variable | LearningRateSchedule
+            ):
+                # A user's function may return something else when called again.
+                first = ops.convert_to_numpy(self._get_current_learning_rate())
+                control = self._controls.learning_rate
+                control.warn_if_far_above_cap(float(first), options)
+            self._pipelines = Pipelines(
+                self._state,
+                self._controls,
+                None if custom_rule is None else self.update_step,
+                is_shareable=_is_of_this_package(type(self)),
+            )
+            is_tensorflow = keras.backend.backend() == "tensorflow"
+            if is_tensorflow and self.jit_compile is not False:
+                self._executor = XlaExecutor(self.jit_compile)
+            self._load_waiting_state()
+
+    def _name_variables(self) -> None:
+        """Give the variables the attribute names by which Keras's Adam has them.
+
+        ``tf.train.Checkpoint`` finds variables by these names, and a subclass's rule
+        reads them.
+        """
+        state, controls = self._built_state(), self._controls
+        for attribute, field in STATE_ATTRIBUTES.items():
+            if self.amsgrad or field != "velocity_hat":
+                setattr(self, attribute, state.variables_of(field))
+        self._log_rate_multiplier = controls.learning_rate.log_multiplier
+        self._peak_rate = controls.learning_rate.peak
+        self._norm_history = list(controls.spike_guard.history or ())
+        self._clipped_spikes = controls.spike_guard.counter
+        self._skipped_steps = controls.skipping.counter
+
+    def _trackable_children(
+        self, save_type: str = "checkpoint", **kwargs: Any
+    ) -> dict[str, Any]:
+        children = super()._trackable_children(save_type, **kwargs)
+        if self._state is None:
+            return children
+        steps_taken = self._state.steps_taken.variable
+        if steps_taken is not None:
+            children["steps_taken"] = steps_taken
+        if save_type == "savedmodel":
+            # A SavedModel holds the backend's variables, which views are not: the packs
+            # themselves stand in their place. Checkpoints and Keras's files have views.
+            for name in ("_variables", *STATE_ATTRIBUTES):
+                children.pop(name, None)
+            variables = map(native_variable, self.stored_variables)
+            children |= {f"stored_{i}": v for i, v in enumerate(variables)}
+        return children
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Assign a variable of the optimizer or a weight."""
+        if isinstance(variable, VariableView):
+            # Keras assigns the backend's variable, which a view does not have.
+            variable.assign(value)
+        else:
+            super().assign(assignable(variable), value)
+
+    def add_variable_from_reference(
+        self,
+        reference_variable: Any,
+        name: str | None = None,
+        initializer: Any = "zeros",
+    ) -> keras.Variable:
+        """Add a state variable of a weight's shape, kept in the compute dtype.
+
+        Of a weight that cannot be trained, in its own dtype as in Keras.
+        """
+        wanted = precision.compute_dtype(reference_variable)
+        is_kept = not precision.is_floating(reference_variable)
+        if is_kept or precision.dtype_of(reference_variable) == wanted:
+            return super().add_variable_from_reference(
+                reference_variable, name=name, initializer=initializer
+            )
+        # Keras takes the dtype from the reference; a bfloat16 moment would lose
+        # beta_2 = 0.999, which rounds to 1 there.
+        return VariableCreation(self).beside(
+            reference_variable, name or "var", wanted, initializer
+        )
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Let rows catch up, and with ``use_ema`` put averages in the weights' place.
+
+        ``fit`` calls it after the last epoch; a custom loop should, before the weights
+        are used.
+
+        Args:
+            var_list: weights, all or some of those the optimizer was built with.
+
+        Raises:
+            ValueError: other weights.
+        """
+        options = Options.of(self)
+        if not (options.rows_catch_up or options.use_ema):
+            return
+        self._check_variables_are_known(var_list)
+        context = self._context()
+        weights = [context.state.weights[self._get_variable_index(v)] for v in var_list]
+        for weight in weights:
+            if weight.variables.last_step is not None:
+                catch_up_table(context, weight, self.learning_rate)
+        if options.use_ema:
+            self._controls.averaging.overwrite(weights)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state in the form of ``keras.optimizers.Adam``."""
+        if not self.built and self._waiting_state:
+            self._waiting_state.write(store)
+        else:
+            checkpoint.write_variables(store, self._layout())
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load a state that this class or ``keras.optimizers.Adam`` saved.
+
+        Before the optimizer is built only step count and learning rate are assigned;
+        the rest is kept until then. If it turns out to be of other weights, because
+        layers were frozen, unfrozen or replaced, it is given up with a warning, as
+        Keras does.
+
+        Raises:
+            ValueError: the state belongs to another model or to other options, or
+                holds what no state can (NaN, infinity, a negative second moment and
+                so on); nothing has been changed.
+        """
+        if self.built:
+            checkpoint.read_variables(store, self._layout())
+            self._waiting_state.forget()
+        else:
+            self._waiting_state.read(store, self._scalars())
+
+    def _load_waiting_state(self) -> None:
+        if self._waiting_state:
+            with outside_of_graphs():
+                self._waiting_state.load(
+                    self._layout(), [path_of(v) for v in self._trainable_variables]
+                )
+
+    def _scalars(self) -> list[Any]:
+        """Step count and, if it is a number, the learning rate."""
+        rate = self._learning_rate
+        return [self._iterations, *([rate] if isinstance(rate, keras.Variable) else [])]
+
+    def _layout(self) -> checkpoint.Layout:
+        options = Options.of(self)
+        saved = self._controls.saved(options)
+        return layout_of(self._scalars(), self._state, saved, options)
+
+    def read_moments(self, variable: Any) -> Moments:
+        """The moments of a weight, in the dtype that is computed in.
+
+        Decoded, where ``moment_storage`` keeps codes; and, of rows that
+        ``sparse_updates="catch_up"`` has left behind, as they would be without.
+
+        Args:
+            variable: a weight that the optimizer was built with.
 
         Returns:
-            ``None`` for a subclass, which may compute something else.
-        """
-        if type(self).__module__.split(".")[0] != __name__.split(".")[0]:
-            return None
-        weights = tuple(
-            (
-                tuple(variable.shape),
-                precision.dtype_of(variable),
-                self._decays(variable),
-                self._get_variable_index(variable),
-                tuple(part is None for part in self._state_of(variable)),
-            )
-            for variable in self._trainable_variables
-        )
-        packs = tuple(pack.form() for pack in self._packing.packs)
-        built = tuple(variable.name for variable in self._step_scalars())
-        environment = keras.backend.floatx(), fuses_several_outputs()
-        return key, weights, packs, built, environment
+            First, second and (with AMSGrad, else ``None``) largest second moment.
 
-    def _update_in_parts(self, variables: list[Any]) -> Update:
-        """What is better done outside of one program for all: see `Update`."""
-        return Update(
-            prepare=lambda gradients: self._join(list(gradients), variables),
-            compute=lambda joined, rate: self._step_joined(joined, variables, rate),
-            finish=lambda stepped: self._assign_packed(stepped, variables),
-            variables=lambda: self._variables_of_joined(variables),
-            step_apart=lambda apart, stepped, rate, run: self._step_apart(
-                apart, stepped, variables, rate, run
-            ),
+        Shapes:
+            that of the weight.
+
+        Raises:
+            ValueError: the optimizer is not built, or the weight has no moments.
+        """
+        weight, state = self._weight_of(variable), self._built_state()
+        return read_moments(state, weight, Options.of(self))
+
+    def read_entries(self, variable: Any, stride: int) -> Entries:
+        """Every n-th entry of a weight, and its moments.
+
+        Args:
+            variable: a weight that the optimizer was built with.
+            stride: n, from one entry to the next, in the order of the flat weight.
+        """
+        weight, state = self._weight_of(variable), self._built_state()
+        return read_entries(state, weight, Options.of(self), stride)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of everything kept between steps besides step count and learning rate.
+
+        Raises:
+            ValueError: the optimizer has not been built yet.
+        """
+        self._built_state()
+        uncounted = (self._iterations, self._learning_rate)
+        return sum(
+            precision.byte_count(variable)
+            for variable in self.variables
+            if not any(variable is one for one in uncounted)
         )
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps `skip_nonfinite` has left out so far.
+
+        Not saved, copied or pickled: saved state has Keras's form.
+        """
+        return self._controls.skipping.count
+
+    @property
+    def clipped_spikes(self) -> int:
+        """How many steps `spike_guard` has clipped so far.
+
+        Not saved, copied or pickled: saved state has Keras's form.
+        """
+        return self._controls.spike_guard.count
+
+    @property
+    def rate_multiplier(self) -> float:
+        """How many times the given learning rate the next step's is.
+
+        1 without control, and before the first step. A schedule that rises above all
+        it was meets `rate_cap` only in the step itself. Saved with the optimizer.
+        """
+        return self._controls.learning_rate.multiplier(Options.of(self))
+
+    @property
+    def stored_variables(self) -> list[keras.Variable]:
+        """What the state is really kept in: packs in place of their views.
+
+        `variables` has one entry per weight and moment, as Keras has; what it shows
+        of small weights is part of a variable that they share, and the count by which
+        rows catch up is not among them. Whoever needs the variables of the backend (to
+        reset them fast, to look for them in a graph) finds them here; the order has no
+        meaning.
+        """
+        return self.variables if self._state is None else self._state.stored_variables()
+
+    @property
+    def trace_count(self) -> int:
+        """How many updates were compiled, and how often one was traced again."""
+        return self._executor.trace_count
+
+    def _context(self) -> StepContext:
+        return StepContext(self._built_state(), Options.of(self), self._controls)
+
+    def _built_state(self) -> OptimizerState:
+        if self._state is None:
+            raise ValueError(
+                "The optimizer holds no state before it is built: call "
+                "build(model.trainable_variables) or train one step first."
+            )
+        return self._state
+
+    def _weight_of(self, variable: Any) -> WeightState:
+        return self._built_state().weights[self._get_variable_index(variable)]
+
+    def _custom_rule_name(self) -> str | None:
+        """The name of a subclass that overrides `update_step`: Keras's way to another.
+
+        ``None`` where the rule is Adam's own.
+        """
+        has_own = type(self).update_step is Adam.update_step
+        return None if has_own else type(self).__name__
+
+    def _locate_decay_exclusions(self, variables: Sequence[Any]) -> None:
+        known = getattr(self, "_exclude_from_weight_decay", set())
+        located = self._decay_exclusions.located(
+            variables, lambda variable: self._var_key(variable) in known
+        )
+        self._decay_exclusions = located
+        self._exclude_from_weight_decay = {
+            self._var_key(variables[position]) for position in located.positions or ()
+        }
 
     @property
     def learning_rate(self) -> Any:
@@ -567,7 +714,8 @@ class Adam(SparseStep):
             )
         keras.optimizers.Optimizer.learning_rate.fset(self, learning_rate)
         if self.built and isinstance(learning_rate, float):
-            self._warn_of_rate_far_above_cap(learning_rate)
+            control = self._controls.learning_rate
+            control.warn_if_far_above_cap(learning_rate, Options.of(self))
 
     def scale_rate(self, factor: float) -> None:
         """Multiply the rate, and what is known of it, by a factor.
@@ -594,8 +742,9 @@ class Adam(SparseStep):
         self.learning_rate = rate
         if scaled_cap is not None:
             self.rate_cap = scaled_cap
-        if self._peak_rate is not None:
-            self._peak_rate.assign(self._peak_rate * factor)
+        peak = self._controls.learning_rate.peak
+        if peak is not None:
+            peak.assign(peak * factor)
 
     def exclude_from_weight_decay(
         self,
@@ -680,5 +829,5 @@ class Adam(SparseStep):
         return optimizer
 
 
-def _is_trainable(variable: Any) -> bool:
-    return bool(getattr(variable, "trainable", True))
+def _is_of_this_package(cls: type) -> bool:
+    return cls.__module__.split(".")[0] == __name__.split(".")[0]

@@ -26,7 +26,7 @@ from typing import Any
 import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_adam.options import (
+from keras_adam.options.values import (
     as_number,
     check_schedule,
     checked_learning_rate,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_adam.rule import clipping as step_control
+from keras_adam.rule import clipping
 from keras_adam.rule.sampling import LARGEST_DIVISOR, PIECES, sampled, sampled_share
 
 
@@ -42,7 +42,7 @@ def test_the_norm_of_samples_is_about_the_norm():
         for scale, shape in [(1.0, (400, 300)), (0.1, (7,)), (3.0, (100, 100))]
     ]
     exact = np.sqrt(sum(np.sum(g.astype("float64") ** 2) for g in gradients))
-    found = step_control.norm_of_samples([ops.convert_to_tensor(g) for g in gradients])
+    found = clipping.norm_of_samples([ops.convert_to_tensor(g) for g in gradients])
     assert float(found) == pytest.approx(exact, rel=0.02)
 
 
@@ -50,5 +50,5 @@ def test_the_norm_of_samples_passes_over_what_is_not_finite():
     gradient = np.ones((100, 100), "float32")
     gradient[0, 0] = np.nan
     gradient[0, 1] = np.inf
-    found = step_control.norm_of_samples([ops.convert_to_tensor(gradient)])
+    found = clipping.norm_of_samples([ops.convert_to_tensor(gradient)])
     assert float(found) == pytest.approx(100.0, rel=1e-3)

@@ -7,8 +7,8 @@ from tolerances import KERAS_TRAJECTORY
 from training import OPTIONS, make_gradients, make_weights, modes, train
 
 import keras_adam
-from keras_adam import packed_step
 from keras_adam.state import packing
+from keras_adam.step import plan
 
 SIDE = 256
 SHAPES = ((SIDE, SIDE), (5, 3), (SIDE, SIDE), (3,), (2, SIDE, SIDE))
@@ -26,7 +26,7 @@ CONTROLS = {
 def weights_of_own_program(monkeypatch):
     """As if the weights on their own were large; those of a test stay quick."""
     assert SIDE * SIDE >= packing.SMALL
-    monkeypatch.setattr(packed_step, "LARGE", SIDE * SIDE)
+    monkeypatch.setattr(plan, "LARGE", SIDE * SIDE)
 
 
 ALL = {**OPTIONS, **CONTROLS}
@@ -47,7 +47,7 @@ def compare_with_one_program(options, mode, monkeypatch):
     weights = make_weights(shapes=SHAPES)
     gradients = make_gradients(5, shapes=SHAPES)
     together = train(keras_adam.Adam(**options), weights, gradients, mode)
-    monkeypatch.setattr(packed_step, "LARGE", SIDE * SIDE)
+    monkeypatch.setattr(plan, "LARGE", SIDE * SIDE)
     apart = train(keras_adam.Adam(**options), weights, gradients, mode)
     assert_close(together, apart)
 
@@ -105,7 +105,7 @@ def test_a_rule_of_ones_own_steps_them_too():
 
 
 def test_a_weight_that_is_large_as_released_trains_as_in_keras():
-    shapes = ((1024, packed_step.LARGE // 1024), (3,))
+    shapes = ((1024, plan.LARGE // 1024), (3,))
     weights, gradients = make_weights(shapes=shapes), make_gradients(3, shapes=shapes)
     ours = train(keras_adam.Adam(0.01), weights, gradients)
     assert_close(ours, train(keras.optimizers.Adam(0.01), weights, gradients))

@@ -12,7 +12,7 @@ from hypothesis import strategies
 from keras import ops
 
 import keras_adam
-from keras_adam.options import OPTIONS
+from keras_adam.options.values import OPTIONS
 
 schedules = keras.optimizers.schedules
 

@@ -40,7 +40,7 @@ def test_weights_alone_train_as_weights_in_packs(options, mode, monkeypatch):
     monkeypatch.setattr(packing, "SMALL", 0)
     optimizer = keras_adam.Adam(**options)
     alone = train(optimizer, make_weights(), gradients, mode)
-    assert not optimizer._packing.packs
+    assert not optimizer._state.packing.packs
     for one, other in zip(packed, alone, strict=True):
         np.testing.assert_allclose(
             one, other, atol=KERAS_TRAJECTORY, rtol=KERAS_TRAJECTORY
@@ -130,13 +130,13 @@ def test_what_differs_shares_no_pack():
     optimizer = keras_adam.Adam(weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(weights)
-    found = {pack.indices for pack in optimizer._packing.packs}
+    found = {pack.indices for pack in optimizer._state.packing.packs}
     assert found == {(0, 1), (3, 4), (7, 8), (9, 10)}
 
 
 def test_a_pack_holds_at_most_64_weights():
     optimizer, _ = built(*[(2, 2), (2,)] * 70)
-    assert [len(pack.indices) for pack in optimizer._packing.packs] == [64, 6] * 2
+    assert [len(pack.indices) for pack in optimizer._state.packing.packs] == [64, 6] * 2
 
 
 def test_a_subclass_with_a_rule_of_its_own_finds_moments_of_each_weight():
@@ -152,7 +152,7 @@ def test_a_subclass_with_a_rule_of_its_own_finds_moments_of_each_weight():
     before = [w.numpy() for w in weights]
     optimizer = Signs(0.5)
     optimizer.apply([tf.ones((2,)), tf.ones((3,))], weights)
-    assert not optimizer._packing.packs
+    assert not optimizer._state.packing.packs
     for weight, value in zip(weights, before, strict=True):
         np.testing.assert_allclose(weight.numpy(), value - 0.5, rtol=1e-6)
 
@@ -163,7 +163,7 @@ def test_a_step_touches_few_variables_beside_the_weights():
     optimizer, weights = built(*[(4, 4), (4,)] * 60)
     step = tf.function(lambda g: optimizer.apply(g, weights))
     graph = step.get_concrete_function([tf.ones(w.shape) for w in weights]).graph
-    packs = len(optimizer._packing.packs)
+    packs = len(optimizer._state.packing.packs)
     # Both moments of each pack, the step count and the rate.
     assert len(graph.captures) == len(weights) + 2 * packs + 2
 
@@ -191,7 +191,7 @@ def test_a_saved_model_is_written(tmp_path):
 def test_splitting_undoes_joining(shapes, absent):
     values = dict(enumerate(make_weights(shapes=shapes)))
     weights = [keras.Variable(value) for value in values.values()]
-    for pack in packing.plan_packs(weights, lambda _: None):
+    for pack in packing.plan_packs(weights, [None] * len(weights)):
         given_ = {i: values[i] for i in pack.indices if i not in absent}
         parts = pack.split(pack.join(given_))
         assert list(parts) == list(pack.indices)

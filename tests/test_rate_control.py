@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_adam.rule import learning_rate as rate_control
-from keras_adam.rule.learning_rate import Agreement, RateState
+from keras_adam.rule.learning_rate import Alignment, RateState
 
 rates = st.floats(2.0**-20, 8.0, width=32)
 
@@ -20,8 +20,8 @@ def state(log_multiplier, peak):
     return RateState(scalar(log_multiplier), scalar(peak))
 
 
-def agreement(gradient, first, second):
-    return rate_control.agreement(
+def alignment(gradient, first, second):
+    return rate_control.alignment(
         [rate_control.along_last_step(gradient, first, second)]
     )
 
@@ -30,7 +30,7 @@ def adapted(before, aligned, total, rate=None, step=2, cap=None, limit=None, gai
     peak = float(before.peak)
     return rate_control.adapted(
         before,
-        [Agreement(scalar(aligned), scalar(total))],
+        [Alignment(scalar(aligned), scalar(total))],
         scalar(peak if rate is None else rate),
         scalar(step),
         gain,
@@ -99,8 +99,8 @@ def test_a_rate_of_zero_before_any_other_changes_nothing():
 def test_agreement_is_one_along_the_step_and_minus_one_against_it():
     g = np.float32([[0.5, -2.0], [1e-4, 30.0]])
     second = np.float32(g**2)
-    along = agreement(*map(ops.convert_to_tensor, (g, g / 3, second)))
-    against = agreement(*map(ops.convert_to_tensor, (g, -g / 3, second)))
+    along = alignment(*map(ops.convert_to_tensor, (g, g / 3, second)))
+    against = alignment(*map(ops.convert_to_tensor, (g, -g / 3, second)))
     assert float(along.aligned) == pytest.approx(float(along.total))
     assert float(against.aligned) == pytest.approx(-float(along.total))
     # Each entry counts |g| · |m| / √v = |g| / 3.
@@ -109,7 +109,7 @@ def test_agreement_is_one_along_the_step_and_minus_one_against_it():
 
 def test_a_gradient_without_history_says_nothing():
     zeros = ops.zeros((3,))
-    nothing = agreement(ops.ones((3,)), zeros, zeros)
+    nothing = alignment(ops.ones((3,)), zeros, zeros)
     assert float(nothing.aligned) == float(nothing.total) == 0
     assert float(adapted(state(0.5, 1.0), 0.0, 0.0).log_multiplier) == 0.5
 

@@ -6,6 +6,7 @@ import pytest
 
 import keras_adam
 from keras_adam.rule import adam as update_rule
+from keras_adam.rule import missed_steps
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("only TensorFlow's gradients come by rows", allow_module_level=True)
@@ -100,7 +101,7 @@ def test_the_closed_form_is_the_sum_of_the_missed_steps(last_step, beta_1, amsgr
     m = np.full((len(missed), 1), 0.3)
     v = np.full((len(missed), 1), 0.04)
     largest = 2 * v if amsgrad else None
-    w, moments = update_rule.catch_up(
+    w, moments = missed_steps.catch_up(
         keras.ops.convert_to_tensor(np.ones((len(missed), 1))),
         update_rule.Moments(m, v, largest),
         keras.ops.convert_to_tensor(np.full((len(missed), 1), float(last_step))),
@@ -130,7 +131,7 @@ def test_the_closed_form_is_the_sum_of_the_missed_steps(last_step, beta_1, amsgr
 def test_a_row_that_missed_nothing_keeps_every_bit():
     rng = np.random.default_rng(0)
     w, m, v = (rng.uniform(size=(5, 2)).astype("float32") for _ in range(3))
-    after, moments = update_rule.catch_up(
+    after, moments = missed_steps.catch_up(
         tf.constant(w),
         update_rule.Moments(tf.constant(m), tf.constant(v)),
         tf.constant([[0.0], [1.0], [2.0], [50.0], [1e6]]),

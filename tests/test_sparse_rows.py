@@ -222,16 +222,16 @@ def test_eager_steps_with_any_number_of_ids_are_traced_twice_at_most(weights):
     optimizer.build(variables)
     for gradients in gradients_by_rows([[1] * n for n in (4, 4, 3, 7, 1, 9, 2)]):
         optimizer.apply([slices(given) for given in gradients], variables)
-    (graph,) = optimizer._graphs_of_rows.values()
+    (graph,) = optimizer._executor.graphs
     assert graph.experimental_get_tracing_count() == 2
-    assert optimizer._compiled_apply.trace_count == 1
+    assert optimizer.trace_count == 1
 
 
 def test_a_smaller_last_batch_compiles_nothing_anew():
     model = make_model(lazy(0.05))
     ids = np.arange(44).reshape(22, 2) % ROWS
     model.fit(ids, np.ones((22, 1)), batch_size=4, epochs=3, verbose=0)
-    assert model.optimizer._compiled_apply.trace_count == 1
+    assert model.optimizer.trace_count == 1
 
 
 def make_model(optimizer, **how):

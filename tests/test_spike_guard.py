@@ -7,8 +7,8 @@ from keras import ops
 from training import modes
 
 import keras_adam
-from keras_adam.rule import clipping as step_control
-from keras_adam.rule.clipping import NormHistory
+from keras_adam.rule import clipping, spike_guard
+from keras_adam.rule.spike_guard import NormHistory
 
 needs_rows = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -27,8 +27,8 @@ def history(log_mean=0.0, log_variance=0.0, count=0.0):
 def after(norms, deviations=5.0):
     found = history()
     for norm in norms:
-        largest = step_control.largest_usual_norm(found, deviations)
-        found = step_control.with_norm(found, scalar(norm), largest)
+        largest = spike_guard.largest_usual_norm(found, deviations)
+        found = spike_guard.with_norm(found, scalar(norm), largest)
     return [float(part) for part in found]
 
 
@@ -42,13 +42,13 @@ def test_mean_and_variance_of_the_first_norms_are_those_of_a_sample():
 
 def test_the_less_is_known_the_larger_a_spike_must_be():
     limits = [
-        float(step_control.largest_usual_norm(history(count=count), 5.0))
+        float(spike_guard.largest_usual_norm(history(count=count), 5.0))
         for count in (0, 1, 10, 1e9)
     ]
     # No spread was seen, so the least one counts.
-    least = [step_control.LEAST_SPREAD + more for more in (1.0, 0.1, 0.0)]
+    least = [spike_guard.LEAST_SPREAD + more for more in (1.0, 0.1, 0.0)]
     assert limits == [
-        pytest.approx(step_control.LARGEST),
+        pytest.approx(spike_guard.LARGEST),
         *(pytest.approx(np.exp(5 * spread)) for spread in least),
     ]
 
@@ -57,17 +57,17 @@ def test_a_spike_among_the_first_gradients_is_clipped():
     norms = [1.0, 1.2, 0.9, 1.1, 1000.0]
     found = history()
     for norm in norms[:-1]:
-        largest = step_control.largest_usual_norm(found, 5.0)
+        largest = spike_guard.largest_usual_norm(found, 5.0)
         assert float(largest) > norm
-        found = step_control.with_norm(found, scalar(norm), largest)
-    assert float(step_control.largest_usual_norm(found, 5.0)) < 10
+        found = spike_guard.with_norm(found, scalar(norm), largest)
+    assert float(spike_guard.largest_usual_norm(found, 5.0)) < 10
 
 
 def test_a_spike_counts_as_the_largest_usual_norm():
     calm = [1.0] * 30
     log_mean, _, _ = after(calm)
     spiked, _, _ = after([*calm, 1e6])
-    bound = 5 * (step_control.LEAST_SPREAD + 1 / 30) / 31
+    bound = 5 * (spike_guard.LEAST_SPREAD + 1 / 30) / 31
     assert log_mean < spiked <= log_mean + bound * 1.01
 
 
@@ -81,7 +81,7 @@ def test_norms_that_rise_for_good_are_followed():
 @pytest.mark.parametrize("norm", [0.0, np.inf, np.nan])
 def test_a_norm_that_says_nothing_is_left_out(norm):
     before = history(0.5, 0.2, 30.0)
-    found = step_control.with_norm(before, scalar(norm), scalar(10.0))
+    found = spike_guard.with_norm(before, scalar(norm), scalar(10.0))
     assert [float(part) for part in found] == [float(part) for part in before]
 
 
@@ -90,7 +90,7 @@ def test_a_norm_that_says_nothing_is_left_out(norm):
     [(2.0, 8.0, 1.0), (8.0, 2.0, 0.25), (3.0, np.inf, 1.0), (0.0, 1.0, 1.0)],
 )
 def test_the_factor_by_hand(norm, largest, factor):
-    assert float(step_control.factor_within(scalar(norm), scalar(largest))) == factor
+    assert float(clipping.factor_within(scalar(norm), scalar(largest))) == factor
 
 
 def spiky_gradients(steps=60, spikes=(40, 50)):

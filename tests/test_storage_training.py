@@ -195,9 +195,8 @@ def fit(model, batches, seed):
 
 def second_moment(optimizer):
     """Of the large weight, in float32."""
-    weight = optimizer._trainable_variables[2]
-    moments = optimizer._read_moments(optimizer._state_of(weight))
-    storage = optimizer._storage_of(weight)
+    state = optimizer._state.weights[2]
+    moments, storage = state.read_moments(), state.storage
     return ops.convert_to_numpy(storage.restore(moments.second, LARGE))
 
 
@@ -394,4 +393,4 @@ def test_moments_are_written_in_place(storage):
 def test_a_step_is_traced_once(storage):
     optimizer = keras_adam.Adam(moment_storage=storage)
     train(optimizer, make_weights(), make_gradients(5))
-    assert optimizer._compiled_apply.trace_count == 1
+    assert optimizer.trace_count == 1

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_adam.rule import adam as update_rule
+from keras_adam.rule import averaging
 from keras_adam.rule.adam import Moments
 
 finite = st.floats(-1e3, 1e3, width=32)
@@ -64,7 +65,7 @@ def test_decay_shrinks_towards_zero_and_never_past_it(parameter, decay, rate):
 
 
 def test_average_starts_at_the_first_weights():
-    started = update_rule.update_average(scalar(0), scalar(3), 0.9, ops.equal(0, 0))
+    started = averaging.update_average(scalar(0), scalar(3), 0.9, ops.equal(0, 0))
     assert number(started) == 3
-    moved = update_rule.update_average(scalar(3), scalar(13), 0.9, ops.equal(0, 1))
+    moved = averaging.update_average(scalar(3), scalar(13), 0.9, ops.equal(0, 1))
     assert number(moved) == pytest.approx(4)

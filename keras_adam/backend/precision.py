@@ -1,15 +1,4 @@
-"""In which dtype to compute, and what low-precision weights would lose.
-
-A bfloat16 weight near 1 moves in steps of 0.008: at a rate of 0.001 round-to-nearest
-would return it to where it was at every step. What rounding took away is therefore
-kept beside such a weight, in the weight's own dtype, and added back before the next
-step (compensated summation): weight and remainder together carry about 16 bits of
-mantissa (bfloat16) or 22 (float16).
-
-**Source**: W. Kahan 1965, "Further remarks on reducing truncation errors"; for
-bfloat16 training: P. Zamirai et al., "Revisiting BFloat16 Training",
-arXiv:2010.06192.
-"""
+"""Which dtype a weight is updated in, and which weights can be trained."""
 
 from __future__ import annotations
 
@@ -19,11 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
-
-
-_MANTISSA_BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
-"""Of the dtypes in which a weight can be trained, the leading 1 included."""
+TRAINABLE = ("bfloat16", "float16", "float32", "float64")
+"""The dtypes in which a weight can be trained."""
 
 
 def dtype_of(variable: Any) -> str:
@@ -33,7 +19,7 @@ def dtype_of(variable: Any) -> str:
 
 def is_floating(variable: Any) -> bool:
     """Whether a weight can be trained: integers and bools have no gradient."""
-    return dtype_of(variable) in _MANTISSA_BITS
+    return dtype_of(variable) in TRAINABLE
 
 
 def check_dtype(variable: Any, name: str) -> None:
@@ -58,7 +44,7 @@ def check_dtype(variable: Any, name: str) -> None:
     )
     raise ValueError(
         f"The weight {name!r} has dtype {dtype}. keras_adam.Adam trains weights of "
-        f"{', '.join(_MANTISSA_BITS)}. {advice}"
+        f"{', '.join(TRAINABLE)}. {advice}"
     )
 
 
@@ -70,37 +56,6 @@ def compute_dtype(variable: Any) -> str:
 def loses_small_steps(variable: Any) -> bool:
     """Whether the weight's own dtype is coarser than the compute dtype."""
     return is_floating(variable) and dtype_of(variable) != compute_dtype(variable)
-
-
-def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
-    """A parameter as the nearest value of ``dtype`` and the remainder.
-
-    Args:
-        parameter: in the compute dtype.
-        dtype: of the weight.
-
-    Returns:
-        ``(rounded, remainder)``, both in ``dtype``; their sum is the parameter up to
-        the remainder's own rounding. The remainder is 0 where the rounded value is
-        not finite.
-    """
-    rounded = ops.cast(parameter, dtype)
-    lost = parameter - ops.cast(rounded, parameter.dtype)
-    lost = ops.where(ops.isfinite(lost), lost, ops.zeros_like(lost))
-    return rounded, ops.cast(lost, dtype)
-
-
-def join(rounded: Tensor, remainder: Tensor, dtype: str) -> Tensor:
-    """The parameter that :func:`split` took apart, in the compute dtype.
-
-    A remainder beyond half a grid step cannot be that of this weight: somebody has
-    assigned the weight since, and the remainder counts as 0.
-    """
-    bits = _MANTISSA_BITS[keras.backend.standardize_dtype(rounded.dtype)]
-    weight, lost = ops.cast(rounded, dtype), ops.cast(remainder, dtype)
-    # float16 has a coarser, absolute grid below its smallest normal number.
-    largest = ops.maximum(ops.abs(weight) * 2.0**-bits, 2.0**-25)
-    return weight + ops.where(ops.abs(lost) <= largest, lost, ops.zeros_like(lost))
 
 
 def byte_count(variable: Any) -> int:

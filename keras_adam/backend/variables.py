@@ -53,6 +53,18 @@ def assignable(variable: Any) -> Any:
     return native_variable(variable) if _stand_ins.get() else variable
 
 
+def assign(variable: Any, value: Any) -> None:
+    """Assign a variable, Keras's or the backend's, in its own dtype."""
+    is_view = isinstance(variable, VariableView)
+    if is_view or keras.backend.backend() != "tensorflow":
+        variable.assign(value)
+        return
+    import tensorflow as tf  # Absent where another backend is at work.
+
+    native = native_variable(variable)
+    native.assign(tf.cast(value, native.dtype))
+
+
 def read(variable: Any) -> Any:
     """The variable's value now, as a tensor that later assignments do not change.
 

@@ -76,7 +76,7 @@ class Program:
         """Compute ``function(*arguments)``.
 
         Args:
-            function: reads and assigns the variables by `keras_adam.backend.variables`. Every
+            function: reads and assigns the variables by `backend.variables`. Every
                 call must come with a function that computes the same.
             variables: that the function reads or assigns, Keras's or the backend's.
             arguments: tensors, in any structure.

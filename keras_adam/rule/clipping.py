@@ -1,51 +1,23 @@
-"""Controls of one step: what bounds a gradient, and whether a step is taken at all.
+"""Norms of gradients, and gradients scaled to a norm.
 
 Pure functions of tensors. A gradient entry that is NaN or infinite stays what it is
 and stays where it is: clipping neither hides it nor spreads it to finite entries.
-What sets the rate of a step stands in `rate_control`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_adam.rule.learning_rate import Agreement
 from keras_adam.rule.sampling import sampled, sampled_share
 from keras_adam.rule.square_root import square_root
 
 Tensor = Any
-
-
-class Controls(NamedTuple):
-    """What all gradients of a step decide together, where only some are at hand.
-
-    Attributes:
-        is_finite: scalar bool; ``None`` if nobody asks.
-        factor: scalar by which every gradient is clipped; ``None`` if none is.
-        agreements: what the gradients that are not at hand say of the rate.
-    """
-
-    is_finite: Tensor | None
-    factor: Tensor | None
-    agreements: Sequence[Agreement] = ()
-
-
-def are_all_finite(tensors: Sequence[Tensor]) -> Tensor:
-    """Whether no entry of any tensor is NaN or infinite.
-
-    Args:
-        tensors: at least one, of any shapes.
-
-    Returns:
-        A scalar bool.
-    """
-    return ops.all(ops.stack([ops.all(ops.isfinite(t)) for t in tensors]))
 
 
 def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
@@ -107,77 +79,6 @@ def clip_to_norm(tensors: Sequence[Tensor], largest_norm: float) -> list[Tensor]
     """
     factor = factor_within(norm_of_finite(tensors), largest_norm)
     return [t * factor for t in tensors]
-
-
-class NormHistory(NamedTuple):
-    """What is kept of the gradients' norms between steps; scalars.
-
-    Attributes:
-        log_mean: running mean of the norm's logarithm.
-        log_variance: of it.
-        count: how many norms are in both.
-    """
-
-    log_mean: Tensor
-    log_variance: Tensor
-    count: Tensor
-
-
-NORMS_REMEMBERED = 50
-"""Time constant, in steps, of the running mean and variance."""
-
-LEAST_SPREAD = 0.1
-"""A standard deviation of the log-norm below which norms are taken to vary anyway;
-with few norms known by their number's inverse more, since little is known of it."""
-
-
-LARGEST = 3e38
-"""A norm that none exceeds, near the largest float32. No infinity, which tools that
-look for the first one in a training would report."""
-
-
-def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
-    """The norm beyond which a gradient is a spike; `LARGEST` while none is known.
-
-    ``exp(mean + deviations · max(standard deviation, LEAST_SPREAD + 1 / count))`` of
-    log-norms: of the second gradient one hundreds of times as large as the first.
-
-    Args:
-        history: of the steps before.
-        deviations: how many standard deviations are usual.
-
-    **Source**: the z-score of the norm as in A. Kumar et al., "ZClip",
-    arXiv:2504.02507; here of its logarithm, which spikes do not skew.
-    """
-    least = LEAST_SPREAD + 1 / ops.maximum(history.count, 1.0)
-    spread = ops.maximum(square_root(history.log_variance), least)
-    log_norm = history.log_mean + deviations * spread
-    norm = ops.exp(ops.minimum(log_norm, math.log(LARGEST)))
-    return ops.where(history.count > 0, norm, LARGEST)
-
-
-def with_norm(history: NormHistory, norm: Tensor, largest: Tensor) -> NormHistory:
-    """The history with one more norm, a spike's counting as the largest usual one.
-
-    A norm that is 0 or not finite is left out.
-    """
-    log_mean, log_variance, count = history
-    is_taken = ops.isfinite(norm) & (norm > 0)
-    log_norm = ops.log(ops.where(is_taken, ops.minimum(norm, largest), 1.0))
-    # The mean of all while they are few, then one that forgets.
-    weight = 1 / ops.minimum(count + 1, float(NORMS_REMEMBERED))
-    difference = log_norm - log_mean
-    taken = NormHistory(
-        log_mean + weight * difference,
-        (1 - weight) * (log_variance + weight * ops.square(difference)),
-        count + 1,
-    )
-    return NormHistory(
-        *(
-            ops.where(is_taken, new, old)
-            for new, old in zip(taken, history, strict=True)
-        )
-    )
 
 
 def factor_within(norm: Tensor, largest: Tensor | float) -> Tensor:

@@ -27,10 +27,10 @@ from keras_adam.rule.square_root import square_root
 Tensor = Any
 
 SATURATION = 0.3
-"""The agreement at which adaptation is near its full speed."""
+"""The alignment at which adaptation is near its full speed."""
 
 BIAS = 0.05
-"""What is added to the agreement's part: the rate rests where gradients turn back a
+"""What is added to the alignment's part: the rate rests where gradients turn back a
 little, not where they are blind to each other."""
 
 HORIZON = 50
@@ -41,7 +41,7 @@ REACH = 10.0
 """How far above the cap adaptation may bring the rate: so many times."""
 
 
-class Agreement(NamedTuple):
+class Alignment(NamedTuple):
     """How far gradients go on in the direction of the step before; sums of products.
 
     Attributes:
@@ -110,7 +110,7 @@ def along_last_step(gradient: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return gradient * first / (square_root(second) + _TINY_ROOT)
 
 
-def agreement(products: Sequence[Tensor]) -> Agreement:
+def alignment(products: Sequence[Tensor]) -> Alignment:
     """What all weights say together.
 
     Args:
@@ -122,7 +122,7 @@ def agreement(products: Sequence[Tensor]) -> Agreement:
     # Joined, because to compile two reductions for each weight takes seconds.
     flat = [ops.cast(ops.reshape(part, (-1,)), "float32") for part in products]
     joined = flat[0] if len(flat) == 1 else ops.concatenate(flat)
-    return Agreement(ops.sum(joined), ops.sum(ops.abs(joined)))
+    return Alignment(ops.sum(joined), ops.sum(ops.abs(joined)))
 
 
 def first_moment_before(gradient: Tensor, first: Tensor, beta_1: float) -> Tensor:
@@ -136,7 +136,7 @@ def first_moment_before(gradient: Tensor, first: Tensor, beta_1: float) -> Tenso
 
 def adapted(
     state: RateState,
-    agreements: Sequence[Agreement],
+    alignments: Sequence[Alignment],
     learning_rate: Tensor,
     step: Tensor,
     gain: float,
@@ -156,7 +156,7 @@ def adapted(
 
     Args:
         state: of this step, as :func:`capped` returned it.
-        agreements: of all weights.
+        alignments: of all weights.
         learning_rate: scheduled, scalar.
         step: scalar; 1 at the first one.
         gain: of log(rate) per step.
@@ -165,7 +165,7 @@ def adapted(
     """
     log_multiplier, peak = state
     aligned, total = (
-        ops.sum(ops.stack(parts)) for parts in zip(*agreements, strict=True)
+        ops.sum(ops.stack(parts)) for parts in zip(*alignments, strict=True)
     )
     is_known = ops.isfinite(aligned) & ops.isfinite(total) & (total > 0) & (step > 1)
     ratio = ops.where(is_known, aligned, 0.0) / ops.where(is_known, total, 1.0)

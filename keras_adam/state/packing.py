@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -212,13 +212,13 @@ class PackedVariable(VariableView):
 
 
 def plan_packs(
-    variables: Sequence[Any], kind_of: Callable[[Any], Hashable], limit: int = SMALL
+    variables: Sequence[Any], kinds: Sequence[Hashable], limit: int = SMALL
 ) -> list[Pack]:
     """Decide which weights share a pack.
 
     Args:
         variables: all weights of the optimizer.
-        kind_of: weights of different kinds never share one.
+        kinds: one per weight; weights of different kinds never share a pack.
         limit: entries from which a weight is on its own.
 
     Returns:
@@ -237,7 +237,7 @@ def plan_packs(
         if rows[row] < ENOUGH_FOR_OWN_PACK:
             row = ()
         place = native_variable(variable).device
-        kind = (precision.compute_dtype(variable), place, kind_of(variable))
+        kind = (precision.compute_dtype(variable), place, kinds[index])
         groups.setdefault((row, kind), []).append(index)
     packs = []
     for (row, _), indices in groups.items():

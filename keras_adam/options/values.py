@@ -320,22 +320,6 @@ def converted(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: OPTIONS[name](name, value) for name, value in options.items()}
 
 
-def check_clipping(options: Mapping[str, Any]) -> None:
-    """Refuse more than one of Keras's ways to clip.
-
-    Raises:
-        ValueError: naming those that are set.
-    """
-    names = ("clipnorm", "clipvalue", "global_clipnorm")
-    given = [name for name in names if options[name] is not None]
-    if len(given) > 1:
-        raise ValueError(
-            "Only one of clipnorm, clipvalue and global_clipnorm can be set; received "
-            + " and ".join(f"{name}={options[name]!r}" for name in given)
-            + ". Set the others to None first."
-        )
-
-
 def as_number(name: str, value: Any) -> float:
     """A float of any finite value.
 

@@ -1,0 +1,6 @@
+"""What can be added to a step of Adam, one control a file.
+
+A control owns the variables that it keeps between steps and calls pure functions of
+`keras_adam.rule`. `controls.Controls` lists them all; the pipeline of
+`keras_adam.step` says in which order they act.
+"""

@@ -1,0 +1,1 @@
+"""How a step is put together: a plan of groups, and one pipeline that runs them."""
