@@ -29,12 +29,7 @@ from keras_adam.state.decay_exclusions import DecayExclusions, path_of
 from keras_adam.state.packing import Pack, PackedVariable, Packing, plan_packs
 from keras_adam.state.step_count import StepCount
 from keras_adam.state.weight_state import WeightState
-from keras_adam.storage.moment_storage import (
-    LEAST_ENCODED,
-    STORAGES,
-    Codec,
-    MomentStorage,
-)
+from keras_adam.storage import STORAGES, UNENCODED, Codec, MomentStorage
 
 logger = logging.getLogger(__name__)
 
@@ -230,12 +225,13 @@ class AdamState(keras.optimizers.Optimizer):
         Small weights keep the dtype they are computed in: their moments are a small
         part of the memory, and lie in packs.
         """
-        can_be = _can_be_encoded(variable)
-        return STORAGES[self.moment_storage if can_be else "float32"]
+        storage = STORAGES[self.moment_storage]
+        is_encoded = _can_be_encoded(variable) and storage.encodes(variable.shape)
+        return storage if is_encoded else UNENCODED
 
     def _is_encoded(self, variable: Any) -> bool:
         """Whether the moments of a weight lose digits between steps."""
-        return self._storage_of(variable) is not STORAGES["float32"]
+        return not self._storage_of(variable).is_exact
 
     def _state_of(self, variable: Any) -> WeightState:
         """All variables of a weight, or of the device's copy of it that is given."""
@@ -608,6 +604,6 @@ def _counted(counter: keras.Variable | None) -> int:
 
 
 def _can_be_encoded(variable: Any) -> bool:
+    """Whether the moments of a weight are float32, which storages encode."""
     is_float32 = precision.compute_dtype(variable) == "float32"
-    is_trained = precision.is_floating(variable)
-    return is_trained and is_float32 and math.prod(variable.shape) >= LEAST_ENCODED
+    return is_float32 and precision.is_floating(variable)

@@ -19,6 +19,7 @@ from keras_adam.packed_step import PackedStep
 from keras_adam.rule import adam as update_rule
 from keras_adam.rule import clipping as step_control
 from keras_adam.rule.clipping import Controls
+from keras_adam.storage import STORAGES, names_where
 from keras_adam.weight_step import WeightStep
 
 
@@ -124,34 +125,31 @@ class AdamStep(PackedStep):
         return type(self).update_step is not WeightStep.update_step
 
     def _check_moment_storage(self) -> None:
-        """Refuse what stored codes cannot be combined with.
+        """Refuse options that the moment storage cannot be combined with.
 
         Raises:
-            ValueError: another rule than Adam's, which would read codes for values;
-                or, with blocks, single rows or a maximum over steps.
+            ValueError: the storage supports no custom rule, no single rows or no
+                AMSGrad, and that is what the optimizer has.
         """
-        name = self.moment_storage
-        if name == "float32":
-            return
-        if self._has_own_rule():
+        storage = STORAGES[self.moment_storage]
+        received = f'moment_storage="{self.moment_storage}" cannot be combined with '
+        if self._has_own_rule() and not storage.supports_custom_rule:
             raise ValueError(
-                f"moment_storage={name!r} keeps codes in the place of moments, and "
-                f"{type(self).__name__} overrides update_step, which would read them "
-                'for values. Use moment_storage="float32".'
+                f"{received}{type(self).__name__}, which overrides update_step: "
+                f"{storage.no_custom_rule_because}. Use "
+                f"{names_where(lambda one: one.supports_custom_rule)}."
             )
-        if name != "8bit":
-            return
-        if self.sparse_updates != "dense":
+        if self.sparse_updates != "dense" and not storage.supports_rows:
             raise ValueError(
-                'moment_storage="8bit" counts within blocks of 128 entries, of which '
-                f"sparse_updates={self.sparse_updates!r} would step a part. Use "
-                'moment_storage="bfloat16", or sparse_updates="dense".'
+                f"{received}sparse_updates={self.sparse_updates!r}: "
+                f"{storage.no_rows_because}. Use "
+                f"{names_where(lambda one: one.supports_rows)}, or "
+                'sparse_updates="dense".'
             )
-        if self.amsgrad:
+        if self.amsgrad and not storage.supports_amsgrad:
             raise ValueError(
-                'moment_storage="8bit" does not go with amsgrad=True: rounding up '
-                "and down by chance, the largest value would only ever grow. Use "
-                'moment_storage="bfloat16" or "float32".'
+                f"{received}amsgrad=True: {storage.no_amsgrad_because}. Use "
+                f"{names_where(lambda one: one.supports_amsgrad)}, or amsgrad=False."
             )
 
     def _check_rate_control(self) -> None:

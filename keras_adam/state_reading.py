@@ -17,7 +17,7 @@ from keras_adam.backend import precision
 from keras_adam.backend.variables import read
 from keras_adam.rule.adam import Moments
 from keras_adam.state.weight_state import WeightState
-from keras_adam.storage.moment_storage import BLOCK, Codec, rounding_variance
+from keras_adam.storage import BLOCK, STORAGES, Codec
 
 Tensor = Any
 
@@ -31,7 +31,7 @@ class Entries(NamedTuple):
         second: its second moment.
         largest: the largest second moment, with AMSGrad.
         first_variance: of the rounding of the first moment, see
-            `keras_adam.storage.moment_storage.rounding_variance`; ``None`` where no moment of
+            `keras_adam.storage.Codec.rounding_variance`; ``None`` where no moment of
             the optimizer is rounded.
     """
 
@@ -101,11 +101,11 @@ class StateReading(AdamState):
             return Entries(parameter)
         moments = self._moments_of_entries(state, stride)
         entries = Entries(parameter, *moments)
-        if self.moment_storage == "float32":
+        if STORAGES[self.moment_storage].is_exact:
             return entries
         storage = self._storage_of(variable)
         return entries._replace(
-            first_variance=rounding_variance(storage.first, moments.first)
+            first_variance=storage.first.rounding_variance(moments.first)
         )
 
     def _moments_of_entries(self, state: WeightState, stride: int) -> Moments:

@@ -27,8 +27,12 @@ from keras_adam.rule.learning_rate import Agreement, RateState
 from keras_adam.rule.sampling import sampled, sampled_share
 from keras_adam.state.weight_state import WeightState
 from keras_adam.state_reading import StateReading
-from keras_adam.storage.moment_storage import Codec, largest_magnitudes, within_float32
-from keras_adam.storage.stochastic_rounding import random_bits
+from keras_adam.storage import (
+    Codec,
+    largest_magnitudes,
+    random_bits,
+    within_float32,
+)
 
 NO_SCALES = Moments(None, None)
 """Of moments whose codes are values by themselves."""
@@ -296,14 +300,14 @@ class WeightStep(StateReading):
 
     def _read_moments(self, state: WeightState, ids: Any | None = None) -> Moments:
         """In float32, in the shape in which they are stored."""
-        first, second = self._storage_of(state.parameter)
+        storage = self._storage_of(state.parameter)
         scales = self._read_scales(state)
         return Moments(
-            first.decode(read_rows(state.momentum, ids), scales.first),
-            second.decode(read_rows(state.velocity, ids), scales.second),
+            storage.first.decode(read_rows(state.momentum, ids), scales.first),
+            storage.second.decode(read_rows(state.velocity, ids), scales.second),
             None
             if state.velocity_hat is None
-            else second.decode(read_rows(state.velocity_hat, ids), None),
+            else storage.second.decode(read_rows(state.velocity_hat, ids), None),
         )
 
     def _write_moments(
