@@ -11,14 +11,8 @@ from keras import ops
 
 from keras_adam.rule import adam as update_rule
 from keras_adam.rule.adam import Moments
-from keras_adam.storage.moment_storage import (
-    BLOCK,
-    LARGEST,
-    SMALLEST,
-    STORAGES,
-    largest_magnitudes,
-)
-from keras_adam.storage.stochastic_rounding import random_bits
+from keras_adam.storage import BLOCK, STORAGES, largest_magnitudes, random_bits
+from keras_adam.storage.float_bits import LARGEST, SMALLEST
 
 LOSSY = ["bfloat16", "8bit"]
 NEAREST = {"bfloat16": 2.0**-8, "8bit": 2.0**-4}
@@ -173,7 +167,7 @@ def test_a_scale_bounds_the_moments_of_its_block():
 
 def store_for_steps(name, gradients, seed=0):
     """Root of the stored v, and of the exact one, after a gradient per step."""
-    storage = STORAGES[name]
+    codecs = STORAGES[name].first, STORAGES[name].second
     shape = gradients[0].shape
     zeros = np.zeros(shape, "float32")
     exact = zeros.astype("float64")
@@ -187,7 +181,7 @@ def store_for_steps(name, gradients, seed=0):
         )
         bits = random_bits(number, seed, shape)
         kept = []
-        for codec, moment, scale in zip(storage, updated[:2], scales[:2], strict=True):
+        for codec, moment, scale in zip(codecs, updated[:2], scales[:2], strict=True):
             codes = codec.encode(moment, scale, bits)
             kept.append(codec.decode(codes, scale))
         return Moments(*kept), Moments(*scales[:2])
@@ -274,7 +268,7 @@ def test_the_largest_ratio_by_hand(beta_1, beta_2, largest):
 
 
 def test_a_scale_beyond_float32_is_the_largest_number():
-    from keras_adam.storage.moment_storage import within_float32
+    from keras_adam.storage import within_float32
 
     scales = ops.convert_to_tensor(np.array([[math.inf], [1.0]], "float32"))
     np.testing.assert_array_equal(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_adam
-from keras_adam.storage.moment_storage import LEAST_ENCODED
+from keras_adam.storage import LEAST_ENCODED
 
 TABLE = (LEAST_ENCODED // 16, 16)
 CATCH_UP = {"sparse_updates": "catch_up"}

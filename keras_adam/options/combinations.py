@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_adam.options.options import Options
-from keras_adam.storage import STORAGES
+from keras_adam.storage import STORAGES, names_where
 
 logger = logging.getLogger(__name__)
 
@@ -78,32 +78,27 @@ def _check_sparse_updates(options: Options, custom_rule: str | None) -> None:
 
 
 def _check_moment_storage(options: Options, custom_rule: str | None) -> None:
-    """What codes in the place of moments cannot be combined with."""
-    name = options.moment_storage
-    storage = STORAGES[name]
+    """A custom rule, single rows or AMSGrad, where the storage does not support them."""
+    storage = STORAGES[options.moment_storage]
+    received = f'moment_storage="{options.moment_storage}" cannot be combined with '
     if custom_rule and not storage.supports_custom_rule:
         raise ValueError(
-            f"moment_storage={name!r} keeps codes in the place of moments, and "
-            f"{custom_rule} overrides update_step, which would read them as values. "
-            f"Use {_storages_that('supports_custom_rule')}."
+            f"{received}{custom_rule}, which overrides update_step: "
+            f"{storage.no_custom_rule_because}. Use "
+            f"{names_where(lambda one: one.supports_custom_rule)}."
         )
     if options.sparse_updates != "dense" and not storage.supports_rows:
         raise ValueError(
-            f"moment_storage={name!r} cannot be combined with sparse_updates="
-            f"{options.sparse_updates!r}, which steps single rows: "
-            f"{storage.no_rows_because}. "
-            f'Use {_storages_that("supports_rows")}, or sparse_updates="dense".'
+            f"{received}sparse_updates={options.sparse_updates!r}: "
+            f"{storage.no_rows_because}. Use "
+            f"{names_where(lambda one: one.supports_rows)}, or "
+            'sparse_updates="dense".'
         )
     if options.amsgrad and not storage.supports_amsgrad:
         raise ValueError(
-            f"moment_storage={name!r} cannot be combined with amsgrad=True: "
-            f"{storage.no_amsgrad_because}. Use {_storages_that('supports_amsgrad')}."
+            f"{received}amsgrad=True: {storage.no_amsgrad_because}. Use "
+            f"{names_where(lambda one: one.supports_amsgrad)}, or amsgrad=False."
         )
-
-
-def _storages_that(capability: str) -> str:
-    names = [name for name, one in STORAGES.items() if getattr(one, capability)]
-    return " or ".join(f'moment_storage="{name}"' for name in reversed(names))
 
 
 def _check_learning_rate_control(options: Options, custom_rule: str | None) -> None:

@@ -22,7 +22,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_adam.received_value import shown
-from keras_adam.storage.moment_storage import STORAGES
+from keras_adam.storage import STORAGES
 
 LARGEST_FLOAT32 = float(np.finfo("float32").max)
 SMALLEST_FLOAT32 = float(np.finfo("float32").tiny)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from keras import ops
 
 from keras_adam.state import checkpoint_laws as state_laws
 from keras_adam.state.checkpoint_laws import Law
-from keras_adam.storage.moment_storage import STORAGES, Codec, largest_magnitudes
+from keras_adam.storage import LEAST_ENCODED, STORAGES, Codec, largest_magnitudes
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +42,18 @@ class StoredMoment(NamedTuple):
         codes: the variable that holds it.
         scales: a second one, where the storage has scales.
         shape: of the weight.
-        can_be_encoded: whether the optimizer's ``moment_storage`` concerns it.
+        is_float32: whether it is computed in float32, which storages encode.
     """
 
     codes: Any
     scales: Any | None
     shape: tuple[int, ...]
-    can_be_encoded: bool
+    is_float32: bool
+
+    @property
+    def can_be_encoded(self) -> bool:
+        """Whether the optimizer's ``moment_storage`` concerns it."""
+        return self.is_float32 and math.prod(self.shape) >= LEAST_ENCODED
 
     def variables(self) -> list[Any]:
         """What is saved, in order."""

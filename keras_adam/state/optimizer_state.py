@@ -22,7 +22,7 @@ from keras_adam.state.packing import (
 from keras_adam.state.step_count import StepCount
 from keras_adam.state.variable_creation import VariableCreation
 from keras_adam.state.weight_state import WeightState, WeightVariables
-from keras_adam.storage import STORAGES, MomentStorage
+from keras_adam.storage import STORAGES, UNENCODED, MomentStorage
 
 LARGE_TABLE = 65_536
 """Entries from which a table's rows catch up; a smaller one is stepped as a whole."""
@@ -168,14 +168,14 @@ def storage_of(variable: Any, options: Options) -> MomentStorage:
     part of the memory, and lie in packs.
     """
     storage = STORAGES[options.moment_storage]
-    return storage if can_be_encoded(variable) else STORAGES["float32"]
+    is_encoded = can_be_encoded(variable) and storage.encodes(variable.shape)
+    return storage if is_encoded else UNENCODED
 
 
 def can_be_encoded(variable: Any) -> bool:
-    """Whether ``moment_storage`` concerns a weight."""
+    """Whether the moments of a weight are float32, which storages encode."""
     is_float32 = precision.compute_dtype(variable) == "float32"
-    is_trained = precision.is_floating(variable)
-    return is_trained and is_float32 and math.prod(variable.shape) >= LEAST_ENCODED
+    return is_float32 and precision.is_floating(variable)
 
 
 def _add_moment(

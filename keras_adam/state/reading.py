@@ -17,7 +17,7 @@ from keras_adam.rule import compensation
 from keras_adam.rule.adam import Moments
 from keras_adam.state.optimizer_state import OptimizerState
 from keras_adam.state.weight_state import WeightState
-from keras_adam.storage import BLOCK, Codec
+from keras_adam.storage import BLOCK, STORAGES, Codec
 
 Tensor = Any
 
@@ -82,7 +82,7 @@ def read_entries(
         return Entries(parameter)
     moments = _moments_of_entries(state, weight, options, stride)
     entries = Entries(parameter, *moments)
-    if not any(one.is_encoded for one in state.weights):
+    if STORAGES[options.moment_storage].is_exact:
         return entries
     variance = weight.storage.first.rounding_variance(moments.first)
     return entries._replace(first_variance=variance)

@@ -19,8 +19,13 @@ from keras_adam.backend.variables import (
 )
 from keras_adam.rule import adam, compensation
 from keras_adam.rule.adam import Moments
-from keras_adam.storage import Codec, MomentStorage, largest_magnitudes, within_float32
-from keras_adam.storage.stochastic_rounding import random_bits
+from keras_adam.storage import (
+    Codec,
+    MomentStorage,
+    largest_magnitudes,
+    random_bits,
+    within_float32,
+)
 
 Tensor = Any
 
@@ -165,7 +170,7 @@ class WeightState:
     def write_moments(
         self,
         moments: Moments,
-        step: Tensor,
+        step: Tensor | None,
         ids: Tensor | None = None,
         scales: Moments = NO_SCALES,
     ) -> Moments:
@@ -173,7 +178,8 @@ class WeightState:
 
         Args:
             moments: in the stored shape, or one row per id.
-            step: scalar integer that tells apart the random bits of the steps.
+            step: scalar integer that tells apart the random bits of the steps; not
+                asked for where nothing is encoded.
             ids: of rows; ``None`` for all.
             scales: from :meth:`next_scales`.
         """

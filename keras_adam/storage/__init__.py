@@ -1,1 +1,58 @@
-"""How moments are kept between steps."""
+"""How moments are kept between steps: the table of storages, and their codecs.
+
+The update rule is computed in float32 whatever the storage: a moment is decoded before
+the rule and encoded after it. Rounded to nearest, a moment may stall: with
+``beta_2=0.999`` a second moment changes by a thousandth of itself per step, which is
+less than half a step of any grid of 8 or 16 bits. So it is rounded stochastically: up
+or down at random, such that the mean of the codes is the moment. The second moment
+stands under a square root in a denominator: a positive one never becomes zero.
+
+| storage | bytes per parameter | first moment | second moment |
+|---|---|---|---|
+| float32 | 8 | unchanged | unchanged |
+| bfloat16 | 4 | bfloat16, to nearest | bfloat16, stochastically |
+| 8bit | 2.06 | sign, 4 bits exponent, 3 mantissa | 5 bits exponent, 3 mantissa |
+
+A storage is one file of this folder and one line of `STORAGES`. Nothing else knows it
+by its name: what it can be combined with are fields of its `MomentStorage`, and the
+tests of ``tests/test_storage_contract.py`` run over the table.
+"""
+
+from collections.abc import Callable
+
+from keras_adam.storage.bfloat16 import BFLOAT16
+from keras_adam.storage.blocks import BLOCK, largest_magnitudes, within_float32
+from keras_adam.storage.codec import LEAST_ENCODED, Codec, MomentStorage
+from keras_adam.storage.eight_bit import EIGHT_BIT
+from keras_adam.storage.float32 import FLOAT32
+from keras_adam.storage.stochastic_rounding import random_bits
+
+__all__ = [
+    "BLOCK",
+    "LEAST_ENCODED",
+    "STORAGES",
+    "UNENCODED",
+    "Codec",
+    "MomentStorage",
+    "largest_magnitudes",
+    "names_where",
+    "random_bits",
+    "within_float32",
+]
+
+STORAGES: dict[str, MomentStorage] = {
+    "float32": FLOAT32,
+    "bfloat16": BFLOAT16,
+    "8bit": EIGHT_BIT,
+}
+"""By the name that `keras_adam.Adam` takes as ``moment_storage``, from the most bytes
+per parameter to the fewest."""
+
+UNENCODED = FLOAT32
+"""The storage of weights that are not encoded, whatever the optimizer's option."""
+
+
+def names_where(is_suitable: Callable[[MomentStorage], bool]) -> str:
+    """The suitable values of ``moment_storage`` as text, the smallest storage first."""
+    names = [name for name in reversed(STORAGES) if is_suitable(STORAGES[name])]
+    return "moment_storage=" + " or ".join(f'"{name}"' for name in names)

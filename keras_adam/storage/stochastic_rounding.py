@@ -12,6 +12,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_adam.storage.float_bits import as_float, bits_of, int32
+
 Tensor = Any
 
 
@@ -36,8 +38,8 @@ def random_bits(
         ``shape``; with ``ids`` of ``[n]``, ``[n, *shape[1:]]``.
     """
     # Odd multipliers without small factors: sums that meet are no neighbours.
-    start = ops.cast(step, "int32") * _signed(0x9E3779B1)
-    start = start + ops.cast(stream, "int32") * _signed(0x85EBCA77)
+    start = ops.cast(step, "int32") * int32(0x9E3779B1)
+    start = start + ops.cast(stream, "int32") * int32(0x85EBCA77)
     row = math.prod(shape[1:]) if ids is not None else _row_length(shape)
     result = (-1, *shape[1:])
     if ids is None:
@@ -45,7 +47,7 @@ def random_bits(
         result = tuple(shape)
     # The step is added to the rows' places and not to all entries': a compiler would
     # keep a constant of the tensor's size.
-    first = ops.cast(ids, "int32") * _signed(row) + start
+    first = ops.cast(ids, "int32") * int32(row) + start
     within = ops.arange(row, dtype="int32")
     bits = _hash(ops.expand_dims(first, 1) + ops.expand_dims(within, 0))
     return ops.reshape(bits, result)
@@ -65,7 +67,7 @@ def upper_bits(bits: Tensor, count: int) -> Tensor:
 
 def lower_bits(bits: Tensor, count: int) -> Tensor:
     """The lower bits of an int32, as a number in [0, 2**count)."""
-    return ops.bitwise_and(bits, _signed(2**count - 1))
+    return ops.bitwise_and(bits, int32(2**count - 1))
 
 
 def _hash(x: Tensor) -> Tensor:
@@ -74,19 +76,33 @@ def _hash(x: Tensor) -> Tensor:
     **Source**: the constants are those of C. Wellons's "lowbias32"
     (https://nullprogram.com/blog/2018/07/31/, public domain).
     """
-    x = ops.bitwise_xor(x, _shifted(x, 16)) * _signed(0x7FEB352D)
-    x = ops.bitwise_xor(x, _shifted(x, 15)) * _signed(0x846CA68B)
+    x = ops.bitwise_xor(x, _shifted(x, 16)) * int32(0x7FEB352D)
+    x = ops.bitwise_xor(x, _shifted(x, 15)) * int32(0x846CA68B)
     return ops.bitwise_xor(x, _shifted(x, 16))
 
 
 def _shifted(x: Tensor, count: int) -> Tensor:
     """Bits shifted to the right, zeros coming in; int32 itself brings in the sign."""
-    shifted = ops.bitwise_right_shift(x, _signed(count))
-    return ops.bitwise_and(shifted, _signed(2 ** (32 - count) - 1))
+    shifted = ops.bitwise_right_shift(x, int32(count))
+    return ops.bitwise_and(shifted, int32(2 ** (32 - count) - 1))
 
 
-def _signed(pattern: int) -> Tensor:
-    """A 32-bit pattern as the int32 that has it: products wrap around alike."""
-    pattern %= 2**32
-    value = pattern - 2**32 if pattern >= 2**31 else pattern
-    return ops.convert_to_tensor(value, dtype="int32")
+def variance_of_rounding(
+    values: Tensor, mantissa_bits: int, is_stochastic: bool
+) -> Tensor:
+    """The expected square of what rounding has changed each value by.
+
+    For a value anywhere between two neighbours at the distance d this is d² / 6 with
+    stochastic rounding: up with probability p, which has the variance d² p (1 - p). It
+    is d² / 12 with rounding to nearest. Below a power of two neighbours are half as far
+    apart as above it; for the power itself the mean of both counts.
+
+    Args:
+        values: as they were decoded.
+        mantissa_bits: of the codes, which are floating-point numbers.
+        is_stochastic: how the values were rounded.
+    """
+    power = as_float(ops.bitwise_and(bits_of(values), int32(0x7F800000)))
+    distance = power * 2.0**-mantissa_bits
+    mean_of_both = ops.where(power == ops.abs(values), (1 + 1 / 4) / 2, 1.0)
+    return ops.square(distance) * mean_of_both / (6 if is_stochastic else 12)

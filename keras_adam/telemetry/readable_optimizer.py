@@ -13,6 +13,7 @@ from keras import ops
 from keras_adam.adam import Adam
 from keras_adam.backend.variables import read
 from keras_adam.state_reading import Entries
+from keras_adam.storage import STORAGES
 
 _CONTROLS = {
     "skipped_steps": ("skip_nonfinite",),
@@ -77,7 +78,9 @@ class ReadableOptimizer:
     @property
     def keeps_codes(self) -> bool:
         """Whether moments must be decoded."""
-        return getattr(self.optimizer, "moment_storage", "float32") != "float32"
+        optimizer = self.optimizer
+        is_ours = isinstance(optimizer, Adam)
+        return is_ours and not STORAGES[optimizer.moment_storage].is_exact
 
     @property
     def epsilon(self) -> float:
