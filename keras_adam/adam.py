@@ -258,7 +258,7 @@ class Adam(keras.optimizers.Optimizer):
 
     def __repr__(self) -> str:
         """The class, and every option that is not at its default."""
-        return format_optimizer(self)
+        return format_optimizer(self, Adam)
 
     @classmethod
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:

@@ -11,6 +11,7 @@ from training import make_gradients, make_weights, modes, train
 import keras_adam
 from keras_adam.adam import ROBUST
 from keras_adam.rule import learning_rate as rate_control
+from keras_adam.state import packing
 
 needs_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="needs TensorFlow"
@@ -214,7 +215,7 @@ def test_the_multiplier_hardly_depends_on_the_storage(storage):
 @pytest.mark.parametrize("packs", [True, False], ids=["packed", "on their own"])
 def test_each_entry_counts_alike_however_large_its_tensor(packs, monkeypatch):
     if not packs:
-        monkeypatch.setattr(keras_adam.Adam, "_packs_small_weights", lambda _: False)
+        monkeypatch.setattr(packing, "SMALL", 0)
     # The large weight's gradients agree, those of the small ones turn at every step:
     # four fifths of the entries say that the rate was too small.
     shapes = ((400, 400), (200, 100), (200, 100))

@@ -78,7 +78,7 @@ def _check_sparse_updates(options: Options, custom_rule: str | None) -> None:
 
 
 def _check_moment_storage(options: Options, custom_rule: str | None) -> None:
-    """A custom rule, single rows or AMSGrad, where the storage does not support them."""
+    """A custom rule, rows or AMSGrad, where the storage does not support them."""
     storage = STORAGES[options.moment_storage]
     received = f'moment_storage="{options.moment_storage}" cannot be combined with '
     if custom_rule and not storage.supports_custom_rule:

@@ -10,25 +10,26 @@ import keras
 from keras_adam.received_value import shown
 
 
-def format_optimizer(optimizer: Any) -> str:
+def format_optimizer(optimizer: Any, last: type) -> str:
     """The class and every option that is not at its default, as one would write it.
 
     Args:
-        optimizer: with a constructor argument for each attribute of that name.
+        optimizer: has an attribute for each argument of its constructor.
+        last: the class from which on no constructor is looked at.
     """
-    parameters = inspect.signature(type(optimizer).__init__).parameters
-    named = [
-        parameter
-        for name, parameter in parameters.items()
-        if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
-    ]
-    given = []
-    for parameter in named:
-        name = parameter.name
+    classes = type(optimizer).__mro__
+    parameters: dict[str, inspect.Parameter] = {}
+    # A subclass hands on what its constructor does not name itself.
+    for cls in classes[: classes.index(last) + 1]:
+        for parameter in inspect.signature(cls.__init__).parameters.values():
+            parameters.setdefault(parameter.name, parameter)
+    given = [_format_learning_rate(optimizer)]
+    for name, parameter in parameters.items():
+        is_named = parameter.default is not parameter.empty
+        if not is_named or name in ("learning_rate", "name"):
+            continue
         value = getattr(optimizer, name, parameter.default)
-        if name == "learning_rate":
-            given.append(_format_learning_rate(optimizer))
-        elif name != "name" and value != parameter.default:
+        if value != parameter.default:
             given.append(f"{name}={shown(value)}")
     return f"{type(optimizer).__name__}({', '.join(given)})"
 

@@ -12,13 +12,8 @@ from keras import ops
 from keras_adam.backend import precision
 from keras_adam.backend.variables import VariableView, outside_of_graphs, read
 from keras_adam.options import Options
-from keras_adam.state.packing import (
-    BESIDE_CONTROLS,
-    SMALL,
-    Pack,
-    Packing,
-    plan_packs,
-)
+from keras_adam.state import packing as packs
+from keras_adam.state.packing import Pack, Packing, plan_packs
 from keras_adam.state.step_count import StepCount
 from keras_adam.state.variable_creation import VariableCreation
 from keras_adam.state.weight_state import WeightState, WeightVariables
@@ -119,8 +114,8 @@ def build_state(
         is_decayed = [creation.is_decayed(v) for v in variables]
         packing = Packing()
         if packs_small_weights:
-            factor = BESIDE_CONTROLS if options.looks_at_all_gradients else 1
-            packing = Packing(plan_packs(variables, is_decayed, SMALL * factor))
+            factor = packs.BESIDE_CONTROLS if options.looks_at_all_gradients else 1
+            packing = Packing(plan_packs(variables, is_decayed, packs.SMALL * factor))
         storages = [storage_of(variable, options) for variable in variables]
         moments: list[dict[str, Any]] = [{} for _ in variables]
         amsgrad = [("velocity_hat",)] if options.amsgrad else []

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_adam.state_reading import Entries
+from keras_adam.state.reading import Entries
 from keras_adam.telemetry.event_file import EventFile, check_tensorboard_is_installed
 from keras_adam.telemetry.missing_steps import UntoldTraining
 from keras_adam.telemetry.probe import Probe

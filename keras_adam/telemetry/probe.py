@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_adam.backend import precision
 from keras_adam.backend.compiled_reading import compiled_reading
-from keras_adam.state_reading import Entries
+from keras_adam.state.reading import Entries
 from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
 ENTRIES = 8_192

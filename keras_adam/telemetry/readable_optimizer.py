@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_adam.adam import Adam
 from keras_adam.backend.variables import read
-from keras_adam.state_reading import Entries
+from keras_adam.state.reading import Entries
 from keras_adam.storage import STORAGES
 
 _CONTROLS = {
