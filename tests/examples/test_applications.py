@@ -4,12 +4,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import EXAMPLES
 
-APPLICATIONS = Path(__file__).parent.parent / "examples" / "applications"
+APPLICATIONS = EXAMPLES / "applications"
 
 # What is printed as "name: figure (a trivial answer: figure)".
 METRICS = {

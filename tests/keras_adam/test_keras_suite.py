@@ -8,9 +8,9 @@ from pathlib import Path
 
 import keras
 import pytest
+from places import PYTHONPATH
 
 KERAS = Path(keras.__file__).parent / "src"
-HERE = Path(__file__).parent
 
 SUITES = {
     "tensorflow": (
@@ -54,7 +54,7 @@ def test_keras_suite_passes():
     assert not gone, f"keras {keras.__version__} no longer ships {gone}"
     environment = {
         **os.environ,
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": PYTHONPATH,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }

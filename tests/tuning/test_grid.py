@@ -3,19 +3,9 @@ import math
 
 import numpy as np
 import pytest
+from sweep_values import make_grid
 
 from tuning.grid import Grid, log_spaced_rates
-
-
-def make_grid(**changes):
-    plain = {
-        "optimizers": ("sgd", "adam"),
-        "learning_rates": (0.1, 0.01),
-        "batch_sizes": (8, 4),
-        "seeds": (0, 1),
-        "epochs": 3,
-    }
-    return Grid(**{**plain, **changes})
 
 
 def test_runs_that_share_a_train_function_are_neighbours():

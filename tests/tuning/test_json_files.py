@@ -9,68 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from test_grid import make_grid
+from sweep_values import make_grid
 from tiny_workload import make_workload
 from typer.testing import CliRunner
+from written_sweep import GRID, PLAN, record_of
 
 from tuning import run_sweep, summarize, write_comparison, write_report
 from tuning.cli import app
 from tuning.grid import Grid
 from tuning.json_files import MOST_LEVELS, InvalidFileError, NotJSONError, parse
 from tuning.plan import Plan, read_plan, write_plan
-from tuning.records import RUNS_FILE, RunRecord, append_record, read_records
+from tuning.records import RUNS_FILE, append_record, read_records
 from tuning.session import read_summary, write_reports
 from tuning.strategies import make_oracle
 from tuning.sweep_directory import check_directory
 from tuning.terminal import summary_table
-
-GRID = make_grid(options={"adam": {"beta_2": 0.99}})
-
-
-def record_of(run, **changes):
-    plain = {
-        "run_id": run.run_id,
-        "workload": "tiny",
-        "optimizer": run.optimizer,
-        "optimizer_config": {"name": "adam", "deep": {"list": [1, None, "a"]}},
-        "learning_rate": run.learning_rate,
-        "batch_size": run.batch_size,
-        "seed": run.seed,
-        "epochs": 3,
-        "status": "ok",
-        "initial_loss": 2.0,
-        "best_val_loss": 1.0,
-        "final_val_loss": 1.0 + run.seed,
-        "val_metrics": {"accuracy": 0.5},
-        "steps": 10,
-        "steps_to_target": 3,
-        "seconds": 1.0,
-        "seconds_per_step": 0.1,
-        "state_bytes": 100,
-        "history": {"loss": [2.0, None], "val_loss": [1.5, 1.0]},
-        "training_curve": [2.0, None, 1.0],
-        "steps_per_point": 3,
-        "execution": "model.fit",
-        "versions": {"keras": "3"},
-    }
-    return RunRecord(**{**plain, **changes})
-
-
-PLAN = Plan(
-    workload="tiny",
-    grid=GRID,
-    data={"train": 50, "validation": 20},
-    reference="tiny_workload:WORKLOAD",
-    description="Three clusters.",
-    target_val_loss=0.5,
-    loss="mean_squared_error",
-    own_optimizers=["sgd"],
-    fingerprints={"data": "a", "model": None},
-    versions={"keras": "3"},
-    command="run",
-    created="now",
-    examples_per_epoch=50,
-)
 
 
 @pytest.fixture(scope="module")

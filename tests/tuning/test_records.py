@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from sweep_values import make_record
 
 from tuning.records import (
     RUNS_FILE,
@@ -12,21 +13,6 @@ from tuning.records import (
     least_finite,
     read_records,
 )
-
-
-def make_record(seed=0, **changes):
-    plain = {
-        "run_id": f"sgd/batch=8/lr=0.1/seed={seed}",
-        "workload": "tiny",
-        "optimizer": "sgd",
-        "optimizer_config": {"momentum": 0.0},
-        "learning_rate": 0.1,
-        "batch_size": 8,
-        "seed": seed,
-        "epochs": 1,
-        "status": "ok",
-    }
-    return RunRecord(**{**plain, **changes})
 
 
 def test_a_record_survives_being_written_down():

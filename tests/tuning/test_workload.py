@@ -300,7 +300,7 @@ def test_an_unusable_optimizer_is_refused(name, options, message):
 
 
 def test_every_optimizer_of_a_grid_is_checked():
-    from test_grid import make_grid
+    from sweep_values import make_grid
 
     check_optimizers(make_grid())
     with pytest.raises(ValueError, match="cannot be made"):
@@ -308,7 +308,7 @@ def test_every_optimizer_of_a_grid_is_checked():
 
 
 def test_a_factory_must_make_a_new_optimizer_each_time():
-    from test_grid import make_grid
+    from sweep_values import make_grid
 
     only = build_optimizer("sgd", 0.1)
     own = {"same": lambda learning_rate: only}
@@ -317,7 +317,7 @@ def test_a_factory_must_make_a_new_optimizer_each_time():
 
 
 def test_a_factory_that_raises_anything_is_told():
-    from test_grid import make_grid
+    from sweep_values import make_grid
 
     with pytest.raises(ValueError, match="cannot be made: RuntimeError: too fast"):
         check_optimizers(

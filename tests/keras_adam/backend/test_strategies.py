@@ -6,12 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tolerances
+from places import SUPPORT
 
 import keras_adam
 
@@ -153,7 +153,6 @@ def free_ports(count):
 def test_two_worker_processes_train_as_one_device_does(name, tmp_path):
     options = {"learning_rate": 0.02, **OPTIONS[name]}
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    here = Path(__file__).parent
     processes = []
     for index in range(2):
         config = {
@@ -165,7 +164,7 @@ def test_two_worker_processes_train_as_one_device_does(name, tmp_path):
             "TF_CONFIG": json.dumps(config),
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        command = [sys.executable, str(here / "worker.py")]
+        command = [sys.executable, str(SUPPORT / "worker.py")]
         command += [str(tmp_path / "weights.npz"), json.dumps(options)]
         processes.append(
             subprocess.Popen(

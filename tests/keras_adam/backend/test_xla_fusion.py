@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import reference
 import tolerances
+from places import SUPPORT
 from training import make_gradients, make_weights, modes, train
 
 import keras_adam
@@ -98,7 +98,7 @@ def test_what_is_fused(flags, most_outputs):
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parent,
+        cwd=SUPPORT,
         env={**os.environ, "XLA_FLAGS": flags},
     )
     fusions = re.findall(r"= (.*?) fusion\(", result.stdout)

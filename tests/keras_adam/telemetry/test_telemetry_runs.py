@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from test_telemetry import fit, linear_model, read
+from telemetry_training import fit, linear_model, read
 
 import keras_adam
 from keras_adam.event_file import EventFile

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from claims_workloads import RATES, tiny_budget
-from test_report import Page
+from html_page import Page
 from typer.testing import CliRunner
 
 from tuning import claims_command, cli, session

@@ -8,21 +8,15 @@ import sys
 import types
 
 import pytest
+from command_line import invoke
 from rich.console import Console
-from test_grid import make_grid
-from test_records import make_record
-from typer.testing import CliRunner
+from sweep_values import make_grid, make_record
 
 from tuning import console, terminal
-from tuning.cli import app
 from tuning.sweep import Progress
 
 TINY = "tiny_workload:WORKLOAD"
 SMALL = ["--optimizers", "sgd", "--seeds", "1", "--epochs", "1"]
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def contents(directory):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from places import PYTHONPATH
 
 from tuning import console
 from tuning.interruption import CONTINUES, CONTINUES_WITHOUT_OVERWRITE, STARTS_AGAIN
@@ -22,9 +23,7 @@ SECONDS = 60
 def start(command, directory):
     """A program, which is killed if the test is still busy with it after a minute."""
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    )
+    environment["PYTHONPATH"] = PYTHONPATH
     with subprocess.Popen(
         command,
         cwd=directory,

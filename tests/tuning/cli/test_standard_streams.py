@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_json_files import GRID, PLAN, record_of
+from written_sweep import GRID, PLAN, record_of
 
 from tuning.plan import write_plan
 from tuning.records import RUNS_FILE, append_record

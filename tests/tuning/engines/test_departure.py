@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import left_behind
 import pytest
-from test_local_engine import is_alive, wait_until
+from live_processes import is_alive, wait_until
+from places import PYTHONPATH
 
 from tuning import run_sweep
 from tuning.records import read_records
@@ -82,9 +82,7 @@ def test_the_report_is_written_before_the_program_leaves_a_thread(tmp_path):
     environment = {
         **os.environ,
         left_behind.VARIABLE: "thread and process in data, model",
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        ),
+        "PYTHONPATH": PYTHONPATH,
     }
     ended = subprocess.run(
         [

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import hazards
 import numpy as np
 import pytest
 import tiny_workload
+from live_processes import is_alive, wait_until
+from places import PYTHONPATH
 from tiny_workload import make_workload
 
 from tuning import read_records, run_sweep
@@ -21,23 +21,6 @@ from tuning.grid import Run
 from tuning.records import RUNS_FILE
 
 QUICK = {"execution": "model.fit", "seeds": 1}
-
-
-def is_alive(pid):
-    """Whether a process still runs; one that nobody has waited for does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def wait_until(is_so, seconds=60):
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            raise TimeoutError
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -138,7 +121,7 @@ run_sweep(
 def test_workers_end_with_the_sweep_that_was_killed_and_nobody_joins_it(tmp_path):
     rates = [hazards.FINE, hazards.HANGS]
     out = tmp_path / "sweep"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     command = [sys.executable, "-c", DRIVER, str(out), json.dumps(rates)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, text=True

@@ -7,6 +7,7 @@ from pathlib import Path
 import hazards
 import pytest
 import tiny_workload
+from places import PYTHONPATH
 
 from tuning import read_records, run_sweep
 from tuning.engines.engine import Began, Finished, Lost, Task, WorkerStartError
@@ -32,12 +33,9 @@ def cluster(tmp_path_factory):
     """
     mark = tmp_path_factory.mktemp("ray") / "mark"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    path = os.pathsep.join(
-        [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(hazards.MARK, str(mark))
-        patch.setenv("PYTHONPATH", path)
+        patch.setenv("PYTHONPATH", PYTHONPATH)
         ray.init(
             num_cpus=2,
             num_gpus=1,

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from test_records import make_record
+from sweep_values import make_record
 
 from tuning.engines.choice import EngineChoice
 from tuning.engines.engine import Began, Finished, Lost, Task

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from browser import look_at, needs_chromium
 from claims_records import write_claims_directory
-from test_report import contrast, grid, plan, records, sweep  # noqa: F401 - fixtures
+from colours import contrast
 
 from tuning.claims.page import write_claims
 from tuning.report import write_comparison, write_report
@@ -20,14 +20,14 @@ def as_hex(colour):
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 500])
-def test_a_report_fits_its_window_and_can_be_read(sweep, tmp_path, width, is_dark):  # noqa: F811
+def test_a_report_fits_its_window_and_can_be_read(sweep, tmp_path, width, is_dark):
     seen = look_at(tmp_path, write_report(sweep), width=width, is_dark=is_dark)
     check(seen, width, is_dark)
     assert seen["charts"]
     assert min(seen["charts"]) > 250  # wide enough for its labels
 
 
-def test_a_comparison_fits_its_window_and_can_be_read(sweep, tmp_path):  # noqa: F811
+def test_a_comparison_fits_its_window_and_can_be_read(sweep, tmp_path):
     other = shutil.copytree(sweep, tmp_path / "other")
     page = write_comparison(sweep, other)
     for width, is_dark in ((1280, True), (500, False)):

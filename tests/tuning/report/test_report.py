@@ -1,14 +1,15 @@
 """The report as a reader gets it: whole, safe, self-contained, three digits."""
 
 import csv
-import html.parser
 import json
 import re
 import subprocess
 import sys
 
 import pytest
-from matplotlib.colors import to_rgb
+from colours import contrast
+from html_page import Page
+from reported_records import ATTACK, make_record
 
 from tuning import files
 from tuning.grid import Grid, log_spaced_rates
@@ -19,7 +20,7 @@ from tuning.number_text import (
     format_seconds,
     format_share,
 )
-from tuning.records import RunRecord, append_record
+from tuning.records import append_record
 from tuning.report import (
     render_html,
     render_markdown,
@@ -29,102 +30,7 @@ from tuning.report import (
 from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
 from tuning.robustness import summarize
 
-ATTACK = "OOM <script>alert('x')</script> | a\n[b](c) *d* `e` &amp;"
 TIMES = "\N{MULTIPLICATION SIGN}"
-VOID = {"meta", "br", "img", "link", "hr", "input"}
-
-
-class Page(html.parser.HTMLParser):
-    """Collects what the tests ask about and sees that tags nest."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open_tags, self.tags, self.ids, self.references = [], [], [], []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.handle_startendtag(tag, attrs)
-        if tag not in VOID:
-            self.open_tags.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value)
-            if name in {"href", "src", "xlink:href", "srcset", "data", "action"}:
-                self.references.append(value)
-
-    def handle_endtag(self, tag):
-        assert self.open_tags.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
-@pytest.fixture
-def grid():
-    return Grid(
-        ("adam", "my.pkg:lion_2"), log_spaced_rates(1e-4, 0.1, 4), (32, 128), (0, 1), 5
-    )
-
-
-def make_record(run, *, loss, initial_loss=2.0, status="ok", message=""):
-    return RunRecord(
-        run_id=run.run_id,
-        workload="digits",
-        optimizer=run.optimizer,
-        optimizer_config={"beta_1": 0.9},
-        learning_rate=run.learning_rate,
-        batch_size=run.batch_size,
-        seed=run.seed,
-        epochs=5,
-        status=status,
-        message=message,
-        initial_loss=initial_loss,
-        final_val_loss=loss,
-        val_metrics={"accuracy": 0.5},
-        seconds=3.0,
-        seconds_per_step=4.56e-4,
-        state_bytes=1_230_000,
-    )
-
-
-@pytest.fixture
-def records(grid):
-    made = []
-    for number, run in enumerate(grid.runs()):
-        loss = 0.5 + number / 50
-        status, message = "ok", ""
-        if run.learning_rate == 0.1 and run.optimizer != "adam":
-            loss, status, message = None, "diverged", "loss is not finite in epoch 2"
-        if number == 3:
-            loss, status, message = None, "failed", ATTACK
-        made.append(make_record(run, loss=loss, status=status, message=message))
-    return made
-
-
-@pytest.fixture
-def plan(grid):
-    return {
-        "workload": "digits",
-        "grid": grid.to_dict(),
-        "command": "keras-adam-sweep run digits --out sweeps/digits",
-        "created": "2025-11-22T10:00:00+00:00",
-        "versions": {"keras": "3.15.1", "python": "3.12.3"},
-        "data": {"train": 1200, "validation": 300},
-        "description": "Handwritten <digits> & letters.",
-    }
-
-
-@pytest.fixture
-def sweep(tmp_path, records, plan):
-    for record in records:
-        append_record(tmp_path, record)
-    (tmp_path / "sweep.json").write_text(json.dumps(plan))
-    return tmp_path
 
 
 def test_writes_four_files_and_returns_the_page(sweep):
@@ -362,19 +268,6 @@ def test_both_forms_give_the_same_verdict(records, plan, grid):
     for line in render_markdown(summary, plan).splitlines():
         if line.startswith("- ") and "**" not in line:
             assert line.removeprefix("- ") in page
-
-
-def relative_luminance(colour):
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in to_rgb(colour)
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    lights = sorted([relative_luminance(one), relative_luminance(other)])
-    return (lights[1] + 0.05) / (lights[0] + 0.05)
 
 
 @pytest.mark.parametrize("pair", SERIES_COLOURS)

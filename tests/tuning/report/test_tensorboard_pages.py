@@ -4,17 +4,17 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import Browser, needs_chromium
+from command_line import invoke
+from event_files import read, read_scalar
+from judged_records import make_records
+from places import PYTHONPATH
+from sweep_values import make_grid
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
-from test_cli import invoke
-from test_grid import make_grid
-from test_robustness import make_records
-from test_tensorboard_log import read, read_scalar
 
 from tuning.records import read_records
 from tuning.report import tensorboard_pages
@@ -100,7 +100,7 @@ def test_every_page_is_written_on_a_backend_other_than_tensorflow(tmp_path):
         env={
             **os.environ,
             "KERAS_BACKEND": "jax",
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": PYTHONPATH,
         },
         check=True,
     )

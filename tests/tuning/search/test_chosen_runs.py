@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from test_oracle import Runs, record_of
+from simulated_runs import Runs, record_of
 
 from tuning.grid import Grid, log_spaced_rates
 from tuning.plan import check_strategy

@@ -3,46 +3,12 @@ import json
 import sys
 
 import pytest
-from test_grid import make_grid
-from test_records import make_record
+from simulated_runs import Runs, record_of
+from sweep_values import make_grid
 
-from tuning.engines.engine import Finished
 from tuning.grid import Run
 from tuning.oracle import GridOracle, SharedSpace, group_of, objective_value, run_of
 from tuning.tuner import SweepTuner
-
-
-def record_of(run, **changes):
-    return make_record(
-        run.seed,
-        **{
-            "run_id": run.run_id,
-            "optimizer": run.optimizer,
-            "learning_rate": run.learning_rate,
-            "batch_size": run.batch_size,
-            "best_val_loss": 0.5,
-            "initial_loss": 2.0,
-            **changes,
-        },
-    )
-
-
-class Runs:
-    """Workers that train nothing: the run that has waited longest ends first."""
-
-    def __init__(self, outcome, workers=1):
-        self.workers, self._outcome = workers, outcome
-        self._under_way = []
-        self.done = []
-
-    def start(self, worker, run):
-        assert all(worker != other for other, _ in self._under_way)
-        self._under_way.append((worker, run))
-
-    def next_finished(self):
-        worker, run = self._under_way.pop(0)
-        self.done.append((worker, run))
-        return Finished(worker, self._outcome(run))
 
 
 def search(directory, records=(), grid=None, keep=lambda _: None, workers=1, **changes):

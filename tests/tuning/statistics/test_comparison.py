@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_robustness import DIVERGED, FAILED, INITIAL, RATES, make_record, make_records
+from judged_records import DIVERGED, FAILED, INITIAL, RATES, make_record, make_records
 
 from tuning.records import append_record
 from tuning.report import write_comparison

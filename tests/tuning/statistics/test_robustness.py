@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged_records import DIVERGED, FAILED, INITIAL, RATES, make_record, make_records
 
-from tuning.grid import Grid, Run
-from tuning.records import RunRecord
+from tuning.grid import Grid
 from tuning.report.verdict import write_verdict
 from tuning.robustness import summarize
 from tuning.robustness.curves import find_good_region
@@ -21,43 +21,6 @@ from tuning.robustness.seed_losses import (
     learning_rate_sensitivity,
     sensitivity_interval,
 )
-
-RATES = (1e-3, 1e-2, 1e-1)
-INITIAL = 2.0
-DIVERGED = "diverged"
-FAILED = "failed"
-
-
-def make_record(optimizer, batch_size, rate, seed, outcome, **fields):
-    """A run that started at a loss of 2 and ended at ``outcome``, or in it."""
-    is_word = isinstance(outcome, str)
-    return RunRecord(
-        **{
-            "run_id": Run(optimizer, batch_size, rate, seed).run_id,
-            "workload": "digits",
-            "optimizer": optimizer,
-            "optimizer_config": {},
-            "learning_rate": rate,
-            "batch_size": batch_size,
-            "seed": seed,
-            "epochs": 3,
-            "status": outcome if is_word else "ok",
-            "message": "no memory left" if outcome == FAILED else "",
-            "initial_loss": None if outcome == FAILED else INITIAL,
-            "final_val_loss": None if is_word else outcome,
-            "seconds": 2.0,
-            **fields,
-        }
-    )
-
-
-def make_records(optimizer, batch_size, *outcomes_by_seed, rates=RATES):
-    return [
-        make_record(optimizer, batch_size, rate, seed, outcome)
-        for seed, outcomes in enumerate(outcomes_by_seed)
-        for rate, outcome in zip(rates, outcomes, strict=True)
-    ]
-
 
 # Batch 32, means over the two seeds with every loss capped at 2:
 #   steep: 1.1, 0.5, (1.6 + 2) / 2 = 1.8   best 0.5 at 0.01

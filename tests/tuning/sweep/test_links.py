@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from test_records import make_record
+from sweep_values import make_record
 
 from tuning import run_sweep
 from tuning import sweep_directory as directories

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_workload
+from places import PYTHONPATH
 from tiny_workload import WORKLOAD, make_workload
 
 from tuning import read_records, resume_sweep, run_sweep
@@ -507,7 +508,7 @@ def test_kill_9_loses_the_run_in_progress_and_no_other(tmp_path):
         "run_sweep('tiny_workload:WORKLOAD', sys.argv[1], optimizers=['sgd', 'adam'],"
         " seeds=5, epochs=3)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     command = [sys.executable, "-c", code, str(tmp_path)]
     planned, counts = 20, []
     for wanted in (3, 12):

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from test_trainer import assert_same_history, fit_with_keras, make_trainer
 from tiny_workload import make_workload
+from training_by_keras import assert_same_history, fit_with_keras, make_trainer
 
 from tuning import run_sweep
 from tuning.grid import Run

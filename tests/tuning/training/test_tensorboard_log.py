@@ -4,11 +4,9 @@ import resource
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from event_files import read, read_scalar
+from sweep_values import make_grid, make_record
 from tensorboard.plugins.hparams import metadata
-from tensorboard.util import tensor_util
-from test_grid import make_grid
-from test_records import make_record
 
 from tuning.tensorboard_log import (
     is_written,
@@ -16,19 +14,6 @@ from tuning.tensorboard_log import (
     write_report_run,
     write_run,
 )
-
-
-def read(directory):
-    accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0})
-    accumulator.Reload()
-    return accumulator
-
-
-def read_scalar(accumulator, tag):
-    return {
-        event.step: float(tensor_util.make_ndarray(event.tensor_proto))
-        for event in accumulator.Tensors(tag)
-    }
 
 
 def read_hparams(accumulator):

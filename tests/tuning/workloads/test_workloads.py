@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import REPOSITORY
 from scipy.signal import spectrogram
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -39,7 +40,7 @@ from tuning.workloads.classification import trivial_metrics
 APPLICATIONS = [name for name in BUILT_IN if name != "digits"]
 
 REAL_DATA = Path(
-    os.environ.get(DIRECTORY_VARIABLE) or Path(__file__).parents[2] / "shared" / "data"
+    os.environ.get(DIRECTORY_VARIABLE) or REPOSITORY.parent / "shared" / "data"
 )
 needs_real_data = pytest.mark.skipif(
     not (REAL_DATA / "raccoons.npz").is_file(),
