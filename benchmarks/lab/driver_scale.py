@@ -27,8 +27,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from processes import run_worker
-from results import print_table, write_results
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.processes import run_worker
+from benchmarks.results import print_table, write_results
 
 WORKERS = 100
 EPOCHS = 15

@@ -21,15 +21,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import keras
 import numpy as np
-from results import print_table, write_results
 
+from benchmarks.results import print_table, write_results
 from tuning.course import epoch_order, evaluation_batch
 from tuning.grid import Run
 from tuning.optimizers import SWEPT_BY_DEFAULT, build_optimizer

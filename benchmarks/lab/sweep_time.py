@@ -27,14 +27,18 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from results import print_table, write_results
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.results import print_table, write_results
 
 
 def sweep_by_keras_tuner(name: str, directory: str) -> float:
     """The grid as a KerasTuner user writes it; seconds of the search."""
     import keras
     import keras_tuner
-    from sweep_cases import CASES
+
+    from benchmarks.lab.sweep_cases import CASES
 
     case = CASES[name]
     workload = case.workload
@@ -79,8 +83,7 @@ def sweep_by_keras_tuner(name: str, directory: str) -> float:
 
 def sweep_by_ours(name: str, directory: str) -> float:
     """The same grid through `tuning.run_sweep`; seconds of the sweep."""
-    from sweep_cases import CASES
-
+    from benchmarks.lab.sweep_cases import CASES
     from tuning import sweep
 
     case = CASES[name]
@@ -126,7 +129,7 @@ def measure_whole_sweep() -> dict[str, Any]:
 
 
 def measure_both(name: str, rounds: int) -> list[dict[str, Any]]:
-    from sweep_cases import CASES
+    from benchmarks.lab.sweep_cases import CASES
 
     kinds = {"keras_tuner.GridSearch": "stock", "ours": "ours"}
     whole: dict[str, list[float]] = {kind: [] for kind in kinds}

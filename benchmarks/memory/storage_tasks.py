@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 DATA = Path(
-    os.environ.get("KERAS_ADAM_DATA", Path(__file__).parents[2] / "shared" / "data")
+    os.environ.get("KERAS_ADAM_DATA", Path(__file__).parents[3] / "shared" / "data")
 )
 
 

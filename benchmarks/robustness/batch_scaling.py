@@ -15,17 +15,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import numpy as np
-from results import print_table, write_results
-from robustness_contenders import BASELINE, CONTENDERS, Contender
-from robustness_measures import gather, mean_losses, once
-from robustness_sweeps import RATES, Setting, limit_threads, records_of, run
-from robustness_tasks import BATCH_SIZE, TASKS
+
+from benchmarks.results import print_table, write_results
+from benchmarks.robustness.contenders import BASELINE, CONTENDERS, Contender
+from benchmarks.robustness.measures import gather, mean_losses, once
+from benchmarks.robustness.sweeps import RATES, Setting, limit_threads, records_of, run
+from benchmarks.robustness.tasks import BATCH_SIZE, TASKS
 
 LENGTH = 1536
 REFERENCE_RATES = RATES[2:9]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from robustness_contenders import BASELINE, Contender
-from robustness_measures import (
+
+from benchmarks.robustness.contenders import BASELINE, Contender
+from benchmarks.robustness.measures import (
     Runs,
     best_losses,
     complete_seeds,
@@ -18,9 +19,8 @@ from robustness_measures import (
     geometric_mean_ratio,
     target_of,
 )
-from robustness_sweeps import RATES, Setting
-from robustness_tasks import BATCH_SIZE, EPOCHS, TASKS
-
+from benchmarks.robustness.sweeps import RATES, Setting
+from benchmarks.robustness.tasks import BATCH_SIZE, EPOCHS, TASKS
 from tuning import RunRecord
 from tuning.robustness.seed_losses import percentiles
 

@@ -50,7 +50,7 @@ CONTENDERS: dict[str, Contender] = {
     # Judged at the weights that it trains with, as Keras leaves them, and not at the
     # average that its paper judges: that is what `fit` reports to Keras's users.
     "schedule-free-adamw": Contender("keras.optimizers:ScheduleFreeAdamW", {}, 2.5e-3),
-    "prodigy": Contender("robustness_prodigy:Prodigy", {}, 1.0),
+    "prodigy": Contender("benchmarks.robustness.prodigy:Prodigy", {}, 1.0),
     "ours": Contender(OURS, {}, 1e-3),
     "robust": Contender("keras_adam:Adam.robust", {}, 1e-3),
 }

@@ -34,7 +34,7 @@ from tuning.workloads import sentiment
 from tuning.workloads.language_model import number_characters
 
 DATA = Path(
-    os.environ.get("KERAS_ADAM_DATA", Path(__file__).parents[2] / "shared" / "data")
+    os.environ.get("KERAS_ADAM_DATA", Path(__file__).parents[3] / "shared" / "data")
 )
 
 SAMPLES = 3840

@@ -10,16 +10,20 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
-from robustness_sweeps import Setting, records_of
-from robustness_tasks import BATCH_SIZE, HALVES, TASKS
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import numpy as np
+
+from benchmarks.robustness.sweeps import Setting, records_of
+from benchmarks.robustness.tasks import BATCH_SIZE, HALVES, TASKS
 from tuning import RunRecord
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from results import print_table, write_results
-from robustness_comparison import (
+
+from benchmarks.results import print_table, write_results
+from benchmarks.robustness.comparison import (
     Compared,
     Records,
     compare,
@@ -18,12 +19,12 @@ from robustness_comparison import (
     summary_rows,
     task_rows,
 )
-from robustness_contenders import BASELINE, Contender
-from robustness_measures import batch_figures, best_losses
-from robustness_sweeps import Setting, records_of
-from robustness_tasks import BATCH_SIZE, CHOOSING
+from benchmarks.robustness.contenders import BASELINE, Contender
+from benchmarks.robustness.measures import batch_figures, best_losses
+from benchmarks.robustness.sweeps import Setting, records_of
+from benchmarks.robustness.tasks import BATCH_SIZE, CHOOSING
 
-PEERS = ("keras.optimizers:", "robustness_prodigy:")
+PEERS = ("keras.optimizers:", "benchmarks.robustness.prodigy:")
 """Where the contenders are from that the targets are not for."""
 
 

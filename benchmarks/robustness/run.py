@@ -21,16 +21,20 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from robustness_contenders import CONTENDERS, Contender, read_variants
-from robustness_report import report
-from robustness_sweeps import Setting, limit_threads, run
-from robustness_tasks import BATCH_SIZE, HALVES, TASKS
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.robustness.contenders import CONTENDERS, Contender, read_variants
+from benchmarks.robustness.report import report
+from benchmarks.robustness.sweeps import Setting, limit_threads, run
+from benchmarks.robustness.tasks import BATCH_SIZE, HALVES, TASKS
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

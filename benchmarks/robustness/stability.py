@@ -14,16 +14,20 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
-import robustness_data as data
-from results import print_table, write_results
-from robustness_contenders import Contender
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import numpy as np
+
+from benchmarks.results import print_table, write_results
+from benchmarks.robustness import data
+from benchmarks.robustness.contenders import Contender
 from tuning import Data, RunRecord, Workload, read_records, run_sweep
 from tuning.workloads.language_model import CHARACTERS
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from robustness_contenders import Contender
-from robustness_tasks import BATCH_SIZE, EPOCHS, TASKS, Task
 
+from benchmarks.robustness.contenders import Contender
+from benchmarks.robustness.tasks import BATCH_SIZE, EPOCHS, TASKS, Task
 from tuning import Data, RunRecord, Workload, run_sweep
 from tuning.records import RUNS_FILE, read_records
 

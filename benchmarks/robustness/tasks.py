@@ -22,9 +22,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import robustness_data as data
-import robustness_models as models
-
+from benchmarks.robustness import data, models
 from tuning import Data
 from tuning.workloads import sentiment
 from tuning.workloads.language_model import CHARACTERS

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from step_cases import CASES, Shapes, Table
+
+from benchmarks.step.cases import CASES, Shapes, Table
 
 # One thread pool per core, whatever the library: none gets more than another.
 CORES = os.cpu_count() or 1

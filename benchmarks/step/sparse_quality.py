@@ -16,10 +16,16 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
+from pathlib import Path
 from typing import Any
 
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import numpy as np
-from results import print_table, write_results
+
+from benchmarks.results import print_table, write_results
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

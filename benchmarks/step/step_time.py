@@ -25,12 +25,16 @@ import resource
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from processes import run_worker
-from results import print_table, write_results
-from step_cases import CASES, parameter_count
-from step_contenders import (
+# A script finds modules beside it alone; the others are found from the root.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.processes import run_worker
+from benchmarks.results import print_table, write_results
+from benchmarks.step.cases import CASES, parameter_count
+from benchmarks.step.contenders import (
     NEEDED_ENVIRONMENT,
     NEEDED_PACKAGE,
     contenders_of,

@@ -1,8 +1,9 @@
-"""The figures of benchmarks/batch_scaling.py, on losses that are made up."""
+"""The figures of benchmarks/robustness/batch_scaling.py, on losses that are made up."""
 
-import batch_scaling as benchmark
 import numpy as np
 import pytest
+
+from benchmarks.robustness import batch_scaling as benchmark
 
 BASE, BASE_SCALED, _, ROBUST_SCALED = benchmark.RULES
 

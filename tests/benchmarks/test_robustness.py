@@ -4,16 +4,18 @@ import math
 import keras
 import numpy as np
 import pytest
-import robustness
-import robustness_comparison as comparison
-import robustness_measures as measures
-import robustness_report
-import robustness_sweeps as sweeps
-import robustness_tasks as tasks
 import tiny_workload
-from robustness_contenders import BASELINE, CONTENDERS, Contender, read_variants
-from robustness_prodigy import Prodigy
-from test_records import make_record
+from sweep_values import make_record
+
+from benchmarks import results
+from benchmarks.robustness import comparison, measures, report, run, sweeps, tasks
+from benchmarks.robustness.contenders import (
+    BASELINE,
+    CONTENDERS,
+    Contender,
+    read_variants,
+)
+from benchmarks.robustness.prodigy import Prodigy
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -190,7 +192,7 @@ def test_a_summary_averages_over_the_tasks_that_a_contender_has():
     assert mine["bad_share"] == 1 / 8
     assert mine["bad_ratio"] == 0.5
     assert mine["worst_bad_excess"] == 0.25
-    verdicts = {v["told"]: v["verdict"] for v in robustness_report.judge(mine)}
+    verdicts = {v["told"]: v["verdict"] for v in report.judge(mine)}
     assert verdicts["best loss"] == "reached"
     assert verdicts["bad runs above the baseline's, worst task"] == "missed"
     assert verdicts["S, 1e-5 ... 3.16"] == "missed"
@@ -311,7 +313,7 @@ def test_a_class_that_is_not_there_is_named():
 )
 def test_the_command_line_refuses_what_there_is_not(arguments, capsys):
     with pytest.raises(SystemExit):
-        robustness.read_arguments(["--out", "o", *arguments])
+        run.read_arguments(["--out", "o", *arguments])
     assert arguments[1] in capsys.readouterr().err
 
 
@@ -386,18 +388,14 @@ def test_fine_tuning_begins_with_the_weights_that_were_trained_before(tmp_path):
 @on_tensorflow
 @pytest.mark.usefixtures("tiny_task")
 def test_the_report_is_written_from_records_alone(tmp_path, monkeypatch, capsys):
-    import results
-
     monkeypatch.setattr(results, "DIRECTORY", tmp_path / "results")
     variants = {BASELINE: CONTENDERS[BASELINE], "ours": CONTENDERS["ours"]}
     settings = [sweeps.Setting("tiny", "constant", 12, size) for size in (16, 32)]
     for setting in settings:
         for name, contender in variants.items():
             sweeps.run(tmp_path, setting, name, contender, range(2))
-    report = functools.partial(
-        robustness_report.report, tmp_path, settings, variants, "part"
-    )
-    report(range(2), by_task=True)
+    write = functools.partial(report.report, tmp_path, settings, variants, "part")
+    write(range(2), by_task=True)
     told = capsys.readouterr().out
     assert "Task by task" in told
     assert "\n| keras-adam | 1 | 1 | 1 | " in told
@@ -408,14 +406,14 @@ def test_the_report_is_written_from_records_alone(tmp_path, monkeypatch, capsys)
     variants["robust"] = CONTENDERS["robust"]
     for setting in settings:
         sweeps.run(tmp_path, setting, "robust", variants["robust"], range(1))
-    report(range(2))
+    write(range(2))
     assert "| robust |" not in capsys.readouterr().out
-    report(range(1))
+    write(range(1))
     assert "| robust |" in capsys.readouterr().out
 
 
 @on_tensorflow
 def test_a_report_without_a_whole_curve_says_so(tmp_path, capsys):
     settings = [sweeps.Setting("mlp-reference", "constant", 300, 32)]
-    robustness_report.report(tmp_path, settings, CONTENDERS, "", range(3))
+    report.report(tmp_path, settings, CONTENDERS, "", range(3))
     assert "holds no whole curve of keras-adam" in capsys.readouterr().out
