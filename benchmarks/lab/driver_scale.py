@@ -1,6 +1,7 @@
 """What a sweep's driver costs by itself: seconds and memory, without any training.
 
-    python benchmarks/driver_scale.py [--records 1000,10000] [--stock-records 1000,3000]
+    python benchmarks/lab/driver_scale.py [--records 1000,10000]
+                                          [--stock-records 1000,3000]
 
 A simulated engine of 100 workers answers every run at once with a record of usual size
 (15 epochs, four curves). Everything else is what a real sweep does in its driver:

@@ -1,6 +1,6 @@
 """How many runs ``--strategy edges`` needs, and whether it finds the grid's edges.
 
-    python benchmarks/edges_runs.py [--optimizers adam,sgd,...] [--seeds 3]
+    python benchmarks/lab/edges_runs.py [--optimizers adam,sgd,...] [--seeds 3]
 
 The digits perceptron at 19 rates a quarter of a decade apart (1e-4 ... 3.16), three
 batch sizes: once with the whole grid, once with the edges alone, as two sweeps in

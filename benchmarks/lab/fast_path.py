@@ -1,6 +1,6 @@
 """Compiled epochs against Keras's own fit: the same losses, in what share of time?
 
-    python benchmarks/fast_path.py [--runs 20] [--epochs 15] [--batch-size 64]
+    python benchmarks/lab/fast_path.py [--runs 20] [--epochs 15] [--batch-size 64]
 
 For every built-in optimizer on the digits workload, and for a model with Dropout and
 BatchNormalization, it prints

@@ -1,6 +1,7 @@
 """How long sweeps take: the whole `make sweep`, and ours beside KerasTuner's own.
 
-    python benchmarks/sweep_time.py [--rounds 3] [--cases digits,convnet,transformer]
+    python benchmarks/lab/sweep_time.py [--rounds 3]
+                                        [--cases digits,convnet,transformer]
 
 Two measurements, each a process of its own:
 

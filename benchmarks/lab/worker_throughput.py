@@ -1,6 +1,6 @@
 """What a second worker is worth: the same sweep with one and two worker processes.
 
-    python benchmarks/worker_throughput.py [--rounds 2] [--engine local]
+    python benchmarks/lab/worker_throughput.py [--rounds 2] [--engine local]
 
 A perceptron on digits, two optimizers at four batch sizes, six rates, four seeds, 40
 epochs: 192 runs in 8 groups that share compiled functions. Rounds alternate between one

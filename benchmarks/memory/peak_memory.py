@@ -1,6 +1,6 @@
 """Peak memory of training a model of 110 million parameters, by optimizer.
 
-    python benchmarks/memory.py [--rounds 3] [--steps 3]
+    python benchmarks/memory/peak_memory.py [--rounds 3] [--steps 3]
 
 A causal transformer (width 768, twelve blocks, a vocabulary of 32,000) takes a few
 steps in a plain ``fit``, each optimizer in a process of its own. The optimizer's share

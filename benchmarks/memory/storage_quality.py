@@ -1,7 +1,7 @@
 """What a smaller storage of moments costs: the loss beside float32's, in pairs.
 
-    python benchmarks/storage_quality.py [--tasks 'digits, convnet'] [--seeds 5]
-                                         [--contenders ours,peers]
+    python benchmarks/memory/storage_quality.py [--tasks 'digits, convnet'] [--seeds 5]
+                                                [--contenders ours,peers]
 
 Each seed gives the initial weights and the order of batches; every storage trains from
 both. Reported per task and storage: the difference of the validation loss from that of

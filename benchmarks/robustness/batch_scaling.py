@@ -1,7 +1,7 @@
 """Whether hyperparameters found at one batch size serve at another, scaled or not.
 
-    python benchmarks/batch_scaling.py --out OUT [--tasks a,b] [--batches 4,32,256]
-                                       [--seeds 3] [--report-only]
+    python benchmarks/robustness/batch_scaling.py --out OUT [--tasks a,b]
+        [--batches 4,32,256] [--seeds 3] [--report-only]
 
 Keras's Adam and ours, plain constants and `keras_adam.scale_for_batch_size` from a
 reference batch of 32, at seven reference rates from 1e-4 to 0.1 and equal numbers of

@@ -1,6 +1,6 @@
 """Draw what the robustness benchmark found: loss over rate, a panel per task.
 
-python benchmarks/robustness_drawing.py --out OUT --file docs/robustness.png
+python benchmarks/robustness/drawing.py --out OUT --file docs/robustness.png
     [--half judging] [--contenders keras-adam,robust] [--schedule linear]
     [--length 300]
 """

@@ -1,6 +1,6 @@
 """How little an optimizer cares about its learning rate and batch size.
 
-    python benchmarks/robustness.py --out OUT --half judging
+    python benchmarks/robustness/run.py --out OUT --half judging
         [--tasks a,b] [--contenders keras-adam,robust] [--variant 'label:{...}']
         [--schedules constant,linear] [--lengths 300,3000] [--batches 32]
         [--seeds 3] [--report-only] [--by-task] [--part NAME]

@@ -1,7 +1,7 @@
 """What an optimizer makes of spikes, exploding gradients and unnormalised nets.
 
-    python benchmarks/stability.py --out OUT [--seeds 3] [--tasks spikes,recurrent]
-                                   [--report-only]
+    python benchmarks/robustness/stability.py --out OUT [--seeds 3]
+        [--tasks spikes,recurrent] [--report-only]
 
 Each contender trains each task at seven rates from 1e-4 to 0.1, 300 steps of 32
 examples. A killed benchmark goes on where it was. A run is *bad* if it ended above

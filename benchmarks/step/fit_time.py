@@ -1,7 +1,7 @@
 """How long a training step takes in a plain `model.fit`, with Keras's Adam and ours.
 
-    python benchmarks/fit_time.py [--models mlp,lstm] [--processes 6] [--epochs 12]
-                                  [--pair ours,robust]
+    python benchmarks/step/fit_time.py [--models mlp,lstm] [--processes 6] [--epochs 12]
+                                       [--pair ours,robust]
 
 Whole processes run at one of two speeds on a shared machine, whichever the optimizer,
 so both train in one process, an epoch each in turn, and that in several processes.

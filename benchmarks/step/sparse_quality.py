@@ -1,6 +1,7 @@
 """How near to dense Adam an embedding ends that is stepped by rows.
 
-    python benchmarks/sparse_quality.py [--rates 1e-3,1e-2] [--seeds 4] [--steps 2000]
+    python benchmarks/step/sparse_quality.py [--rates 1e-3,1e-2] [--seeds 4]
+                                             [--steps 2000]
 
 A table of 20,000 words is trained to sum up to a teacher's: each example is 20 words
 drawn as text has them (Zipf, exponent 1), batches of 64, so a common word comes in

@@ -1,7 +1,7 @@
 """How long one update takes: ours beside Keras's, TensorFlow's, torch's and optax's.
 
-    python benchmarks/step_time.py [--cases one,tiny] [--contenders ours,keras]
-                                   [--rounds 3] [--seconds 2]
+    python benchmarks/step/step_time.py [--cases one,tiny] [--contenders ours,keras]
+                                        [--rounds 3] [--seconds 2]
 
 Each contender runs in a process of its own, the contenders of a case in turn, and
 that for several rounds: what is compared ran within the same minute. A step is an

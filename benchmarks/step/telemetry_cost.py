@@ -1,6 +1,6 @@
 """What `AdamTelemetry` costs a `model.fit` at its default interval of 100 steps.
 
-    python benchmarks/telemetry_cost.py [--models mlp,lstm] [--processes 3]
+    python benchmarks/step/telemetry_cost.py [--models mlp,lstm] [--processes 3]
 
 The models of `fit_time.py`, each trained in one process with the callback and without,
 an epoch each in turn; an epoch has as many steps as the interval, so that each is told
