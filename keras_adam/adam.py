@@ -57,7 +57,7 @@ ROBUST: dict[str, Any] = {
     "spike_guard": 5,
 }
 """The options of `Adam.robust`: chosen on one half of the tasks of
-``benchmarks/robustness.py``, judged on the other."""
+``benchmarks/robustness/run.py``, judged on the other."""
 
 _CONSTANTS_OF_A_TRACE = (
     "amsgrad",
@@ -425,7 +425,7 @@ class Adam(SparseStep):
         The one private hook of Keras that is overridden. Its own version clips
         before replicas are summed, needs a cross-replica context inside a condition,
         and advances averages on every micro-batch; none of that can be mended from
-        a public method. ``tests/test_keras_hooks.py`` fails when Keras moves it.
+        a public method. ``test_keras_hooks.py`` fails when Keras moves it.
         """
         with self._steps_taken.counting(self._iterations):
             self._apply_dense_and_sparse(grads, list(trainable_variables))

@@ -19,7 +19,7 @@ can exceed it, and no pass over the new moments is needed to find it.
 
 **Source**: block-wise 8-bit states: T. Dettmers et al., arXiv:2110.02861; the point of
 zero: B. Li et al., arXiv:2309.01507; the codes and the scale are this project's,
-measured in ``benchmarks/storage_quality.py``.
+measured in ``benchmarks/memory/storage_quality.py``.
 """
 
 from __future__ import annotations
