@@ -36,16 +36,17 @@ if keras.backend.backend() == "tensorflow":
     )
 
 
+def pytest_collection_modifyitems(items):
+    """Skip under another backend what is marked for TensorFlow alone."""
+    if keras.backend.backend() != "tensorflow":
+        for item in items:
+            if item.get_closest_marker("tensorflow_only"):
+                item.add_marker(pytest.mark.skip("for the TensorFlow backend alone"))
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(20)
-
-
-@pytest.fixture
-def on_tensorflow():
-    """For tests of what only the TensorFlow backend has."""
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("needs the TensorFlow backend")
 
 
 @pytest.fixture(scope="session")

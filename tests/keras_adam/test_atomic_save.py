@@ -13,6 +13,9 @@ import pytest
 
 import keras_adam
 
+# Keras writes files in the same way under every backend.
+pytestmark = pytest.mark.tensorflow_only
+
 ENDINGS = [".keras", ".weights.h5"]
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 

@@ -187,7 +187,7 @@ def test_a_running_schedule_is_refused():
         model.optimizer.scale_rate(2.0)
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 def test_betas_that_catch_up_are_changed_in_an_order_that_is_allowed():
     """β₁² must be below β₂, which 0.9 beside 0.1 is not."""
     model = model_of(keras_adam.Adam(0.01, sparse_updates="catch_up"))
@@ -200,7 +200,7 @@ def test_betas_that_catch_up_are_changed_in_an_order_that_is_allowed():
     assert model.optimizer.beta_1**2 < model.optimizer.beta_2
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("options", "batch_size"),
     [

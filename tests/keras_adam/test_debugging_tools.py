@@ -48,7 +48,7 @@ def fit(options, dtype="float32", **compile_options):
     return model.fit(words, targets, batch_size=4, epochs=2, verbose=0).history["loss"]
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("options", ALL_OPTIONS.values(), ids=ALL_OPTIONS)
 def test_tensorflow_finds_no_nan_or_infinity(options, caplog):
     import tensorflow as tf
@@ -65,7 +65,7 @@ def test_tensorflow_finds_no_nan_or_infinity(options, caplog):
     assert "runs without XLA" in told[0]
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 def test_graphs_that_are_dumped_run_without_xla(tmp_path):
     import tensorflow as tf
 
@@ -78,7 +78,7 @@ def test_graphs_that_are_dumped_run_without_xla(tmp_path):
     assert losses[1] < losses[0]
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 def test_true_says_which_tool_keeps_it_from_compiling():
     import tensorflow as tf
 
@@ -91,7 +91,7 @@ def test_true_says_which_tool_keeps_it_from_compiling():
         tf.debugging.disable_check_numerics()
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("in_graph", [True, False])
 def test_a_rule_that_xla_refuses_runs_without_it(in_graph, caplog, capfd):
     import tensorflow as tf
@@ -119,7 +119,7 @@ def test_a_rule_that_xla_refuses_runs_without_it(in_graph, caplog, capfd):
         Printing(jit_compile=True).apply([tf.ones(3)], [weight])
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     "options", [{}, ALL_OPTIONS["robust"]], ids=["plain", "robust"]
 )

@@ -65,7 +65,7 @@ def weight(values, dtype="float32", name="weight"):
     return keras.Variable(np.asarray(values, "float32"), dtype=dtype, name=name)
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @on_both("rows are squared before repeated ids are summed")
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "XLA"])
 def test_repeated_ids_are_summed_before_they_are_squared(adam, compiled):
@@ -177,7 +177,7 @@ def fit_mirrored(two_replicas, make_optimizer, batches=6):
     return weights
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @on_both("a condition asks for a cross-replica context (keras#20582)")
 @pytest.mark.parametrize(
     "options",
@@ -229,7 +229,7 @@ def test_weight_decay_exclusions_come_before_building(adam):
         optimizer.exclude_from_weight_decay(var_names=["bias"])
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @on_both("IndexedSlices cannot be divided by a float")
 def test_a_loss_scale_goes_with_an_embedding(adam):
     model = keras.Sequential(
@@ -242,7 +242,7 @@ def test_a_loss_scale_goes_with_an_embedding(adam):
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @on_both("variables are created inside the replicas' graph (keras#23085)")
 def test_an_optimizer_is_built_inside_a_replica(adam, request, two_replicas):
     if in_own_process(adam, request):

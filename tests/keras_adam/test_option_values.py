@@ -256,7 +256,7 @@ def test_a_bad_rate_in_a_tensor_is_refused(wrap, bad):
     assert float(optimizer.learning_rate.numpy()) == 0.25
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 def test_a_rate_may_be_set_within_a_graph():
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ import pytest
 
 import keras_adam
 
-pytestmark = pytest.mark.usefixtures("on_tensorflow")
+pytestmark = pytest.mark.tensorflow_only
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from training import OPTIONS, SHAPES, make_gradients, make_weights, to_numpy
 import keras_adam
 from keras_adam import adam, shared_programs
 
-pytestmark = pytest.mark.usefixtures("on_tensorflow")
+pytestmark = pytest.mark.tensorflow_only
 
 MORE_OPTIONS = OPTIONS | {
     "robust": keras_adam.Adam.robust().get_config() | {"name": None},

@@ -10,16 +10,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+import replicated_training
+import tensorflow as tf
 import tolerances
 from places import SUPPORT
 
 import keras_adam
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("strategies are TensorFlow's", allow_module_level=True)
-
-import replicated_training
-import tensorflow as tf
+pytestmark = pytest.mark.tensorflow_only
 
 OPTIONS = {
     "defaults": {},

@@ -89,7 +89,7 @@ print(step.experimental_get_compiler_ir(tf.ones((512, 512)))(stage="optimized_hl
 """
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("flags", "most_outputs"), [("", 1), (SETTING, 3)])
 def test_what_is_fused(flags, most_outputs):
     """XLA takes the setting, and the rule is written so that it can use it."""

@@ -18,7 +18,7 @@ from training import (
 import keras_adam
 from keras_adam import packing
 
-pytestmark = pytest.mark.usefixtures("on_tensorflow")
+pytestmark = pytest.mark.tensorflow_only
 
 
 def weights_of(*shapes):

@@ -6,7 +6,7 @@ import pytest
 
 import keras_adam
 
-pytestmark = pytest.mark.usefixtures("on_tensorflow")
+pytestmark = pytest.mark.tensorflow_only
 
 OPTIMIZERS = {
     "plain": (keras_adam.Adam, {}),

@@ -192,7 +192,7 @@ def test_the_scales_of_8_bit_moments_obey_a_law(bad):
     assert_refused(optimizer, store, "variable 3", "momentum_scale", str(bad))
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("bad", [-1, 0.5])
 def test_last_steps_are_whole_numbers_of_at_least_0(bad):
     import tensorflow as tf

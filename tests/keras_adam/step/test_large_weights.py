@@ -73,7 +73,8 @@ def compiled_calls(optimizer, shapes=SHAPES):
     ]
 
 
-@pytest.mark.usefixtures("on_tensorflow", "weights_of_own_program")
+@pytest.mark.tensorflow_only
+@pytest.mark.usefixtures("weights_of_own_program")
 def test_no_program_waits_for_more_than_one_large_gradient():
     calls = compiled_calls(keras_adam.Adam())
     large = [
@@ -83,7 +84,8 @@ def test_no_program_waits_for_more_than_one_large_gradient():
     assert sorted(large) == [0, 1, 1, 1]
 
 
-@pytest.mark.usefixtures("on_tensorflow", "weights_of_own_program")
+@pytest.mark.tensorflow_only
+@pytest.mark.usefixtures("weights_of_own_program")
 def test_weights_of_one_shape_share_a_program():
     calls = compiled_calls(keras_adam.Adam())
     assert len({call.get_attr("f").name for call in calls}) == 3

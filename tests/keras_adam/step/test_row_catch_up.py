@@ -3,14 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_adam
 from keras_adam import update_rule
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("only TensorFlow's gradients come by rows", allow_module_level=True)
-
-import tensorflow as tf
+pytestmark = pytest.mark.tensorflow_only
 
 # The smallest table that is not packed with others: 65,536 entries.
 ROWS, WIDTH = 16_384, 4

@@ -4,16 +4,14 @@ import keras
 import numpy as np
 import pytest
 import reference
+import tensorflow as tf
 import tolerances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_adam
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("only TensorFlow's gradients come by rows", allow_module_level=True)
-
-import tensorflow as tf
+pytestmark = pytest.mark.tensorflow_only
 
 ROWS, WIDTH = 9, 3
 

@@ -4,15 +4,13 @@ import keras
 import numpy as np
 import pytest
 import reference
+import tensorflow as tf
 import tolerances
 from saving import FORMATS
 
 import keras_adam
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("only TensorFlow's gradients come by rows", allow_module_level=True)
-
-import tensorflow as tf
+pytestmark = pytest.mark.tensorflow_only
 
 HOW = {
     "graph": {"jit_compile": False},

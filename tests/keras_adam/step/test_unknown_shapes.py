@@ -11,7 +11,7 @@ import pytest
 
 import keras_adam
 
-pytestmark = pytest.mark.usefixtures("on_tensorflow")
+pytestmark = pytest.mark.tensorflow_only
 
 WORDS, WIDTH = 1100, 64
 

@@ -104,7 +104,7 @@ def test_a_dtype_that_no_step_is_computed_in_is_refused_by_name(dtype, options):
         keras_adam.Adam(**options).build([weight, odd])
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("shape", [[None], [None, 2], None], ids=str)
 @pytest.mark.parametrize("call", ["build", "apply"])
 def test_a_weight_of_undefined_shape_is_refused_by_name(shape, call):
@@ -179,7 +179,7 @@ def test_gradients_of_a_weight_that_is_listed_twice_are_summed(
     assert "'encoder'" in messages[0]
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("sparse_updates", ["dense", "lazy"])
 def test_rows_and_missing_gradients_of_a_weight_listed_twice_are_summed(sparse_updates):
     import tensorflow as tf
@@ -197,7 +197,7 @@ def test_rows_and_missing_gradients_of_a_weight_listed_twice_are_summed(sparse_u
     np.testing.assert_allclose(second, [0.001, 0.004], rtol=1e-3)
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 def test_rows_of_different_form_are_summed():
     import tensorflow as tf
 
@@ -214,7 +214,7 @@ def test_rows_of_different_form_are_summed():
     np.testing.assert_array_equal(moved[4:], 0)
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 def test_a_weight_listed_twice_is_stepped_once_on_each_replica(two_replicas):
     import tensorflow as tf
 

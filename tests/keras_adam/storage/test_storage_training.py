@@ -292,7 +292,7 @@ def test_a_state_of_another_model_is_refused(storage, tmp_path):
 # On TensorFlow alone
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("storage", LOSSY)
 def test_two_replicas_train_as_one_device_does(two_replicas, storage):
     start, gradients = make_weights([LARGE]), make_gradients(5, [LARGE])
@@ -317,7 +317,7 @@ def test_two_replicas_train_as_one_device_does(two_replicas, storage):
     np.testing.assert_array_equal(copies[0].numpy(), copies[1].numpy())
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("way", ["lazy", "catch_up"])
 def test_rows_of_bfloat16_moments_are_stepped_alone(way):
     import tensorflow as tf
@@ -343,7 +343,7 @@ def test_rows_of_bfloat16_moments_are_stepped_alone(way):
     assert 0 < np.linalg.norm(stored - exact) < NEAR["bfloat16"] * moved
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("options", [{}, {"global_clipnorm": 0.5}], ids=str)
 def test_a_table_by_rows_goes_with_a_dense_weight(options):
     import tensorflow as tf
@@ -367,7 +367,7 @@ def test_a_table_by_rows_goes_with_a_dense_weight(options):
     assert all(d > 0 for d in distance(results[1], results[0], start)[:2])
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("storage", ["float32", *LOSSY])
 def test_moments_are_written_in_place(storage):
     """XLA keeps no second set of codes, and no random bits, of a weight's size."""
@@ -389,7 +389,7 @@ def test_moments_are_written_in_place(storage):
     assert len(re.findall(rf"= {size} fusion\(", program)) == 3
 
 
-@pytest.mark.usefixtures("on_tensorflow")
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("storage", LOSSY)
 def test_a_step_is_traced_once(storage):
     optimizer = keras_adam.Adam(moment_storage=storage)

@@ -169,8 +169,9 @@ def test_enough_entries_are_looked_at_and_not_many_more(size):
     assert math.gcd(stride, size) == 1 or size == 0
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("rows", ["lazy", "catch_up"])
-def test_rows_without_a_gradient_have_none(every_entry, on_tensorflow, rows):
+def test_rows_without_a_gradient_have_none(every_entry, rows):
     import tensorflow as tf
 
     shape = (5000, 16)

@@ -520,8 +520,9 @@ class OwnOptimizers(keras.Model):
         return {"loss": 0.0}
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("compiled", [None, "rmsprop", "built"])
-def test_a_model_with_optimizers_of_its_own(tmp_path, caplog, compiled, on_tensorflow):
+def test_a_model_with_optimizers_of_its_own(tmp_path, caplog, compiled):
     model = OwnOptimizers()
     optimizer = keras_adam.Adam() if compiled == "built" else compiled
     model.compile(optimizer, loss="mse")
@@ -538,7 +539,8 @@ def test_a_model_with_optimizers_of_its_own(tmp_path, caplog, compiled, on_tenso
     assert int(model.own.iterations) == 6
 
 
-def test_one_step_in_which_keras_builds_the_optimizer(tmp_path, caplog, on_tensorflow):
+@pytest.mark.tensorflow_only
+def test_one_step_in_which_keras_builds_the_optimizer(tmp_path, caplog):
     x, y = np.ones((8, 5), "float32"), np.ones((8, 2), "float32")
     for every in (1, 100):
         caplog.clear()
@@ -553,9 +555,8 @@ def test_one_step_in_which_keras_builds_the_optimizer(tmp_path, caplog, on_tenso
     assert runs(tmp_path) == {".": steps_at(0.01, 1)}
 
 
-def test_an_execution_in_which_keras_builds_the_optimizer(
-    tmp_path, caplog, on_tensorflow
-):
+@pytest.mark.tensorflow_only
+def test_an_execution_in_which_keras_builds_the_optimizer(tmp_path, caplog):
     model = linear_model(keras_adam.Adam(), steps_per_execution=3)
     message = said(caplog, model, every=2, directory=tmp_path / "a", data=data_of(24))
     assert "steps 1 to 3, all in its first execution" in message
@@ -625,9 +626,8 @@ def test_evaluation_alone_says_nothing(tmp_path, caplog):
     assert not (tmp_path / "logs").exists()
 
 
-def test_weights_that_the_optimizer_does_not_train_are_left_out(
-    tmp_path, on_tensorflow
-):
+@pytest.mark.tensorflow_only
+def test_weights_that_the_optimizer_does_not_train_are_left_out(tmp_path):
     class Generator(OwnOptimizers):
         """The compiled optimizer trains one half, one of its own the other."""
 

@@ -127,7 +127,8 @@ def test_the_losses_fall_towards_the_right_answer():
     assert float(box_loss(truth, shifted)[0]) == pytest.approx(expected, abs=1e-3)
 
 
-def test_rows_that_fill_up_have_no_gradient_and_spoil_none(on_tensorflow):
+@pytest.mark.tensorflow_only
+def test_rows_that_fill_up_have_no_gradient_and_spoil_none():
     import tensorflow as tf
 
     y = tf.Variable(
@@ -144,7 +145,8 @@ def test_rows_that_fill_up_have_no_gradient_and_spoil_none(on_tensorflow):
     assert touched[1, 0]  # the centre of A is (0.2, 0.27): column 0, row 1
 
 
-def test_the_metrics_compile_under_xla(on_tensorflow):
+@pytest.mark.tensorflow_only
+def test_the_metrics_compile_under_xla():
     import tensorflow as tf
 
     truth = np.array([[A, B, NOTHING]], "float32")
