@@ -111,7 +111,7 @@ def test_a_model_saved_before_its_first_step_can_be_loaded(tmp_path):
         {"amsgrad": True},
         {"use_ema": True},
         {"gradient_accumulation_steps": 2},
-        OPTIONS["schedule"],
+        pytest.param(OPTIONS["schedule"], id="schedule"),
     ],
     ids=str,
 )

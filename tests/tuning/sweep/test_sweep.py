@@ -394,7 +394,10 @@ def test_overwriting_removes_the_sweep_and_nothing_else(sweep):
         {"batch_sizes": [51]},
         {"learning_rates": []},
         {"on_existing": "merge"},
-        {"optimizers": {"mine": tiny_workload.broken_optimizer}},
+        pytest.param(
+            {"optimizers": {"mine": tiny_workload.broken_optimizer}},
+            id="a function that builds no optimizer",
+        ),
     ],
     ids=str,
 )
