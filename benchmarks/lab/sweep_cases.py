@@ -79,6 +79,7 @@ def _workload(name: str, build_model: Any) -> Workload:
 
 
 CASES = {
+    "smoke": SweepCase(digits.WORKLOAD, (1e-2,), (256,), (0,), 1),
     "digits": SweepCase(
         digits.WORKLOAD, (1e-3, 3e-3, 1e-2), (16, 64, 256), (0, 1, 2), 10
     ),

@@ -1,6 +1,7 @@
 """What a second worker is worth: the same sweep with one and two worker processes.
 
     python benchmarks/lab/worker_throughput.py [--rounds 2] [--engine local]
+        [--seeds 4] [--epochs 40]
 
 A perceptron on digits, two optimizers at four batch sizes, six rates, four seeds, 40
 epochs: 192 runs in 8 groups that share compiled functions. Rounds alternate between one
@@ -34,7 +35,7 @@ from benchmarks.processes import run_worker
 from benchmarks.results import print_table, write_results
 
 
-def measure(engine: str, workers: str) -> dict[str, Any]:
+def measure(engine: str, workers: str, seeds: str, epochs: str) -> dict[str, Any]:
     from tuning import run_sweep
 
     first: list[float] = []
@@ -51,8 +52,8 @@ def measure(engine: str, workers: str) -> dict[str, Any]:
             optimizers=["adam", "keras-adam"],
             learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
             batch_sizes=(8, 16, 32, 64),
-            seeds=4,
-            epochs=40,
+            seeds=int(seeds),
+            epochs=int(epochs),
             engine=engine,
             workers=int(workers),
             run_timeout=600,  # one worker is a process of its own, too
@@ -75,18 +76,21 @@ def measure(engine: str, workers: str) -> dict[str, Any]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
-        print(json.dumps(measure(*sys.argv[2:4])))
+        print(json.dumps(measure(*sys.argv[2:6])))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engine", default="local")
+    parser.add_argument("--seeds", default="4")
+    parser.add_argument("--epochs", default="40")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     times: dict[str, list[dict[str, float]]] = {"1": [], "2": []}
     for _ in range(arguments.rounds):
         for workers, of_workers in times.items():
-            of_workers.append(run_worker(__file__, [arguments.engine, workers]))
+            work = [arguments.engine, workers, arguments.seeds, arguments.epochs]
+            of_workers.append(run_worker(__file__, work))
             print(workers, of_workers[-1], flush=True)
     rows = [
         {

@@ -1,6 +1,7 @@
 """Peak memory of training a model of 110 million parameters, by optimizer.
 
-    python benchmarks/memory/peak_memory.py [--rounds 3] [--steps 3]
+    python benchmarks/memory/peak_memory.py [--rounds 3] [--steps 3] [--blocks 12]
+        [--contenders 'ours, float32;ours, 8bit']
 
 A causal transformer (width 768, twelve blocks, a vocabulary of 32,000) takes a few
 steps in a plain ``fit``, each optimizer in a process of its own. The optimizer's share
@@ -29,7 +30,7 @@ from benchmarks.results import print_table, write_results
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-WIDTH, BLOCKS, WORDS, LENGTH = 768, 12, 32_000, 32
+WIDTH, WORDS, LENGTH = 768, 32_000, 32
 CONTENDERS = (
     "SGD",
     "keras Adam",
@@ -37,16 +38,17 @@ CONTENDERS = (
     "ours, bfloat16",
     "ours, 8bit",
 )
+COMPARED_WITH = ("SGD", "keras Adam")
 
 
-def _model() -> Any:
+def _model(blocks: int) -> Any:
     import keras
     from keras import layers
 
     inputs = keras.Input((LENGTH,), dtype="int32")
     embedding = layers.Embedding(WORDS, WIDTH)
     x = embedding(inputs)
-    for _ in range(BLOCKS):
+    for _ in range(blocks):
         normal = layers.LayerNormalization()(x)
         attention = layers.MultiHeadAttention(12, WIDTH // 12)
         x = x + attention(normal, normal, use_causal_mask=True)
@@ -68,11 +70,11 @@ def _optimizer(contender: str) -> Any:
     return keras_adam.Adam(1e-4, moment_storage=contender.removeprefix("ours, "))
 
 
-def measure(contender: str, steps: int) -> dict[str, float]:
+def measure(contender: str, steps: int, blocks: int) -> dict[str, float]:
     """Train in this process."""
     import keras
 
-    model = _model()
+    model = _model(blocks)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(_optimizer(contender), loss)
     rng = np.random.default_rng(0)
@@ -103,16 +105,25 @@ COLUMNS = {
 
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
-        print(json.dumps(measure(sys.argv[2], int(sys.argv[3]))))
+        print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:5]))))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--contenders", help="separated by ';'; default: all")
     arguments = parser.parse_args()
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    wanted = arguments.contenders and arguments.contenders.split(";")
+    contenders = [
+        name
+        for name in CONTENDERS
+        if not wanted or name in wanted or name in COMPARED_WITH
+    ]
+    size = [str(arguments.steps), str(arguments.blocks)]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
     for _ in range(arguments.rounds):
-        for name in CONTENDERS:
-            runs[name].append(run_worker(__file__, [name, str(arguments.steps)]))
+        for name in contenders:
+            runs[name].append(run_worker(__file__, [name, *size]))
     peaks = {
         name: statistics.median(run["peak_mb"] for run in found)
         for name, found in runs.items()

@@ -1,7 +1,7 @@
 """What an optimizer makes of spikes, exploding gradients and unnormalised nets.
 
     python benchmarks/robustness/stability.py --out OUT [--seeds 3]
-        [--tasks spikes,recurrent] [--report-only]
+        [--tasks spikes,recurrent] [--contenders keras-adam;robust] [--report-only]
 
 Each contender trains each task at seven rates from 1e-4 to 0.1, 300 steps of 32
 examples. A killed benchmark goes on where it was. A run is *bad* if it ended above
@@ -207,11 +207,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--contenders", default=";".join(CONTENDERS))
     parser.add_argument("--report-only", action="store_true")
     arguments = parser.parse_args()
     tasks = arguments.tasks.split(",")
     if unknown := sorted(set(tasks) - set(TASKS)):
         parser.error(f"unknown tasks {unknown}; there are {', '.join(TASKS)}.")
+    names = arguments.contenders.split(";")
+    if unknown := sorted(set(names) - set(CONTENDERS)):
+        parser.error(
+            f"unknown contenders {unknown}; there are {'; '.join(CONTENDERS)}."
+        )
+    contenders = {name: CONTENDERS[name] for name in names}
     rows = []
     for task in tasks:
         directory = arguments.out / task
@@ -219,15 +226,16 @@ def main() -> None:
             run_sweep(
                 workload_of(task),
                 directory,
-                optimizers={name: one.factory() for name, one in CONTENDERS.items()},
-                options={name: dict(one.options) for name, one in CONTENDERS.items()},
+                optimizers={name: one.factory() for name, one in contenders.items()},
+                options={name: dict(one.options) for name, one in contenders.items()},
                 learning_rates=RATES,
                 batch_sizes=(BATCH_SIZE,),
                 seeds=range(arguments.seeds),
             )
-        by_contender: dict[str, list[RunRecord]] = {name: [] for name in CONTENDERS}
+        by_contender: dict[str, list[RunRecord]] = {name: [] for name in contenders}
         for record in read_records(directory):
-            by_contender[record.optimizer].append(record)
+            if record.optimizer in by_contender:
+                by_contender[record.optimizer].append(record)
         finals = [
             record.final_val_loss
             for records in by_contender.values()
