@@ -7,7 +7,8 @@ SWEEP_DIR ?= sweeps/digits
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help test test-fast test-torch sweep tensorboard lint bench clean
+.PHONY: help test test-optimizer test-lab test-jax test-torch test-fast smoke sweep \
+	tensorboard lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,27 +22,33 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 		--constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# What does not depend on TensorFlow, for the other backends.
-CORE_TESTS := tests/test_adam.py tests/test_update_rule.py tests/test_step_control.py \
-	tests/test_precision.py tests/test_keras_defects.py tests/test_checkpoints.py \
-	tests/test_keras_features.py tests/test_keras_hooks.py tests/test_keras_suite.py \
-	tests/test_moment_storage.py tests/test_rounding_noise.py \
-	tests/test_storage_training.py tests/test_telemetry.py tests/test_telemetry_probe.py \
-	tests/test_xla_fusion.py tests/test_rate_control.py tests/test_controlled_rate.py \
-	tests/test_spike_guard.py tests/test_gradient_sample.py tests/test_batch_scaling.py \
-	tests/test_large_weights.py tests/test_weight_kinds.py tests/test_debugging_tools.py \
-	tests/test_state_laws.py tests/test_option_values.py tests/test_adamw.py \
-	tests/test_changed_weights.py tests/test_telemetry_runs.py
+# A process keeps every program that XLA has compiled in it, until it can map no more
+# memory: the tests are shared by several processes, in three runs, a file in one process.
+# A process that crashes ends its run, as a failure of the test that it was at.
+TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
+	--no-loadscope-reorder --max-worker-restart 0
+OPTIMIZER_TESTS := tests/keras_adam
 
-test: $(VENV)/installed  ## run every test under TensorFlow, and the core under JAX
-	$(BIN)/python -m pytest
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(CORE_TESTS)
+test: test-optimizer test-lab test-jax  ## run every test under TensorFlow, and the optimizer's under JAX
 
-test-fast: $(VENV)/installed  ## run the tests that are not marked slow
-	$(BIN)/python -m pytest -m 'not slow'
+test-optimizer: $(VENV)/installed  ## run the optimizer's tests under TensorFlow
+	$(PYTEST) $(OPTIMIZER_TESTS)
 
-test-torch: $(VENV)/installed  ## run the core under torch, if it is installed
-	KERAS_BACKEND=torch $(BIN)/python -m pytest $(CORE_TESTS)
+test-lab: $(VENV)/installed  ## run all other tests: the lab's, the benchmarks', the examples'
+	$(PYTEST) --ignore $(OPTIMIZER_TESTS)
+
+test-jax: $(VENV)/installed  ## run the optimizer's tests under JAX
+	KERAS_BACKEND=jax $(PYTEST) $(OPTIMIZER_TESTS)
+
+test-torch: $(VENV)/installed  ## run the optimizer's tests under torch, if it is installed
+	KERAS_BACKEND=torch $(PYTEST) $(OPTIMIZER_TESTS)
+
+smoke: $(VENV)/installed  ## run every benchmark with as little work as possible
+	$(PYTEST) --dist load -m smoke tests/benchmarks
+
+test-fast: $(VENV)/installed  ## run the tests that are not marked slow, under TensorFlow
+	$(PYTEST) -m 'not slow'
 
 sweep: $(VENV)/installed  ## sweep six optimizers on handwritten digits and write the report
 	$(BIN)/keras-adam-sweep run digits --out $(SWEEP_DIR)

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-DIRECTORY = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+DIRECTORY = Path(os.environ.get("KERAS_ADAM_RESULTS") or ROOT / "benchmarks/results")
 PACKAGES = (
     "keras-adam",
     "keras",
@@ -31,14 +32,15 @@ PACKAGES = (
 def write_results(
     name: str, rows: Sequence[Mapping[str, Any]], part: str = "", **facts: Any
 ) -> Path:
-    """Write ``results/NAME.json`` or ``results/NAME_PART.json``; returns its path."""
-    DIRECTORY.mkdir(exist_ok=True)
+    """Write ``results/NAME.json`` or ``results/NAME_PART.json``; returns its path.
+
+    The variable ``KERAS_ADAM_RESULTS`` names another directory than ``results``.
+    """
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = DIRECTORY / f"{'_'.join(filter(None, (name, part)))}.json"
     document = {
         "benchmark": name,
-        "command": shlex.join(
-            ["python", f"benchmarks/{name}.py", *map(_without_place, sys.argv[1:])]
-        ),
+        "command": shlex.join(["python", *map(_without_place, _command_line())]),
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": {"processor": _processor(), "cores": os.cpu_count()},
@@ -62,9 +64,19 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -
         print("| " + " | ".join(_text(row.get(key)) for key in columns) + " |")
 
 
+def _command_line() -> list[str]:
+    return [str(Path(sys.argv[0]).absolute()), *sys.argv[1:]]
+
+
 def _without_place(argument: str) -> str:
-    """A path's last part: where it lay on this machine is nobody else's concern."""
-    return Path(argument).name if Path(argument).is_absolute() else argument
+    """A path from the repository's root, or its last part if it lies elsewhere.
+
+    Where it lay on this machine is nobody else's concern.
+    """
+    path = Path(argument)
+    if path.is_absolute():
+        return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    return argument
 
 
 def _text(value: Any) -> str:

@@ -82,7 +82,7 @@ ROBUST: dict[str, Any] = {
     "spike_guard": 5,
 }
 """The options of `Adam.robust`: chosen on one half of the tasks of
-``benchmarks/robustness.py``, judged on the other."""
+``benchmarks/robustness/run.py``, judged on the other."""
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
@@ -340,7 +340,7 @@ class Adam(keras.optimizers.Optimizer):
         The one private hook of Keras that is overridden. Its own version clips
         before replicas are summed, needs a cross-replica context inside a condition,
         and advances averages on every micro-batch; none of that can be mended from
-        a public method. ``tests/test_keras_hooks.py`` fails when Keras moves it.
+        a public method. ``test_keras_hooks.py`` fails when Keras moves it.
         """
         state, pipelines = self._built_state(), self._pipelines
         weights = [

@@ -8,20 +8,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import signal
-from pathlib import Path
 
 import hypothesis
 import keras
 import pytest
+from places import BENCHMARKS
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A test run that a shell has started in the background ignores Ctrl-C, and so would
     # every program that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 # They are not part of the source distribution, which the tests are.
-collect_ignore = [] if BENCHMARKS.is_dir() else ["test_robustness_benchmark.py"]
+collect_ignore = [] if BENCHMARKS.is_dir() else ["benchmarks"]
 
 # The first call of an operation compiles it: a deadline would judge the machine.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
@@ -37,16 +36,17 @@ if keras.backend.backend() == "tensorflow":
     )
 
 
+def pytest_collection_modifyitems(items):
+    """Skip under another backend what is marked for TensorFlow alone."""
+    if keras.backend.backend() != "tensorflow":
+        for item in items:
+            if item.get_closest_marker("tensorflow_only"):
+                item.add_marker(pytest.mark.skip("for the TensorFlow backend alone"))
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(20)
-
-
-@pytest.fixture
-def on_tensorflow():
-    """For tests of what only the TensorFlow backend has."""
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("needs the TensorFlow backend")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ variables are assigned. TensorFlow only.
 
 What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
 ``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
-for bit where they have been compared (`benchmarks/fast_path.py`). Without it they
+for bit where they have been compared (`benchmarks/lab/fast_path.py`). Without it they
 agree to rounding, which a training at a high rate amplifies step by step, and layers
 such as Dropout draw other random numbers: TensorFlow's generator inside XLA is
 another one.

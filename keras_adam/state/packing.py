@@ -35,7 +35,7 @@ Shape = tuple[int, ...]
 SMALL = 4_096
 """Entries from which a weight is on its own: copying it would cost more than the
 variable does. Measured with 4 to 64 weights of 1,000 to 160,000 entries, beside limits
-of 2,048, 8,192, 16,384 and 65,536 (``benchmarks/step_time.py``)."""
+of 2,048, 8,192, 16,384 and 65,536 (``benchmarks/step/step_time.py``)."""
 
 BESIDE_CONTROLS = 16
 """How many times as large a packed weight may be where a common norm or an adapted rate

@@ -1,0 +1,154 @@
+import contextlib
+import math
+import resource
+
+import numpy as np
+import pytest
+from event_files import read, read_scalar
+from sweep_values import make_grid, make_record
+from tensorboard.plugins.hparams import metadata
+
+from tuning.tensorboard_log import (
+    is_written,
+    write_experiment,
+    write_report_run,
+    write_run,
+)
+
+
+def read_hparams(accumulator):
+    """The plugin's messages by tag."""
+    plugin = accumulator.PluginTagToContent(metadata.PLUGIN_NAME)
+    return {
+        tag: metadata.plugin_data_pb2.HParamsPluginData.FromString(content)
+        for tag, content in plugin.items()
+    }
+
+
+RECORD = make_record(
+    epochs=3,
+    status="diverged",
+    initial_loss=2.0,
+    best_val_loss=1.0,
+    seconds_per_step=0.25,
+    history={"loss": [1.5, 3.0, None], "val_loss": [1.0, 4.0, None]},
+)
+
+
+def test_a_run_is_read_back_as_it_was_recorded(tmp_path):
+    assert not is_written(tmp_path, RECORD)
+    write_run(tmp_path, RECORD)
+    assert is_written(tmp_path, RECORD)
+    events = read(tmp_path / "sgd/batch=8/lr=0.1/seed=0")
+    assert read_scalar(events, "epoch_loss") == {1: 1.5, 2: 3.0}
+    assert read_scalar(events, "epoch_val_loss") == {0: 2.0, 1: 1.0, 2: 4.0}
+    assert read_scalar(events, "best_val_loss") == {0: 1.0}
+    assert read_scalar(events, "seconds_per_step") == {0: 0.25}
+    assert "final_val_loss" not in events.Tags()["tensors"]
+
+
+def test_metrics_are_told_at_the_best_validation_loss(tmp_path):
+    history = {
+        "loss": [3.0, 2.0, 1.0],
+        "val_loss": [2.0, 1.0, None],
+        "val_accuracy": [0.5, 0.6, 0.9],
+        "val_mean_error": [0.1, None, 0.3],
+    }
+    write_run(tmp_path, make_record(epochs=3, history=history))
+    events = read(tmp_path / make_record().run_id)
+    assert read_scalar(events, "best_val_accuracy") == {0: pytest.approx(0.6)}
+    assert "best_val_mean_error" not in events.Tags()["tensors"]
+    write_experiment(tmp_path, make_grid(), ["accuracy"])
+    experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
+    last = experiment.metric_infos[-1]
+    assert (last.name.tag, last.display_name) == (
+        "best_val_accuracy",
+        "accuracy at the best loss",
+    )
+
+
+def test_a_run_stands_on_the_hparams_page(tmp_path):
+    write_run(tmp_path, RECORD)
+    messages = read_hparams(read(tmp_path / RECORD.run_id))
+    start = messages[metadata.SESSION_START_INFO_TAG].session_start_info
+    assert start.group_name == RECORD.run_id
+    assert start.hparams["optimizer"].string_value == "sgd"
+    assert start.hparams["learning_rate"].number_value == pytest.approx(0.1)
+    assert start.hparams["batch_size"].number_value == 8
+    assert metadata.SESSION_END_INFO_TAG in messages
+
+
+def test_writing_a_run_again_replaces_it(tmp_path):
+    write_run(tmp_path, make_record(best_val_loss=9.0))
+    write_run(tmp_path, make_record(best_val_loss=1.0))
+    directory = tmp_path / make_record().run_id
+    assert len(list(directory.iterdir())) == 1
+    assert read_scalar(read(directory), "best_val_loss") == {0: 1.0}
+
+
+def test_a_number_that_is_not_finite_is_left_out(tmp_path):
+    write_run(tmp_path, make_record(best_val_loss=math.inf, initial_loss=math.nan))
+    tags = read(tmp_path / make_record().run_id).Tags()["tensors"]
+    assert not {"best_val_loss", "epoch_val_loss"} & set(tags)
+
+
+def test_the_experiment_names_its_axes_once(tmp_path):
+    for _ in range(2):
+        write_experiment(tmp_path, make_grid())
+    assert len(list(tmp_path.iterdir())) == 1
+    experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
+    domains = {
+        info.name: list(info.domain_discrete) for info in experiment.hparam_infos
+    }
+    assert domains["optimizer"] == ["adam", "sgd"]
+    assert domains["learning_rate"] == [0.01, 0.1]
+    assert experiment.metric_infos[0].name.tag == "best_val_loss"
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """What a full disk is like, for real: no file may grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("size", [10, 300, 3000])
+def test_a_full_disk_is_an_error_of_python_in_one_line(tmp_path, size):
+    image = np.random.default_rng(0).integers(256, size=(80, 80, 3), dtype=np.uint8)
+    report = ("text", {"adam": image}, {"batch=8/adam": {0.1: 1.0}})
+    with files_of_at_most(size), pytest.raises(OSError, match="too large") as error:
+        write_report_run(tmp_path, *report)
+    assert (
+        str(error.value) == f"{tmp_path}/report cannot be written to: File too large."
+    )
+    write_report_run(tmp_path, *report)
+    assert "verdict" in str(read(tmp_path / "report").Tags()["tensors"])
+
+
+def test_a_full_disk_leaves_the_earlier_events_of_a_run(tmp_path):
+    write_run(tmp_path, make_record(best_val_loss=9.0))
+    directory = tmp_path / make_record().run_id
+    for size in (10, 300):
+        with files_of_at_most(size), pytest.raises(OSError, match="cannot be written"):
+            write_run(tmp_path, RECORD)
+    assert read_scalar(read(directory), "best_val_loss") == {0: 9.0}
+    # And a run without events does not look as if it had some.
+    with files_of_at_most(300), pytest.raises(OSError, match="cannot be written"):
+        write_run(tmp_path, make_record(1))
+    assert not is_written(tmp_path, make_record(1))
+    write_run(tmp_path, RECORD)
+    assert [path.name[:6] for path in directory.iterdir()] == ["events"]
+
+
+@pytest.mark.parametrize("value", [1e39, -1e308])
+def test_a_number_beyond_float32_is_left_out(tmp_path, value):
+    write_run(tmp_path, make_record(best_val_loss=value, initial_loss=1.0))
+    tags = read(tmp_path / make_record().run_id).Tags()["tensors"]
+    assert "best_val_loss" not in tags
+    write_report_run(tmp_path, "text", {}, {"a": {0.1: value, 0.2: 1.0}})
+    curve = read_scalar(read(tmp_path / "report"), "loss_by_rate/a")
+    assert list(curve.values()) == [1.0]
