@@ -26,7 +26,8 @@ CORE_TESTS := tests/test_adam.py tests/test_update_rule.py tests/test_step_contr
 	tests/test_precision.py tests/test_keras_defects.py tests/test_checkpoints.py \
 	tests/test_keras_features.py tests/test_keras_hooks.py tests/test_keras_suite.py \
 	tests/test_moment_storage.py tests/test_rounding_noise.py \
-	tests/test_storage_training.py tests/test_telemetry.py tests/test_telemetry_probe.py \
+	tests/test_storage_contract.py tests/test_storage_training.py \
+	tests/test_telemetry.py tests/test_telemetry_probe.py \
 	tests/test_xla_fusion.py tests/test_rate_control.py tests/test_controlled_rate.py \
 	tests/test_spike_guard.py tests/test_gradient_sample.py tests/test_batch_scaling.py \
 	tests/test_large_weights.py tests/test_weight_kinds.py tests/test_debugging_tools.py \
