@@ -1,8 +1,8 @@
-"""What each array of a saved state must be, so that training can go on from it.
+"""What each array of a saved state must hold, so that training can continue from it.
 
-A law is what every state obeys, whatever was trained and however it was changed since:
-a second moment is never negative. What is merely usual is no law: averages that are
-still zero are no reason to refuse a file.
+Every valid state obeys these laws, whatever was trained and whatever the user has
+changed since: a second moment is never negative. What is merely usual is not a law:
+averages that are still zero are no reason to refuse a file.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 
 
 class Law(NamedTuple):
-    """What the entries of an array must be; all of them must be finite.
+    """What the entries of an array must be. All of them must be finite.
 
     Attributes:
-        of: what the array is, as messages call it.
+        of: name of the array in messages.
         least: the smallest value allowed.
         most: the largest value allowed.
-        is_whole: entries are whole numbers, of an integer or a float dtype.
-        code_dtype: the array holds codes, of exactly this dtype.
+        is_whole: entries must be whole numbers, of an integer or a float dtype.
+        code_dtype: if set, entries are codes: any numbers of exactly this dtype.
     """
 
     of: str
@@ -46,16 +46,17 @@ CONTROL_OF_AT_LEAST_0 = Law("a control of the step", least=0)
 
 
 def law_of_codes(dtype: str) -> Law:
-    """The law of a moment that is kept as integer codes of this dtype."""
+    """The law of a moment that is stored as codes of this dtype."""
     return Law(f"a moment in codes of {dtype}", code_dtype=dtype)
 
 
-# One beyond the step count, which users set, means that no step was missed.
+# There is no upper limit: users may set the step count back, and a row whose last step
+# is beyond it has missed no step.
 LAST_STEPS = Law("the last steps of a table's rows", least=0, is_whole=True)
 
 
 def check_numbering(arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse a state of which an array is missing.
+    """Refuse a state that lacks an array.
 
     Args:
         arrays: by their number as text.
@@ -73,7 +74,7 @@ def check_numbering(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def check_numbers(arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse a state that no optimizer can train on from, whatever its weights.
+    """Refuse a state from which no optimizer can continue, whatever its weights.
 
     Args:
         arrays: by their number as text.
@@ -94,13 +95,13 @@ def check_array(
 
     Args:
         number: of the array in the file.
-        path: of the variable that it is for.
+        path: of the variable that the array is for.
         array: as it was saved.
         dtype: of the variable.
         law: that the array must obey.
 
     Raises:
-        ValueError: another dtype, or a value that is not allowed.
+        ValueError: it has another kind of dtype, or a value that is not allowed.
     """
     if problem := _problem(array, np.dtype(dtype), law):
         raise ValueError(_message(number, f" ({path!r}, {law.of})", problem))
@@ -110,7 +111,7 @@ def check_scalars(arrays: Sequence[np.ndarray], variables: Sequence[Any]) -> Non
     """Refuse a step count, or a learning rate if there is one, that breaks its law.
 
     Raises:
-        ValueError: another dtype, or a value that is not allowed.
+        ValueError: it has another kind of dtype, or a value that is not allowed.
     """
     for number, (array, variable) in enumerate(zip(arrays, variables, strict=True)):
         law = (STEP_COUNT, LEARNING_RATE)[number]
@@ -134,7 +135,7 @@ def _problem(array: np.ndarray, dtype: np.dtype, law: Law) -> str:
     if law.is_whole:
         return _problem_of_whole_numbers(array, dtype, law)
     if dtype.kind in "iub" and array.dtype.kind in "iub":
-        return ""  # Of a weight that is not trained: nothing is computed with it.
+        return ""  # The weight is an integer: it is not trained.
     return _problem_of_floats(array, dtype) or _problem_of_range(array, law)
 
 
@@ -174,13 +175,13 @@ def _dtype_problem(array: np.ndarray) -> str:
 
 
 def _first(array: np.ndarray, is_wrong: np.ndarray) -> str:
-    """The first of the wrong entries as text, empty where there is none."""
+    """The first of the wrong entries as text; empty if there are none."""
     return str(array[is_wrong][0]) if np.any(is_wrong) else ""
 
 
 def _message(number: int | str, what: str, problem: str) -> str:
     return (
-        "The saved optimizer state cannot be trained on from: its variable "
+        "Training cannot continue from the saved optimizer state: its variable "
         f"{number}{what} {problem}. {_ADVICE}"
     )
 

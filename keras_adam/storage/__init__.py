@@ -13,9 +13,11 @@ stands under a square root in a denominator: a positive one never becomes zero.
 | bfloat16 | 4 | bfloat16, to nearest | bfloat16, stochastically |
 | 8bit | 2.06 | sign, 4 bits exponent, 3 mantissa | 5 bits exponent, 3 mantissa |
 
-A storage is one file of this folder and one line of `STORAGES`. Nothing else knows it
-by its name: what it can be combined with are fields of its `MomentStorage`, and the
-tests of ``tests/test_storage_contract.py`` run over the table.
+To add a storage, write one file with two codecs and a `MomentStorage`, and add one line
+to `STORAGES`. No other code knows a storage by its name: what it can be combined with
+are fields of the `MomentStorage`, and the contract tests run over the table. Its dtypes
+or shapes must differ from those of every other storage: that is how a saved state is
+recognised (`keras_adam.state.checkpoint_storage`).
 """
 
 from collections.abc import Callable

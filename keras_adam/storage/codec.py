@@ -25,13 +25,15 @@ NEEDS_DECODING = (
 
 
 class Codec(Protocol):
-    """How one kind of moment is written down and read back.
+    """How one kind of moment is encoded and decoded.
 
-    A decoded value lies within ``max(relative_error * abs(value), absolute_error)`` of
-    the encoded one. With stochastic rounding the relative error is twice as large.
-    Changing a value changes no other entry that is decoded, also where the value is NaN
-    or infinite. Where `codes_are_values`, NaN and infinity are kept; other codes stand
-    for finite values only.
+    Encoding changes a value by at most ``relative_error * abs(value)`` or
+    `absolute_error`, whichever is larger; with random bits the relative error is twice
+    as large. A positive second moment never becomes zero, unless it is below the
+    smallest normal float32.
+
+    With given scales each entry is encoded by itself. NaN and infinity stay what they
+    are where `codes_are_values`; other codes are always decoded to finite values.
     """
 
     @property
@@ -66,11 +68,7 @@ class Codec(Protocol):
 
     @property
     def absolute_error(self) -> float:
-        """The largest error of a tiny value; as a share of the scale if there is one.
-
-        A second moment that is positive stays so, unless it is below the smallest
-        normal float32.
-        """
+        """The largest error of a tiny value, as a share of the scale if it has one."""
         ...
 
     @property

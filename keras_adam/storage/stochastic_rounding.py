@@ -1,7 +1,8 @@
-"""Random bits for stochastic rounding: a hash of where and when, and no state.
+"""Stochastic rounding: its random bits and its expected error.
 
-Every replica, every backend and every resumed run draws the same bits, and drawing
-costs a few integer operations where a random generator would cost more than the step.
+The bits are a hash of an entry's place and the step, so there is no state to keep.
+Every replica, every backend and every resumed run draws the same bits. A hash takes a
+few integer operations; a random generator would take longer than the step itself.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ Tensor = Any
 def random_bits(
     step: Tensor, stream: Tensor | int, shape: Sequence[int], ids: Tensor | None = None
 ) -> Tensor:
-    """32 bits per entry of a tensor, or of some of its rows.
+    """32 random bits for each entry of a tensor, or of some of its rows.
 
-    An entry's bits are those of its place in the tensor, whichever rows it is given
-    with.
+    An entry's bits depend on its place in the tensor, not on which other rows are
+    asked for.
 
     Args:
         step: scalar integer.
-        stream: scalar integer; tells apart the tensors that are rounded at a step.
+        stream: scalar integer, another one for each tensor that a step rounds.
         shape: of the tensor.
-        ids: of rows; ``None`` for all of the tensor.
+        ids: of rows; ``None`` for the whole tensor.
 
     Returns:
         int32, uniform over all of its values.
@@ -37,7 +38,8 @@ def random_bits(
     Shapes:
         ``shape``; with ``ids`` of ``[n]``, ``[n, *shape[1:]]``.
     """
-    # Odd multipliers without small factors: sums that meet are no neighbours.
+    # Odd multipliers without small factors: where two steps or streams give the same
+    # sums, and so the same bits, the entries are far apart.
     start = ops.cast(step, "int32") * int32(0x9E3779B1)
     start = start + ops.cast(stream, "int32") * int32(0x85EBCA77)
     row = math.prod(shape[1:]) if ids is not None else _row_length(shape)
@@ -45,8 +47,8 @@ def random_bits(
     if ids is None:
         ids = ops.arange(math.prod(shape) // max(row, 1), dtype="int32")
         result = tuple(shape)
-    # The step is added to the rows' places and not to all entries': a compiler would
-    # keep a constant of the tensor's size.
+    # The step is added before the places are spread over all entries. Otherwise a
+    # compiler would keep a constant of the tensor's size.
     first = ops.cast(ids, "int32") * int32(row) + start
     within = ops.arange(row, dtype="int32")
     bits = _hash(ops.expand_dims(first, 1) + ops.expand_dims(within, 0))
@@ -54,7 +56,7 @@ def random_bits(
 
 
 def _row_length(shape: Sequence[int]) -> int:
-    """How many entries to count by a vector; the tensor's size is a multiple."""
+    """Into rows of how many entries a tensor is divided to number its entries."""
     size = math.prod(shape)
     usual = 128
     return usual if size and size % usual == 0 else math.prod(shape[1:])
@@ -71,7 +73,7 @@ def lower_bits(bits: Tensor, count: int) -> Tensor:
 
 
 def _hash(x: Tensor) -> Tensor:
-    """Mix the bits of an int32 so that each depends on all.
+    """Mix the bits of an int32, so that each bit depends on all.
 
     **Source**: the constants are those of C. Wellons's "lowbias32"
     (https://nullprogram.com/blog/2018/07/31/, public domain).
@@ -82,7 +84,7 @@ def _hash(x: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, count: int) -> Tensor:
-    """Bits shifted to the right, zeros coming in; int32 itself brings in the sign."""
+    """Bits shifted to the right, filled up with zeros; int32 would repeat its sign."""
     shifted = ops.bitwise_right_shift(x, int32(count))
     return ops.bitwise_and(shifted, int32(2 ** (32 - count) - 1))
 
