@@ -30,10 +30,10 @@ import keras
 import numpy as np
 from results import print_table, write_results
 
-from tuning.course import epoch_order, evaluation_batch
 from tuning.grid import Run
-from tuning.optimizers import SWEPT_BY_DEFAULT, build_optimizer
-from tuning.trainer import Trainer
+from tuning.training.course import epoch_order, evaluation_batch
+from tuning.training.optimizers import SWEPT_BY_DEFAULT, build_optimizer
+from tuning.training.trainer import Trainer
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
 

@@ -10,15 +10,7 @@ import sys
 import pytest
 from matplotlib.colors import to_rgb
 
-from tuning import files
 from tuning.grid import Grid, log_spaced_rates
-from tuning.number_text import (
-    format_bytes,
-    format_number,
-    format_rate,
-    format_seconds,
-    format_share,
-)
 from tuning.records import RunRecord, append_record
 from tuning.report import (
     render_html,
@@ -27,7 +19,15 @@ from tuning.report import (
     write_report,
 )
 from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
-from tuning.robustness import summarize
+from tuning.report.number_text import (
+    format_bytes,
+    format_number,
+    format_rate,
+    format_seconds,
+    format_share,
+)
+from tuning.statistics import summarize
+from tuning.system import files
 
 ATTACK = "OOM <script>alert('x')</script> | a\n[b](c) *d* `e` &amp;"
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -9,11 +9,11 @@ from tiny_workload import WORKLOAD, load_data, make_workload
 from typer.testing import CliRunner
 
 from tuning import read_records, resume_sweep, run_sweep
-from tuning.cli import app
-from tuning.course import epoch_order, evaluation_batch, scheduled_rate
+from tuning.cli.app import app
 from tuning.grid import Run
-from tuning.optimizers import build_optimizer
-from tuning.trainer import Trainer
+from tuning.training.course import epoch_order, evaluation_batch, scheduled_rate
+from tuning.training.optimizers import build_optimizer
+from tuning.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"

@@ -7,11 +7,11 @@ import tensorflow as tf
 from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
 from tuning import Data
-from tuning.compiled_epochs import CompiledEpochs
-from tuning.course import epoch_order, evaluation_batch, losses_of_steps
 from tuning.grid import Run
-from tuning.optimizers import BUILT_IN, build_optimizer
-from tuning.trainer import Trainer
+from tuning.training.compiled_epochs import CompiledEpochs
+from tuning.training.course import epoch_order, evaluation_batch, losses_of_steps
+from tuning.training.optimizers import BUILT_IN, build_optimizer
+from tuning.training.trainer import Trainer
 
 NAMES = list(BUILT_IN)
 EPOCHS = 3

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 import tiny_workload
 
-from tuning.optimizers import (
+from tuning.training.optimizers import (
     BUILT_IN,
     SWEPT_BY_DEFAULT,
     build_optimizer,
@@ -351,7 +351,7 @@ def test_an_option_of_another_form_is_refused(assignments, message):
 
 def test_importing_the_lab_imports_no_tensorflow():
     code = (
-        "import sys, tuning, tuning.cli; tuning.Grid; tuning.write_report;"
+        "import sys, tuning, tuning.cli.app; tuning.Grid; tuning.write_report;"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

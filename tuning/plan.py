@@ -18,9 +18,9 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 
-from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
-from tuning.json_files import (
+from tuning.system.files import PLAN_FILE, write_whole
+from tuning.system.json_files import (
     Count,
     InvalidFileError,
     NotJSONError,
@@ -35,7 +35,7 @@ from tuning.json_files import (
     show_value,
     storable,
 )
-from tuning.paths import check_directory, show_path
+from tuning.system.paths import check_directory, show_path
 from tuning.workload import SCHEDULES
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ FORMAT = 1
 """Raised when a later version can no longer read what an earlier one wrote."""
 
 STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
-"""Which runs of the grid are done; `tuning.strategies` makes their oracles."""
+"""Which runs of the grid are done; `tuning.search.strategies` makes their oracles."""
 
 COUNTED_STRATEGIES = ("random", "bayesian")
 """Those that are told how many runs to do."""
@@ -63,7 +63,7 @@ class Plan:
             for one that exists only in the Python program that started the sweep.
         description: the workload's own sentence.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
-        loss: what is minimised, as `tuning.fingerprint.describe_loss` puts it.
+        loss: what is minimised, as `tuning.sweep.fingerprint.describe_loss` puts it.
         own_optimizers: those of the grid that the Python program brought along.
         fingerprints: of ``data`` and ``model``; ``None`` for what could not be had.
         versions: of Python and the packages when the sweep was started.
@@ -71,7 +71,7 @@ class Plan:
         created: when, ISO 8601 with time zone.
         strategy: which of the grid's runs are done; see `STRATEGIES`.
         max_runs: how many at most; ``None`` leaves it to the strategy.
-        schedule: course of the learning rate; see `tuning.course.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tuning.array_data import as_array, check_no_nan, how_to_make_arrays_of, kind_of
-from tuning.process_end import os_exit_raises
+from tuning.system.process_end import os_exit_raises
 
 
 class Data(NamedTuple):
@@ -29,10 +29,10 @@ class Data(NamedTuple):
 
 
 EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
-"""Ways of executing a run; see `tuning.trainer.Trainer`."""
+"""Ways of executing a run; see `tuning.training.trainer.Trainer`."""
 
 SCHEDULES = ("constant", "linear")
-"""Courses of the learning rate over a run; see `tuning.course.scheduled_rate`."""
+"""How the learning rate changes over a run: `tuning.training.course.scheduled_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Workload:
             the records counts the steps until then. ``None``: not counted.
         description: one sentence for people, shown in lists and reports.
         execution: how runs are executed where the sweep says ``"auto"``; see
-            `tuning.trainer.Trainer`. XLA takes 30 times as long as TensorFlow for the
-            gradients of two-dimensional convolutions on a CPU.
+            `tuning.training.trainer.Trainer`. XLA takes 30 times as long as TensorFlow
+            for the gradients of two-dimensional convolutions on a CPU.
         schedule: course of the learning rate over a run: ``"constant"``, or
             ``"linear"``, which falls to zero, epoch by epoch.
         examples_per_epoch: so many examples make an epoch, after which the run is
@@ -236,7 +236,7 @@ def _check_values(data: Data, workload: Workload) -> None:
 
 _OURS = tuple(
     str(Path(__file__).parent / name)
-    for name in ("workload.py", "process_end.py", "workloads/__init__.py")
+    for name in ("workload.py", "system/process_end.py", "workloads/__init__.py")
 )
 """Files whose lines call the user's code."""
 

@@ -23,7 +23,7 @@ CONTENDERS = (
     "adagrad",
     "rmsprop",
 )
-"""Names of `tuning.optimizers.BUILT_IN`."""
+"""Names of `tuning.training.optimizers.BUILT_IN`."""
 
 STORAGE_OPTIONS: Mapping[str, Mapping[str, str]] = {
     STORAGES[0]: {"moment_storage": "bfloat16"},

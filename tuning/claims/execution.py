@@ -31,11 +31,11 @@ from tuning.claims.results import (
     read_claims_plan,
     read_memory,
 )
-from tuning.files import is_partial, write_whole
 from tuning.grid import Run
-from tuning.paths import check_directory, check_inside, show_path
 from tuning.records import RunRecord, installed_versions, read_records
-from tuning.sweep import Progress, run_sweep
+from tuning.sweep.run import Progress, run_sweep
+from tuning.system.files import is_partial, write_whole
+from tuning.system.paths import check_directory, check_inside, show_path
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
 

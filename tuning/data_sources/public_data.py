@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tuning.data_sources.archive import digest_of_members, read_members
-from tuning.paths import check_directory, check_path, show_path
+from tuning.system.paths import check_directory, check_path, show_path
 from tuning.workload import told_in_one_line
 
 DIRECTORY_VARIABLE = "KERAS_ADAM_DATA"

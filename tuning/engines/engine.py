@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tuning.grid import Run
-from tuning.optimizers import OptimizerFactory
 from tuning.records import RunRecord, installed_versions
+from tuning.training.optimizers import OptimizerFactory
 from tuning.workload import Data, Workload
 
 SHARED_GPU = {
@@ -30,8 +30,8 @@ class Task:
         epochs: passes over the training data.
         options: further optimizer arguments by optimizer name.
         own: the caller's own optimizer factories by name.
-        execution: see `tuning.trainer.Trainer`.
-        shared: see `tuning.model_builder.ModelBuilder`.
+        execution: see `tuning.training.trainer.Trainer`.
+        shared: see `tuning.training.model_builder.ModelBuilder`.
     """
 
     workload: Workload

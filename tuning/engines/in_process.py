@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tuning.engines.engine import Event, Finished, Task
-from tuning.engines.training import train_run
+from tuning.engines.worker import train_run
 from tuning.grid import Run
-from tuning.trainer import Trainer
+from tuning.training.trainer import Trainer
 
 
 class InProcessEngine:

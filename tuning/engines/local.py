@@ -31,7 +31,7 @@ from tuning.engines.engine import (
     Task,
     WorkerStartError,
 )
-from tuning.engines.training import Settings, current_settings, worker_environment
+from tuning.engines.worker import Settings, current_settings, worker_environment
 from tuning.grid import Run
 from tuning.records import RunRecord
 from tuning.workload import told_in_one_line

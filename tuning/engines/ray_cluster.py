@@ -27,7 +27,7 @@ from tuning.engines.engine import (
     Task,
     WorkerStartError,
 )
-from tuning.engines.training import (
+from tuning.engines.worker import (
     RemoteTrainer,
     Settings,
     apply_settings,
