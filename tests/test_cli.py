@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tuning.cli import console, terminal
 from tuning.cli.app import app
-from tuning.sweep.run import Progress
+from tuning.sweep.progress import Progress
 
 TINY = "tiny_workload:WORKLOAD"
 SMALL = ["--optimizers", "sgd", "--seeds", "1", "--epochs", "1"]
@@ -134,7 +134,7 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         (["--workers", "0"], "workers must be at least 1; received 0"),
         (["--run-timeout", "-5"], "run_timeout must be a positive number"),
         (["--ray-address", "auto"], "options of the engine 'ray'"),
-        (["--strategy", "random"], "say max_runs (--max-runs)"),
+        (["--strategy", "random"], "set max_runs (--max-runs)"),
         (["--strategy", "edges", "--max-runs", "3"], "'edges' ends by itself"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -446,7 +446,7 @@ def board(monkeypatch):
         error=program.TensorBoardServerException,
     )
     monkeypatch.setattr(program, "TensorBoard", lambda: board)
-    monkeypatch.setattr("tuning.cli.app._wait_for_ctrl_c", lambda: None)
+    monkeypatch.setattr("tuning.cli.tensorboard._wait_for_ctrl_c", lambda: None)
     return board
 
 

@@ -15,6 +15,7 @@ from tuning import run_sweep
 from tuning.cli.app import app
 from tuning.grid import Run
 from tuning.system.process_end import os_exit_raises
+from tuning.training.task import Task
 from tuning.training.trainer import Trainer
 from tuning.workload import load_checked_data
 from tuning.workloads import find_workload
@@ -70,13 +71,14 @@ def train(place, end, execution="auto"):
         return []
 
     workload = make_workload(build_model=build_model, loss=loss, metrics=metrics)
-    trainer = Trainer(
+    task = Task(
         workload,
         workload.load_data(),
         epochs=1,
-        own={"own": optimizer},
+        custom={"own": optimizer},
         execution=execution,
     )
+    trainer = Trainer(task)
     return trainer.run(Run("own", 16, 0.1, 0))
 
 

@@ -27,6 +27,7 @@ from tuning.report.number_text import (
     format_share,
 )
 from tuning.statistics import summarize
+from tuning.sweep import directory as directories
 from tuning.system import files
 
 ATTACK = "OOM <script>alert('x')</script> | a\n[b](c) *d* `e` &amp;"
@@ -192,15 +193,14 @@ def test_interrupted_writing_leaves_the_old_report(sweep, monkeypatch):
     assert not list(sweep.glob(".*"))
 
 
-def test_partial_files_of_a_killed_writer_are_told_from_others(tmp_path, monkeypatch):
+def test_a_killed_writer_leaves_a_hidden_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files.Path, "unlink", lambda *_, **__: None)
     monkeypatch.setattr(files.os, "replace", lambda *_: None)
-    files.write_whole(tmp_path / files.PLAN_FILE, "{}")
+    files.write_whole(tmp_path / "sweep.json", "{}")
     (left,) = tmp_path.iterdir()
-    assert files.is_partial(left.name)
+    assert left.name.startswith(".")
     assert left.read_text() == "{}"
-    assert not files.is_partial("sweep.json")
-    assert not files.is_partial(".thesis.partial")
+    directories.check_directory(tmp_path)  # a sweep may begin there
 
 
 def test_tables_mark_who_is_not_ranked_and_embolden_what_reads_the_same(grid):

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 import tiny_workload
 
+from tuning.references import resolve_reference
 from tuning.training.optimizers import (
     BUILT_IN,
     SWEPT_BY_DEFAULT,
@@ -15,7 +16,7 @@ from tuning.training.optimizers import (
     check_optimizers,
     parse_options,
 )
-from tuning.workload import checked_metric_names, load_checked_data, resolve_reference
+from tuning.workload import checked_metric_names, load_checked_data
 from tuning.workloads import digits, find_workload
 
 
@@ -280,7 +281,7 @@ def test_an_optimizer_may_be_given_by_reference_or_by_the_caller():
     by_reference = build_optimizer("keras.optimizers:Nadam", 0.1, {"beta_1": 0.8})
     assert by_reference.beta_1 == 0.8
     own = {"slow": lambda learning_rate: build_optimizer("sgd", learning_rate / 2)}
-    assert float(build_optimizer("slow", 0.5, own=own).learning_rate) == 0.25
+    assert float(build_optimizer("slow", 0.5, custom=own).learning_rate) == 0.25
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,8 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter
 
 from tuning.grid import Grid
-from tuning.system.files import PLAN_FILE, write_whole
+from tuning.options import STRATEGIES, check_strategy
+from tuning.system.files import write_whole
 from tuning.system.json_files import (
     Count,
     InvalidFileError,
@@ -38,17 +38,11 @@ from tuning.system.json_files import (
 from tuning.system.paths import check_directory, show_path
 from tuning.workload import SCHEDULES
 
-logger = logging.getLogger(__name__)
+PLAN_FILE = "sweep.json"
+"""Name of the file with the sweep's plan inside its directory."""
 
-UNFINISHED_PLAN_FILE = "sweep.json.new"
 FORMAT = 1
 """Raised when a later version can no longer read what an earlier one wrote."""
-
-STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
-"""Which runs of the grid are done; `tuning.search.strategies` makes their oracles."""
-
-COUNTED_STRATEGIES = ("random", "bayesian")
-"""Those that are told how many runs to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,60 +243,6 @@ def _named(path: Path) -> Iterator[None]:
             "use another directory, or start over with --overwrite "
             "(on_existing='overwrite')."
         ) from None
-
-
-def check_strategy(strategy: str, max_runs: int | None) -> None:
-    """See that runs can be chosen that way.
-
-    Raises:
-        ValueError: ``strategy`` is none of `STRATEGIES`, or ``max_runs`` does not go
-            with it.
-    """
-    if strategy not in STRATEGIES:
-        raise ValueError(
-            f"strategy must be one of {list(STRATEGIES)}; received {strategy!r}."
-        )
-    if strategy in COUNTED_STRATEGIES and max_runs is None:
-        raise ValueError(
-            f"strategy {strategy!r} has no end of its own; say max_runs (--max-runs)."
-        )
-    if strategy not in COUNTED_STRATEGIES and max_runs is not None:
-        raise ValueError(
-            f"max_runs goes with {' and '.join(COUNTED_STRATEGIES)}; strategy "
-            f"{strategy!r} ends by itself."
-        )
-    if max_runs is not None and max_runs < 1:
-        raise ValueError(f"max_runs must be at least 1; received {max_runs}.")
-
-
-def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
-    """See that a sweep is continued as it was begun.
-
-    Raises:
-        ValueError: ``now`` plans other runs than ``earlier``; the message names what
-            differs.
-    """
-    differences = earlier.differences(now)
-    if differences:
-        raise ValueError(
-            f"{directory} holds another sweep: {'; '.join(differences)}. Use another "
-            "directory, or overwrite."
-        )
-
-
-def warn_of_other_versions(earlier: Plan, now: Plan) -> None:
-    """Log in one line which packages have changed since the sweep was started."""
-    changed = [
-        f"{name} {earlier.versions.get(name)} -> {version}"
-        for name, version in now.versions.items()
-        if earlier.versions.get(name) != version
-    ]
-    if changed:
-        logger.warning(
-            "This sweep was started with other versions, which its records tell "
-            "apart: %s.",
-            ", ".join(changed),
-        )
 
 
 def _comparable(plan: Plan) -> dict[str, Any]:

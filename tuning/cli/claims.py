@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
-from tuning.claims.budgets import BUDGETS, CONTENDERS, default_workers, estimate
+from tuning.claims.budgets import (
+    BUDGETS,
+    CONTENDERS,
+    Budget,
+    PlannedPart,
+    default_workers,
+    estimate,
+)
 from tuning.claims.page import write_claims
 from tuning.claims.results import read_results
 from tuning.claims.tables import overview_table
 from tuning.claims.verdicts import judge_all
 from tuning.cli.session import drive, log_to, user_errors, write_reports
-from tuning.cli.terminal import claims_plan_table, quiet_tensorflow, text_table
+from tuning.cli.terminal import quiet_tensorflow, text_table
 from tuning.data_sources.public_data import embedded_data
-from tuning.engines.choice import EngineChoice
-from tuning.report.number_text import format_seconds
+from tuning.engines.options import EngineOptions
+from tuning.report.number_text import NOTHING, count_of, format_seconds
 
 
 def claims(
@@ -60,8 +70,8 @@ def claims(
             )
         chosen = BUDGETS[budget]
         count = default_workers() if workers is None else workers
-        choice = EngineChoice("local", count)
-        choice.leave_gpus_to_workers()
+        engine = EngineOptions("local", count)
+        engine.leave_gpus_to_workers()
         console = Console(stderr=True)
         log_to(console)
         with quiet_tensorflow():
@@ -71,7 +81,7 @@ def claims(
         contenders = CONTENDERS
         execution.check_claims_directory(out, chosen, contenders)
         parts = estimate(chosen, contenders, count)
-        Console().print(claims_plan_table(chosen, parts, count))
+        Console().print(plan_table(chosen, parts, count))
         if dry_run:
             return
         command = shlex.join(["keras-adam-sweep", *sys.argv[1:]])
@@ -81,7 +91,7 @@ def claims(
                 out,
                 chosen,
                 contenders,
-                workers=count,
+                engine=engine,
                 command=command,
                 progress=show,
                 finished=write_reports,
@@ -92,3 +102,28 @@ def claims(
         content = overview_table(judge_all(read_results(out).tasks))
         Console().print(text_table(content, "What is claimed of Adam"))
         typer.echo(f"page:  {page}")
+
+
+def plan_table(budget: Budget, parts: Sequence[PlannedPart], workers: int) -> Table:
+    """What a budget of claims trains, and about how long that takes."""
+    total = format_seconds(sum(part.seconds for part in parts))
+    limit = format_seconds(budget.limit_seconds)
+    table = Table(
+        title=f"{budget.name}: about {total} with {count_of(workers, 'worker')} "
+        f"(at most {limit} on two cores)",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("part", no_wrap=True)
+    for header in ("batch sizes", "epochs", "examples", "runs", "about"):
+        table.add_column(header, justify="right", no_wrap=True)
+    sweeps = {sweep.directory: sweep for sweep in budget.sweeps}
+    for part in parts:
+        sweep = sweeps.get(part.name)
+        cells = [NOTHING] * 3
+        if sweep is not None:
+            sizes = ", ".join(str(size) for size in sweep.batch_sizes)
+            cells = [sizes, str(sweep.epochs), str(sweep.examples or "all")]
+        table.add_row(part.name, *cells, str(part.runs), format_seconds(part.seconds))
+    return table

@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 from tuning.cli.interruption import exit_status, take_advice, unwinding
 from tuning.cli.terminal import ProgressDisplay, quiet_tensorflow
 from tuning.engines.engine import WorkerStartError
+from tuning.errors import format_error
 from tuning.plan import read_plan
 from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
@@ -26,7 +27,6 @@ from tuning.statistics import Summary, summarize
 from tuning.sweep import directory as directories
 from tuning.sweep import tensorboard_log
 from tuning.system.paths import explain_with_place, in_one_line, show_path
-from tuning.workload import told_in_one_line
 
 USER_ERROR = 2
 
@@ -43,9 +43,7 @@ def user_errors() -> Iterator[None]:
         yield
     except SystemExit as end:
         # Code of the user's that none of the lab's own checks surrounds.
-        typer.echo(
-            f"keras-adam-sweep: ended early by {told_in_one_line(end)}", err=True
-        )
+        typer.echo(f"keras-adam-sweep: ended early by {format_error(end)}", err=True)
         raise typer.Exit(USER_ERROR) from None
     except (ValueError, TypeError, OSError, WorkerStartError) as error:
         text = str(error)

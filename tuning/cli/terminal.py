@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -22,10 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from tuning.claims.budgets import Budget, Estimate
 from tuning.report.number_text import (
     NOTHING,
-    count_of,
     format_bytes,
     format_number,
     format_rate,
@@ -37,7 +35,7 @@ from tuning.statistics import Summary
 from tuning.system.paths import in_one_line
 
 if TYPE_CHECKING:
-    from tuning.sweep.run import Progress as SweepProgress
+    from tuning.sweep.progress import Progress as SweepProgress
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often progress is told where it cannot be drawn (a file, a CI log)."""
@@ -181,31 +179,6 @@ def summary_table(summary: Summary) -> Table:
         "loss: the lowest; S: mean loss over the rates above the best of any "
         "optimizer, less is better; decades: width of the region of good rates"
     )
-    return table
-
-
-def claims_plan_table(budget: Budget, parts: Sequence[Estimate], workers: int) -> Table:
-    """What a budget of claims trains, and about how long that takes."""
-    total = format_seconds(sum(part.seconds for part in parts))
-    limit = format_seconds(budget.limit_seconds)
-    table = Table(
-        title=f"{budget.name}: about {total} with {count_of(workers, 'worker')} "
-        f"(at most {limit} on two cores)",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("part", no_wrap=True)
-    for header in ("batch sizes", "epochs", "examples", "runs", "about"):
-        table.add_column(header, justify="right", no_wrap=True)
-    sweeps = {sweep.directory: sweep for sweep in budget.sweeps}
-    for part in parts:
-        sweep = sweeps.get(part.name)
-        cells = [NOTHING] * 3
-        if sweep is not None:
-            sizes = ", ".join(str(size) for size in sweep.batch_sizes)
-            cells = [sizes, str(sweep.epochs), str(sweep.examples or "all")]
-        table.add_row(part.name, *cells, str(part.runs), format_seconds(part.seconds))
     return table
 
 

@@ -31,9 +31,9 @@ def main() -> None:
     except EOFError:
         return
     except BaseException as error:
-        from tuning.workload import told_in_one_line
+        from tuning.errors import format_error
 
-        _answer(answers, ("refused", told_in_one_line(error)))
+        _answer(answers, ("refused", format_error(error)))
         raise
     runs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests, runs), daemon=True).start()

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import keras
 
-from tuning.engines.engine import SHARED_GPU, Task
+from tuning.engines.engine import SHARED_GPU
 from tuning.grid import Run
 from tuning.records import RunRecord
+from tuning.training.task import Task
 from tuning.training.trainer import Trainer
 
 
@@ -65,15 +66,7 @@ class RemoteTrainer:
     def __init__(self, task: Task) -> None:
         self._notes = _Notes()
         logging.getLogger("tuning").addHandler(self._notes)
-        self._trainer = Trainer(
-            task.workload,
-            task.data,
-            epochs=task.epochs,
-            options=task.options,
-            own=task.own,
-            execution=task.execution,
-            shared=task.shared,
-        )
+        self._trainer = Trainer(task)
 
     def run(self, run: Run) -> tuple[str, str | None, tuple[str, ...]]:
         """Train once.

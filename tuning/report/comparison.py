@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuning.plan import read_plan_fields
+from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import read_records
 from tuning.report import figures
 from tuning.report.number_text import format_number, format_share, join_words
@@ -24,7 +24,7 @@ from tuning.statistics.comparison import (
     Difference,
     compare,
 )
-from tuning.system.files import PLAN_FILE, write_whole
+from tuning.system.files import write_whole
 from tuning.system.paths import check_path
 
 

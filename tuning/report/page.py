@@ -19,7 +19,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tuning.grid import Grid
-from tuning.plan import read_plan_fields
+from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import RunRecord, read_records
 from tuning.report import figures, notes, tables
 from tuning.report.number_text import format_number
@@ -27,7 +27,7 @@ from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
 from tuning.statistics.curves import GOOD_TOLERANCE
 from tuning.statistics.summary import Summary, summarize
-from tuning.system.files import PLAN_FILE, write_whole
+from tuning.system.files import write_whole
 from tuning.system.paths import check_path
 
 _LEFT_OUT_OF_CSV = frozenset(

@@ -1,6 +1,6 @@
-"""Which runs of a grid are done: all of them, or those that tell most.
+"""Which runs of a grid are trained: all of them, or the most informative ones.
 
-``grid``: every one. ``edges``: those that show where the good rates end. ``random``,
+``grid``: every one. ``edges``: those that show where the stable range ends. ``random``,
 ``bayesian``, ``hyperband``: as KerasTuner's oracles of these names choose.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tuning.grid import Grid
+from tuning.options import SweepOptions
 from tuning.records import RunRecord
 from tuning.search.edges_oracle import EdgesOracle
 from tuning.search.kerastuner_oracles import (
@@ -20,16 +21,16 @@ from tuning.search.oracle import GridOracle, SweepOracle
 
 
 def make_oracle(
-    strategy: str, max_runs: int | None, grid: Grid, finished: Iterable[RunRecord]
+    options: SweepOptions, grid: Grid, finished: Iterable[RunRecord]
 ) -> SweepOracle:
     """The oracle of a strategy, with the runs that took place already.
 
     Args:
-        strategy: one of `tuning.plan.STRATEGIES`.
-        max_runs: how many runs at most, where the strategy has no end of its own.
+        options: name the strategy, and how many runs at most.
         grid: the runs that can be chosen.
         finished: records of earlier runs.
     """
+    strategy = options.strategy
     if strategy == "grid":
         return GridOracle(grid, finished)
     if strategy == "edges":
@@ -38,6 +39,6 @@ def make_oracle(
         oracle = HyperbandSweepOracle(grid)
     else:
         kind = {"random": RandomOracle, "bayesian": BayesianOracle}[strategy]
-        oracle = kind(grid, max_runs or len(grid))
+        oracle = kind(grid, options.max_runs or len(grid))
     oracle.answer_from(finished)
     return oracle

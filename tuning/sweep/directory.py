@@ -1,4 +1,4 @@
-"""The directory of a sweep: whose it is, who uses it, what in it is a sweep's own."""
+"""The directory of a sweep: what may stand there, who uses it, what is cleared."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from tuning.plan import PLAN_FILE, UNFINISHED_PLAN_FILE, may_be_plan
+from tuning.plan import PLAN_FILE, may_be_plan
 from tuning.records import RUNS_FILE, RunRecord
-from tuning.system.files import is_partial
 from tuning.system.paths import check_directory as check_path
 from tuning.system.paths import (
     check_inside,
@@ -47,17 +46,16 @@ OWN_NAMES = frozenset(
     {
         RUNS_FILE,
         LOCK_FILE,
-        UNFINISHED_PLAN_FILE,
         FAILURES_FILE,
         *OWN_DIRECTORIES,
         *REPORT_FILES,
     }
 )
-"""What else than the plan a sweep makes in its directory."""
+"""What a sweep makes in its directory besides its plan."""
 
 
 def check_directory(directory: Path, *, overwrite: bool = False) -> None:
-    """See that a directory is absent, empty or a sweep's own.
+    """Check that a directory is absent, empty or a sweep's own.
 
     Args:
         directory: of the sweep.
@@ -82,9 +80,9 @@ def check_directory(directory: Path, *, overwrite: bool = False) -> None:
                 "overwritten; use another directory."
             )
         return
-    # An unfinished plan is what an interrupted start leaves behind.
-    ours = OWN_NAMES if overwrite else {LOCK_FILE, UNFINISHED_PLAN_FILE}
-    strangers = [name for name in names if name not in ours and not is_partial(name)]
+    ours = OWN_NAMES if overwrite else {LOCK_FILE}
+    # A hidden file is what a file manager or a process that was killed leaves.
+    strangers = [n for n in names if n not in ours and not n.startswith(".")]
     if strangers:
         held = ", ".join(show_path(name) for name in strangers[:3])
         raise ValueError(
@@ -130,7 +128,7 @@ def clear_sweep(directory: Path) -> None:
 
     The plan stays until another one takes its place, so that a directory never
     looks like somebody else's, whenever the process ends. KerasTuner's project is
-    made anew by `tuning.search.oracle.SweepTuner`.
+    made anew by `tuning.search.tuner.SweepTuner`.
     """
     tensorboard = directory / TENSORBOARD_DIRECTORY
     events = "events.out.tfevents.*"
@@ -160,8 +158,8 @@ def log_failure(directory: Path, record: RunRecord, traceback: str) -> None:
 
 
 @contextlib.contextmanager
-def told_when_unwritable(directory: Path) -> Iterator[None]:
-    """Make one kind of error of what Python and TensorFlow raise at a full disk.
+def write_errors_explained(directory: Path) -> Iterator[None]:
+    """Turn what Python and TensorFlow raise at a full disk into one kind of error.
 
     Raises:
         OSError: something could not be written.
@@ -174,7 +172,7 @@ def told_when_unwritable(directory: Path) -> Iterator[None]:
         raise OSError(
             f"the sweep in {show_path(directory)} has stopped, because something could "
             f"not be written: {explain_with_place(error)}. Its records are kept; "
-            "continue it when that is mended."
+            "continue it when that is solved."
         ) from error
 
 
@@ -196,7 +194,7 @@ def _remove_empty(directories: list[Path]) -> None:
 
 
 def _check_own(directory: Path, names: Collection[str]) -> None:
-    """See that a sweep can write to what is its own, and nowhere else."""
+    """Check that a sweep can write to its own files, and writes nowhere else."""
     for name in (OWN_NAMES | {PLAN_FILE}).intersection(names):
         path = directory / name
         check_inside(directory, path)

@@ -1,16 +1,10 @@
-"""How the files of a sweep's directory are named and written."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
-
-PLAN_FILE = "sweep.json"
-"""Name of the file with the sweep's plan inside its directory."""
-
-_PARTIAL_NAME = re.compile(r"\..+\.\d+\.partial")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -40,8 +34,3 @@ def write_whole(path: Path, text: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def is_partial(name: str) -> bool:
-    """Whether a killed :func:`write_whole` left a file of that name."""
-    return _PARTIAL_NAME.fullmatch(name) is not None

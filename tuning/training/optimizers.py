@@ -12,9 +12,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tuning.errors import format_error
 from tuning.grid import Grid
+from tuning.references import resolve_reference
 from tuning.system.process_end import os_exit_raises
-from tuning.workload import resolve_reference, told_in_one_line
 
 OptimizerFactory = Callable[..., Any]
 """Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
@@ -37,15 +38,15 @@ SWEPT_BY_DEFAULT = tuple(name for name in BUILT_IN if name != "robust-adam")
 
 
 def check_names(
-    names: Sequence[str], own: Mapping[str, OptimizerFactory] | None = None
+    names: Sequence[str], custom: Mapping[str, OptimizerFactory] | None = None
 ) -> None:
     """See that every name means something, without importing Keras.
 
     Raises:
-        ValueError: a name is neither built in, nor in ``own``, nor of the form
+        ValueError: a name is neither built in, nor in ``custom``, nor of the form
             ``package.module:attribute``; the message lists what is allowed.
     """
-    known = [*BUILT_IN, *(own or {})]
+    known = [*BUILT_IN, *(custom or {})]
     unknown = [name for name in names if name not in known and ":" not in name]
     if unknown:
         raise ValueError(
@@ -58,15 +59,15 @@ def build_optimizer(
     name: str,
     learning_rate: float,
     options: Mapping[str, Any] | None = None,
-    own: Mapping[str, OptimizerFactory] | None = None,
+    custom: Mapping[str, OptimizerFactory] | None = None,
 ) -> Any:
     """Make a new optimizer of the name, as one run uses it.
 
     Args:
-        name: a built-in name, a key of ``own`` or ``package.module:attribute``.
+        name: a built-in name, a key of ``custom`` or ``package.module:attribute``.
         learning_rate: passed on as ``learning_rate=``.
         options: further keyword arguments.
-        own: the caller's own factories by name; they win over built-in names.
+        custom: the caller's own factories by name; they win over built-in names.
 
     Raises:
         ValueError: the name is unknown, the factory refuses the arguments, or what
@@ -74,9 +75,9 @@ def build_optimizer(
     """
     import keras
 
-    check_names([name], own)
-    if own and name in own:
-        factory, fixed = own[name], {}
+    check_names([name], custom)
+    if custom and name in custom:
+        factory, fixed = custom[name], {}
     elif name in BUILT_IN:
         reference, fixed = BUILT_IN[name]
         factory = resolve_reference(reference, "optimizer")
@@ -121,7 +122,7 @@ def check_schedule_of(name: str, optimizer: Any, schedule: str) -> None:
 
 def check_optimizers(
     grid: Grid,
-    own: Mapping[str, OptimizerFactory] | None = None,
+    custom: Mapping[str, OptimizerFactory] | None = None,
     schedule: str = "constant",
 ) -> None:
     """Make every optimizer of the grid twice, before any time is spent on runs.
@@ -132,7 +133,7 @@ def check_optimizers(
             run into the next; or one cannot follow the runs' schedule.
     """
     for name in grid.optimizers:
-        arguments = name, grid.learning_rates[0], grid.options.get(name), own
+        arguments = name, grid.learning_rates[0], grid.options.get(name), custom
         try:
             with os_exit_raises():
                 optimizer = build_optimizer(*arguments)
@@ -142,7 +143,7 @@ def check_optimizers(
             raise
         except BaseException as error:  # SystemExit, too
             raise ValueError(
-                f"optimizer {name!r} cannot be made: {told_in_one_line(error)}"
+                f"optimizer {name!r} cannot be made: {format_error(error)}"
             ) from error
         if is_same:
             raise ValueError(

@@ -6,12 +6,13 @@ import collections
 import gc
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord, installed_versions, least_finite
 from tuning.system.process_end import os_exit_raises
@@ -19,13 +20,13 @@ from tuning.training import model_fit
 from tuning.training.course import Course
 from tuning.training.model_builder import ModelBuilder
 from tuning.training.optimizers import (
-    OptimizerFactory,
     build_optimizer,
     check_schedule_of,
     state_bytes,
     trace_key,
 )
-from tuning.workload import EXECUTIONS, Data, Workload, told_in_one_line
+from tuning.training.task import Task
+from tuning.workload import Data, check_execution
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +40,7 @@ class Trainer:
     in nothing but the learning rate (see `tuning.training.optimizers.trace_key`).
 
     Args:
-        workload: what is trained.
-        data: its data.
-        epochs: passes over the training data.
-        options: further optimizer arguments by optimizer name.
-        own: the caller's own optimizer factories by name.
-        execution: ``"auto"`` trains as the workload says, which is, if it says
-            nothing, in compiled epochs where the model allows it, else with
-            ``model.fit``, and logs once why; the other two insist.
-        shared: see `tuning.training.model_builder.ModelBuilder`.
+        task: what all runs have in common.
 
     Attributes:
         traces: how often a train function was traced, by the (optimizer, batch size)
@@ -55,30 +48,20 @@ class Trainer:
         tracebacks: of the first failed run with each message, by message.
 
     Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`.
+        ValueError: the task's ``execution`` is none of `EXECUTIONS`.
     """
 
-    def __init__(
-        self,
-        workload: Workload,
-        data: Data,
-        *,
-        epochs: int,
-        options: Mapping[str, Mapping[str, Any]] | None = None,
-        own: Mapping[str, OptimizerFactory] | None = None,
-        execution: str = "auto",
-        shared: Sequence[np.ndarray | None] | None = None,
-    ) -> None:
-        check_execution(execution)
+    def __init__(self, task: Task) -> None:
+        check_execution(task.execution)
+        workload = task.workload
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self.tracebacks: dict[str, str] = {}
+        self._task = task
         self._workload = workload
-        self._data = Data(*(_in_float_type(array) for array in data))
-        self._builder = ModelBuilder(workload, self._data, shared)
-        self._epochs = epochs
-        self._options = options or {}
-        self._own = own
-        self._execution = workload.execution if execution == "auto" else execution
+        self._data = Data(*(_in_float_type(array) for array in task.data))
+        self._builder = ModelBuilder(workload, self._data, task.shared)
+        is_auto = task.execution == "auto"
+        self._execution = workload.execution if is_auto else task.execution
         self._versions = installed_versions()
         self._states: dict[int, list[np.ndarray]] = {}
         self._optimizer_states: dict[int, list[np.ndarray]] = {}
@@ -101,7 +84,7 @@ class Trainer:
         except BaseException as error:
             # The user's model, loss and optimizer may raise anything, sys.exit
             # included; one bad run must not cost the other two hundred.
-            message = told_in_one_line(error)
+            message = format_error(error)
             self.tracebacks.setdefault(message, traceback.format_exc())
             self._drop_group()
             return self._record(run, course, facts, "failed", message)
@@ -151,11 +134,12 @@ class Trainer:
         )
 
     def _epochs_of(self, run: Run) -> int:
-        return self._epochs if run.epochs is None else run.epochs
+        return self._task.epochs if run.epochs is None else run.epochs
 
     def _build_optimizer(self, run: Run) -> Any:
-        options = self._options.get(run.optimizer)
-        return build_optimizer(run.optimizer, run.learning_rate, options, self._own)
+        task = self._task
+        options = task.options.get(run.optimizer)
+        return build_optimizer(run.optimizer, run.learning_rate, options, task.custom)
 
     def _can_compile(self, key: tuple) -> bool:
         if self._execution == "model.fit" or key in self._refused:
@@ -204,7 +188,7 @@ class Trainer:
             self._drop_group()
             # Any model that XLA, TensorFlow or the tracing refuses still trains
             # with fit; if the fault is the model's, fit will raise it again.
-            self._refuse(key, told_in_one_line(error))
+            self._refuse(key, format_error(error))
             return None
         self.traces[run.optimizer, run.batch_size] += group.traces - traces
         self._group, self._group_key = group, (name, fixed)
@@ -283,18 +267,6 @@ class Trainer:
             steps_per_point=course.steps_per_point,
             versions=self._versions,
             **facts,
-        )
-
-
-def check_execution(execution: str) -> None:
-    """See that runs can be executed that way.
-
-    Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`.
-    """
-    if execution not in EXECUTIONS:
-        raise ValueError(
-            f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
         )
 
 
