@@ -8,8 +8,14 @@ from test_records import make_record
 
 from tuning.engines.engine import Finished
 from tuning.grid import Run
-from tuning.oracle import GridOracle, SharedSpace, group_of, objective_value, run_of
-from tuning.tuner import SweepTuner
+from tuning.search.oracle import (
+    GridOracle,
+    SharedSpace,
+    group_of,
+    objective_value,
+    run_of,
+)
+from tuning.search.tuner import SweepTuner
 
 
 def record_of(run, **changes):

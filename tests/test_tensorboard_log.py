@@ -10,7 +10,7 @@ from tensorboard.util import tensor_util
 from test_grid import make_grid
 from test_records import make_record
 
-from tuning.tensorboard_log import (
+from tuning.sweep.tensorboard_log import (
     is_written,
     write_experiment,
     write_report_run,

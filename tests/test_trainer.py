@@ -7,11 +7,12 @@ import tensorflow as tf
 from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
 from tuning import Data
-from tuning.compiled_epochs import CompiledEpochs
-from tuning.course import epoch_order, evaluation_batch, losses_of_steps
 from tuning.grid import Run
-from tuning.optimizers import BUILT_IN, build_optimizer
-from tuning.trainer import Trainer
+from tuning.training.compiled_epochs import CompiledEpochs
+from tuning.training.course import epoch_order, evaluation_batch, losses_of_steps
+from tuning.training.optimizers import BUILT_IN, build_optimizer
+from tuning.training.task import Task
+from tuning.training.trainer import Trainer
 
 NAMES = list(BUILT_IN)
 EPOCHS = 3
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def make_trainer(workload=WORKLOAD, **options):
-    return Trainer(workload, workload.load_data(), **{"epochs": EPOCHS, **options})
+    options = {"epochs": EPOCHS, **options}
+    return Trainer(Task(workload, workload.load_data(), **options))
 
 
 def fit_with_keras(workload, run, optimizer, epochs=EPOCHS, **compile_options):
@@ -345,7 +347,7 @@ def test_a_failed_run_does_not_spoil_the_next():
             raise RuntimeError("too fast")
         return keras.optimizers.SGD(learning_rate)
 
-    trainer = make_trainer(own={"own": own})
+    trainer = make_trainer(custom={"own": own})
     outcomes = [trainer.run(Run("own", 16, rate, 0)).status for rate in (0.1, 1, 0.1)]
     assert outcomes == ["ok", "failed", "ok"]
 
@@ -537,7 +539,7 @@ def test_schedules_and_options_that_follow_the_rate_are_not_shared():
         return keras.optimizers.SGD(learning_rate, weight_decay=learning_rate)
 
     own = {"schedule": with_schedule, "decay": with_decay}
-    trainer = make_trainer(own=own, execution="compiled-epochs")
+    trainer = make_trainer(custom=own, execution="compiled-epochs")
     for name, factory in own.items():
         for rate in (0.3, 0.03):
             run = Run(name, 16, rate, seed=1)
@@ -578,7 +580,7 @@ class TellsLess(ShrinksWithTheRate):
 
 @pytest.mark.parametrize("kind", [ShrinksWithTheRate, ShrinksByATable, TellsLess])
 def test_what_an_optimizer_makes_of_its_rate_is_not_shared(kind):
-    trainer = make_trainer(own={"own": kind}, execution="compiled-epochs")
+    trainer = make_trainer(custom={"own": kind}, execution="compiled-epochs")
     for rate in (0.3, 0.03):
         run = Run("own", 16, rate, seed=1)
         assert_same_history(trainer.run(run), fit_with_keras(WORKLOAD, run, kind(rate)))
