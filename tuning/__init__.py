@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tuning.grid import Grid
     from tuning.records import RunRecord, read_records
     from tuning.report import write_comparison, write_report
-    from tuning.robustness import summarize
-    from tuning.sweep import resume_sweep, run_sweep
+    from tuning.statistics import summarize
+    from tuning.sweep.run import resume_sweep, run_sweep
     from tuning.workload import Data, Workload
 
 __all__ = [
@@ -37,9 +37,9 @@ _HOMES = {
     "RunRecord": "tuning.records",
     "Workload": "tuning.workload",
     "read_records": "tuning.records",
-    "resume_sweep": "tuning.sweep",
-    "run_sweep": "tuning.sweep",
-    "summarize": "tuning.robustness",
+    "resume_sweep": "tuning.sweep.run",
+    "run_sweep": "tuning.sweep.run",
+    "summarize": "tuning.statistics",
     "write_comparison": "tuning.report",
     "write_report": "tuning.report",
 }

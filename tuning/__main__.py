@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tuning.console import main
+from tuning.cli.console import main
 
 main()

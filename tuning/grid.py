@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from tuning.json_files import (
+from tuning.system.json_files import (
     Integer,
     InvalidFileError,
     Number,

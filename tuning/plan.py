@@ -11,16 +11,16 @@ import contextlib
 import dataclasses
 import functools
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 
-from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
-from tuning.json_files import (
+from tuning.options import STRATEGIES, check_strategy
+from tuning.system.files import write_whole
+from tuning.system.json_files import (
     Count,
     InvalidFileError,
     NotJSONError,
@@ -35,20 +35,14 @@ from tuning.json_files import (
     show_value,
     storable,
 )
-from tuning.paths import check_directory, show_path
+from tuning.system.paths import check_directory, show_path
 from tuning.workload import SCHEDULES
 
-logger = logging.getLogger(__name__)
+PLAN_FILE = "sweep.json"
+"""Name of the file with the sweep's plan inside its directory."""
 
-UNFINISHED_PLAN_FILE = "sweep.json.new"
 FORMAT = 1
 """Raised when a later version can no longer read what an earlier one wrote."""
-
-STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
-"""Which runs of the grid are done; `tuning.strategies` makes their oracles."""
-
-COUNTED_STRATEGIES = ("random", "bayesian")
-"""Those that are told how many runs to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +57,7 @@ class Plan:
             for one that exists only in the Python program that started the sweep.
         description: the workload's own sentence.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
-        loss: what is minimised, as `tuning.fingerprint.describe_loss` puts it.
+        loss: what is minimised, as `tuning.sweep.fingerprint.describe_loss` puts it.
         own_optimizers: those of the grid that the Python program brought along.
         fingerprints: of ``data`` and ``model``; ``None`` for what could not be had.
         versions: of Python and the packages when the sweep was started.
@@ -71,7 +65,7 @@ class Plan:
         created: when, ISO 8601 with time zone.
         strategy: which of the grid's runs are done; see `STRATEGIES`.
         max_runs: how many at most; ``None`` leaves it to the strategy.
-        schedule: course of the learning rate; see `tuning.course.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
 
@@ -249,60 +243,6 @@ def _named(path: Path) -> Iterator[None]:
             "use another directory, or start over with --overwrite "
             "(on_existing='overwrite')."
         ) from None
-
-
-def check_strategy(strategy: str, max_runs: int | None) -> None:
-    """See that runs can be chosen that way.
-
-    Raises:
-        ValueError: ``strategy`` is none of `STRATEGIES`, or ``max_runs`` does not go
-            with it.
-    """
-    if strategy not in STRATEGIES:
-        raise ValueError(
-            f"strategy must be one of {list(STRATEGIES)}; received {strategy!r}."
-        )
-    if strategy in COUNTED_STRATEGIES and max_runs is None:
-        raise ValueError(
-            f"strategy {strategy!r} has no end of its own; say max_runs (--max-runs)."
-        )
-    if strategy not in COUNTED_STRATEGIES and max_runs is not None:
-        raise ValueError(
-            f"max_runs goes with {' and '.join(COUNTED_STRATEGIES)}; strategy "
-            f"{strategy!r} ends by itself."
-        )
-    if max_runs is not None and max_runs < 1:
-        raise ValueError(f"max_runs must be at least 1; received {max_runs}.")
-
-
-def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
-    """See that a sweep is continued as it was begun.
-
-    Raises:
-        ValueError: ``now`` plans other runs than ``earlier``; the message names what
-            differs.
-    """
-    differences = earlier.differences(now)
-    if differences:
-        raise ValueError(
-            f"{directory} holds another sweep: {'; '.join(differences)}. Use another "
-            "directory, or overwrite."
-        )
-
-
-def warn_of_other_versions(earlier: Plan, now: Plan) -> None:
-    """Log in one line which packages have changed since the sweep was started."""
-    changed = [
-        f"{name} {earlier.versions.get(name)} -> {version}"
-        for name, version in now.versions.items()
-        if earlier.versions.get(name) != version
-    ]
-    if changed:
-        logger.warning(
-            "This sweep was started with other versions, which its records tell "
-            "apart: %s.",
-            ", ".join(changed),
-        )
 
 
 def _comparable(plan: Plan) -> dict[str, Any]:

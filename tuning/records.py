@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter
 
-from tuning.json_files import (
+from tuning.system.json_files import (
     Count,
     InvalidFileError,
     LearningRate,
@@ -40,7 +40,7 @@ from tuning.json_files import (
     show_value,
     storable,
 )
-from tuning.paths import check_directory, check_inside, explain, show_path
+from tuning.system.paths import check_directory, check_inside, explain, show_path
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class RunRecord:
         batch_size: examples per step.
         seed: of weights, data order and dropout.
         epochs: planned passes over the training data.
-        schedule: course of the learning rate; see `tuning.course.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
         status: one of `STATUSES`.
         message: why the run failed or where it diverged; empty when ``ok``.
         initial_loss: validation loss before the first step.
@@ -160,7 +160,7 @@ class RunRecord:
 
         Raises:
             InvalidFileError: the line is not a record; a ``ValueError``. Where it is
-                not even JSON, a :class:`tuning.json_files.NotJSONError`.
+                not even JSON, a :class:`tuning.system.json_files.NotJSONError`.
         """
         return check(_schema(), parse(line))
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import numbers
-import pkgutil
-import re
-import sysconfig
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tuning.array_data import as_array, check_no_nan, how_to_make_arrays_of, kind_of
-from tuning.process_end import os_exit_raises
+from tuning.errors import user_code
 
 
 class Data(NamedTuple):
@@ -29,10 +23,10 @@ class Data(NamedTuple):
 
 
 EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
-"""Ways of executing a run; see `tuning.trainer.Trainer`."""
+"""Ways of executing a run; see `tuning.training.task.Task`."""
 
 SCHEDULES = ("constant", "linear")
-"""Courses of the learning rate over a run; see `tuning.course.scheduled_rate`."""
+"""How the learning rate changes over a run: `tuning.training.course.scheduled_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +50,8 @@ class Workload:
             the records counts the steps until then. ``None``: not counted.
         description: one sentence for people, shown in lists and reports.
         execution: how runs are executed where the sweep says ``"auto"``; see
-            `tuning.trainer.Trainer`. XLA takes 30 times as long as TensorFlow for the
-            gradients of two-dimensional convolutions on a CPU.
+            `tuning.training.task.Task`. XLA takes 30 times as long as TensorFlow for
+            the gradients of two-dimensional convolutions on a CPU.
         schedule: course of the learning rate over a run: ``"constant"``, or
             ``"linear"``, which falls to zero, epoch by epoch.
         examples_per_epoch: so many examples make an epoch, after which the run is
@@ -112,6 +106,18 @@ def check_schedule(schedule: str) -> None:
         )
 
 
+def check_execution(execution: str) -> None:
+    """Check that runs can be executed that way.
+
+    Raises:
+        ValueError: ``execution`` is none of `EXECUTIONS`.
+    """
+    if execution not in EXECUTIONS:
+        raise ValueError(
+            f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
+        )
+
+
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
     """Load the workload's data and see that every batch size can be used on it.
 
@@ -142,27 +148,6 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
     return data
 
 
-def resolve_reference(reference: str, what: str) -> Any:
-    """Import the object that ``package.module:attribute`` names.
-
-    Raises:
-        ValueError: the reference has another form, nothing is there, or what is
-            there raises an error when it is imported.
-    """
-    if reference.count(":") != 1 or not all(reference.split(":")):
-        raise ValueError(
-            f"{what} {reference!r} is neither a built-in name nor of the form "
-            "package.module:attribute."
-        )
-    hint = (
-        " (the package tuning is this lab's own; rename yours if you mean one)"
-        if re.match(r"tuning[.:]", reference)
-        else ""
-    )
-    with user_code(f"{what} {reference!r} cannot be imported", hint):
-        return pkgutil.resolve_name(reference)
-
-
 def checked_metric_names(workload: Workload) -> list[str]:
     """Names of the metrics, none of which the records need for something else.
 
@@ -180,48 +165,6 @@ def checked_metric_names(workload: Workload) -> list[str]:
     return names
 
 
-@contextlib.contextmanager
-def user_code(failure: str, hint: str = "") -> Iterator[None]:
-    """Make one kind of error of all that the user's code may raise, or end with.
-
-    Args:
-        failure: what it means that the code fails; the message starts with it.
-        hint: the end of the message.
-
-    Raises:
-        ValueError: the code raised something; an interruption is passed on.
-    """
-    try:
-        with os_exit_raises():
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: a script may end the process
-        raise ValueError(f"{failure}: {told_with_place(error)}{hint}") from error
-
-
-def told_in_one_line(error: BaseException) -> str:
-    """Type and text of an error; Keras's go on for pages and are in colour."""
-    text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
-    if len(text) > 400:
-        # Most put the cause first, errors inside a tf.function last.
-        text = f"{text[:250]} ... {text[-150:]}"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def told_with_place(error: BaseException) -> str:
-    """Type and text of an error, and the line of the user's code that raised it."""
-    libraries = tuple(
-        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")
-    )
-    places = [
-        f"{frame.filename}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<", *libraries, *_OURS))
-    ]
-    return told_in_one_line(error) + (f" ({places[-1]})" if places else "")
-
-
 def _check_values(data: Data, workload: Workload) -> None:
     """See that no value is missing, where a loss of NaN must follow."""
     fields = ["x_train", "x_val"]
@@ -232,13 +175,6 @@ def _check_values(data: Data, workload: Workload) -> None:
         fields += ["y_train", "y_val"]
     for field in fields:
         check_no_nan(getattr(data, field), f"workload {workload.name!r}: {field}")
-
-
-_OURS = tuple(
-    str(Path(__file__).parent / name)
-    for name in ("workload.py", "process_end.py", "workloads/__init__.py")
-)
-"""Files whose lines call the user's code."""
 
 
 def _is_integer(value: Any) -> bool:

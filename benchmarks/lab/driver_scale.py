@@ -53,7 +53,7 @@ def make_grid(records: int) -> Any:
 
 
 class SimulatedRuns:
-    """Workers that answer at once; see `tuning.tuner.Runs`."""
+    """Workers that answer at once; see `tuning.search.tuner.Runs`."""
 
     def __init__(self, versions: dict[str, str]) -> None:
         self.workers = WORKERS
@@ -120,7 +120,7 @@ def stock_oracle(grid: Any) -> Any:
     """Our oracle with KerasTuner's own saving and counting put back."""
     from keras_tuner import Oracle
 
-    from tuning.oracle import GridOracle
+    from tuning.search.oracle import GridOracle
 
     class StockSaving(GridOracle):
         save = Oracle.save
@@ -130,12 +130,12 @@ def stock_oracle(grid: Any) -> Any:
 
 
 def measure(records: int, kind: str) -> dict[str, Any]:
-    from tuning.oracle import GridOracle
     from tuning.plan import Plan, write_plan
     from tuning.records import RUNS_FILE, installed_versions, read_records
     from tuning.report import write_report
-    from tuning.sweep_execution import Keeper
-    from tuning.tuner import SweepTuner
+    from tuning.search.oracle import GridOracle
+    from tuning.search.tuner import SweepTuner
+    from tuning.sweep.loop import Keeper
 
     grid = make_grid(records)
     runs = SimulatedRuns(installed_versions())

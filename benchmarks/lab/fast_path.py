@@ -35,10 +35,11 @@ import keras
 import numpy as np
 
 from benchmarks.results import print_table, write_results
-from tuning.course import epoch_order, evaluation_batch
 from tuning.grid import Run
-from tuning.optimizers import SWEPT_BY_DEFAULT, build_optimizer
-from tuning.trainer import Trainer
+from tuning.training.course import epoch_order, evaluation_batch
+from tuning.training.optimizers import SWEPT_BY_DEFAULT, build_optimizer
+from tuning.training.task import Task
+from tuning.training.trainer import Trainer
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
 
@@ -109,7 +110,7 @@ def compare(
     workload: Workload, data: Data, run: Run, epochs: int, jit_compile: bool | str
 ) -> float:
     """Largest relative difference of any epoch's training or validation loss."""
-    trainer = Trainer(workload, data, epochs=epochs, execution="compiled-epochs")
+    trainer = Trainer(Task(workload, data, epochs=epochs, execution="compiled-epochs"))
     record = trainer.run(run)
     model = build_and_compile(workload, run, jit_compile)
     worst = 0.0
@@ -154,7 +155,7 @@ def time_compiled(
 ) -> float:
     """Seconds per run of ``runs`` runs, tracing and compiling once included."""
     start = time.perf_counter()
-    trainer = Trainer(workload, data, epochs=epochs, execution="compiled-epochs")
+    trainer = Trainer(Task(workload, data, epochs=epochs, execution="compiled-epochs"))
     for i in range(runs):
         rate = RATE * (1 + i // 2 / 1000)  # two seeds per rate, all trained alike
         record = trainer.run(dataclasses.replace(run, learning_rate=rate, seed=i % 2))

@@ -85,7 +85,7 @@ def sweep_by_keras_tuner(name: str, directory: str) -> float:
 def sweep_by_ours(name: str, directory: str) -> float:
     """The same grid through `tuning.run_sweep`; seconds of the sweep."""
     from benchmarks.lab.sweep_cases import CASES
-    from tuning import sweep
+    from tuning.sweep import run as sweep
 
     case = CASES[name]
     start = time.perf_counter()

@@ -22,7 +22,7 @@ from benchmarks.robustness.measures import (
 from benchmarks.robustness.sweeps import RATES, Setting
 from benchmarks.robustness.tasks import BATCH_SIZE, EPOCHS, TASKS
 from tuning import RunRecord
-from tuning.robustness.seed_losses import percentiles
+from tuning.statistics.seed_losses import percentiles
 
 Records = Mapping[Setting, Mapping[str, Sequence[RunRecord]]]
 """By setting and contender."""

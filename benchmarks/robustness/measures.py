@@ -1,6 +1,6 @@
 """Figures of how little losses depend on rate and batch size: pure functions.
 
-Losses are judged as the lab judges them (`tuning.robustness`): the loss at the end,
+Losses are judged as the lab judges them (`tuning.statistics`): the loss at the end,
 never more than the one before the first step. Every figure is taken for many draws of
 seeds at once, so that intervals come from the same code as the figures.
 
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from tuning import RunRecord
-from tuning.robustness.curves import find_good_region
-from tuning.robustness.seed_losses import (
+from tuning.statistics.curves import find_good_region
+from tuning.statistics.seed_losses import (
     is_bad,
     judged_loss,
     learning_rate_sensitivity,

@@ -1,144 +1,38 @@
-"""Scalars in a file for TensorBoard, on every backend and without TensorFlow."""
+"""TensorBoard's event files: building events and appending them to a file.
+
+For every package of this project that writes for TensorBoard; on any backend, without
+TensorFlow. A file is open only while events are appended to it, so TensorBoard sees
+them at once, no thread outlives the call, and a full disk raises ``OSError`` in the
+call that meets it.
+
+The records are written by TensorBoard's ``RecordWriter``. Its ``EventFileWriter`` does
+not serve here: it writes from a thread, which prints a traceback when the disk is full;
+it raises TensorFlow's errors where TensorFlow is installed; it names the file itself;
+and when the file is removed, it keeps writing to what no longer has a name.
+
+Source:
+    The form of an event file:
+    https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-MARK = ".adam_telemetry.v2"
-"""How the names of these files end, so that they are told from other writers' files."""
-
-
-class EventFile:
-    """A file of scalars in a directory that TensorBoard shows as a run.
-
-    Nothing is held open between two writings, and what was written is there for
-    TensorBoard at once. Where writing fails, the next writing begins a new file: one
-    that ends in half a record could not be read behind it.
-
-    Args:
-        directory: is made, with those above it.
-        charts: by the last part of a tag, the title of the chart in which the page
-            *Custom Scalars* lays all tags over each other that end so.
-
-    Attributes:
-        directory: as given.
-
-    Raises:
-        ImportError: TensorBoard is not installed.
-        OSError: the directory cannot be written to.
-
-    Source:
-        The form of the file, its first event included:
-        https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto
-    """
-
-    def __init__(self, directory: Path, charts: Mapping[str, str]) -> None:
-        check_tensorboard_is_installed()
-        self.directory = directory
-        self._charts = dict(charts)
-        self._path: Path | None = None
-        self._open()
-
-    def _open(self) -> Path:
-        """The file to append to; a new one where there is none that can be."""
-        from tensorboard.compat.proto import summary_pb2
-
-        if self._path is not None and self._path.exists():
-            return self._path
-        self._summary = summary_pb2.Summary()
-        self._tags: tuple[str, ...] = ()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files of a run in the order of their names.
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-        name = f"{seconds}.{nanoseconds:09d}.{platform.node()}.{os.getpid()}"
-        path = self.directory / f"events.out.tfevents.{name}{MARK}"
-        path.touch(exist_ok=False)
-        self._append(path, [_event(file_version="brain.Event:2")])
-        return path
-
-    def is_alone(self) -> bool:
-        """Whether no other `EventFile` was ever written in the directory."""
-        return all(path == self._path for path in self.directory.glob(f"*{MARK}"))
-
-    def remove(self) -> None:
-        """Delete the file."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-            self._path = None
-
-    def restart(self, step: int) -> None:
-        """Say that training begins after a step: what was told of later ones is void.
-
-        Where a run is continued from a checkpoint, its curves continue from there.
-
-        Raises:
-            OSError: the file cannot be written to.
-        """
-        from tensorboard.compat.proto import event_pb2
-
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._append(self._open(), [_event(step=step + 1, session_log=start)])
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Write scalars of one step, by tag.
-
-        Raises:
-            OSError: the file cannot be written to, for example on a full disk.
-        """
-        path = self._open()
-        events = []
-        is_new = self._tags != tuple(values)
-        if is_new:
-            self._describe(tuple(values))
-            charts = {
-                end: title
-                for end, title in self._charts.items()
-                if any(tag.endswith(f"/{end}") for tag in values)
-            }
-            events.append(_event(summary=_layout(charts)))
-        for value, number in zip(self._summary.value, values.values(), strict=True):
-            value.tensor.float_val[0] = number
-        self._append(path, [*events, _event(step=step, summary=self._summary)])
-        if is_new:
-            # Said once, it holds for all that follows.
-            for value in self._summary.value:
-                value.ClearField("metadata")
-
-    def _describe(self, tags: tuple[str, ...]) -> None:
-        """Build the message of these tags, in which only numbers then change."""
-        from tensorboard.compat.proto import tensor_pb2, types_pb2
-        from tensorboard.plugins.scalar import metadata
-
-        described = metadata.create_summary_metadata(
-            display_name=None, description=None
-        )
-        number = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[0.0])
-        self._tags = tags
-        del self._summary.value[:]
-        for tag in tags:
-            self._summary.value.add(tag=tag, metadata=described, tensor=number)
-
-    def _append(self, path: Path, events: Sequence[Any]) -> None:
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        self._path = None  # unless all is written
-        with path.open("ab") as file:
-            writer = RecordWriter(file)
-            for event in events:
-                writer.write(event.SerializeToString())
-        self._path = path
+EVENT_FILES = "events.out.tfevents.*"
+"""Pattern of the names by which TensorBoard recognises event files."""
 
 
 def check_tensorboard_is_installed() -> None:
     """Refuse to go on without TensorBoard.
 
     Raises:
-        ImportError: it is not installed; says how to get it.
+        ImportError: TensorBoard is not installed; the message says how to get it.
     """
     try:
         import tensorboard.compat.proto.event_pb2
@@ -150,26 +44,127 @@ def check_tensorboard_is_installed() -> None:
         ) from error
 
 
+def new_file_name(mark: str = ".v2") -> str:
+    """A name for a new event file.
+
+    TensorBoard reads the files of a run in the order of their names, so names begin
+    with the time.
+
+    Args:
+        mark: end of the name.
+    """
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    place = f"{platform.node()}.{os.getpid()}"
+    return f"events.out.tfevents.{seconds}.{nanoseconds:09d}.{place}{mark}"
+
+
+def append_events(path: Path, events: Iterable[Any]) -> None:
+    """Append events to a file, which is made if it does not exist.
+
+    Args:
+        path: the file. When this raises, it may end in half a record, behind which
+            nothing could be read: append nothing more to it.
+        events: made by `first_event`, `summary_event` or `restart_event`.
+
+    Raises:
+        OSError: the file cannot be written to, for example on a full disk.
+    """
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    with path.open("ab") as file:
+        writer = RecordWriter(file)
+        for event in events:
+            writer.write(event.SerializeToString())
+
+
+def first_event() -> Any:
+    """The event that every event file begins with."""
+    return _event(file_version="brain.Event:2")
+
+
+def summary_event(step: int, summary: Any) -> Any:
+    """An event that shows a summary at a step.
+
+    Args:
+        step: the step.
+        summary: a ``Summary`` message of TensorBoard or of TensorFlow.
+    """
+    from tensorboard.compat.proto import summary_pb2
+
+    if not isinstance(summary, summary_pb2.Summary):
+        # Some of TensorBoard's plugins make TensorFlow's message of the same form.
+        summary = summary_pb2.Summary.FromString(summary.SerializeToString())
+    return _event(step=step, summary=summary)
+
+
+def restart_event(step: int) -> Any:
+    """An event after which TensorBoard drops what it has read of this and later steps.
+
+    Args:
+        step: the first step that is written anew.
+    """
+    from tensorboard.compat.proto import event_pb2
+
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    return _event(step=step, session_log=start)
+
+
+class ScalarSummaries:
+    """Makes the summaries of scalars for one event file.
+
+    Only the first value of a tag in the file carries the description that makes it a
+    scalar: TensorBoard remembers it, and the file is smaller.
+    """
+
+    def __init__(self) -> None:
+        self._described: set[str] = set()
+
+    def summary(self, values: Mapping[str, float]) -> Any:
+        """A summary of scalars, all in one message.
+
+        Args:
+            values: by tag; finite in float32, or infinite, or NaN.
+        """
+        from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+        from tensorboard.plugins.scalar import metadata
+
+        description = metadata.create_summary_metadata(
+            display_name=None, description=None
+        )
+        summary = summary_pb2.Summary()
+        for tag, value in values.items():
+            tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[value])
+            is_new = tag not in self._described
+            metadata_once = description if is_new else None
+            summary.value.add(tag=tag, metadata=metadata_once, tensor=tensor)
+        self._described.update(values)
+        return summary
+
+
+def layout_summary(layout: Any) -> Any:
+    """The summary that arranges charts on TensorBoard's page *Custom Scalars*.
+
+    As ``tensorboard.plugins.custom_scalar.summary.pb``, which imports TensorFlow.
+
+    Args:
+        layout: a ``Layout`` message of that plugin.
+    """
+    from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+    from tensorboard.plugins.custom_scalar import metadata
+
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, string_val=[layout.SerializeToString()]
+    )
+    summary = summary_pb2.Summary()
+    summary.value.add(
+        tag=metadata.CONFIG_SUMMARY_TAG,
+        metadata=metadata.create_summary_metadata(),
+        tensor=tensor,
+    )
+    return summary
+
+
 def _event(**fields: Any) -> Any:
     from tensorboard.compat.proto import event_pb2
 
     return event_pb2.Event(wall_time=time.time(), **fields)
-
-
-def _layout(charts: Mapping[str, str]) -> Any:
-    from tensorboard.compat.proto import summary_pb2
-    from tensorboard.plugins.custom_scalar import layout_pb2, summary
-
-    category = layout_pb2.Category(
-        title="All weights",
-        chart=[
-            layout_pb2.Chart(
-                title=title,
-                multiline=layout_pb2.MultilineChartContent(tag=[f".*/.*/{end}$"]),
-            )
-            for end, title in charts.items()
-        ],
-    )
-    layout = summary.pb(layout_pb2.Layout(category=[category]))
-    # The plugin makes a message of TensorFlow's class where that is installed.
-    return summary_pb2.Summary.FromString(layout.SerializeToString())

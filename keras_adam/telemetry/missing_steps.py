@@ -1,24 +1,24 @@
-"""Why telemetry had nothing to write of a training, in words for its user."""
+"""Explains to the user why telemetry has written nothing of a training."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class UntoldTraining(NamedTuple):
-    """What is known of a training of which nothing was written.
+class MissingSteps(NamedTuple):
+    """What explains that no step of a training was written.
 
     Attributes:
-        every: steps between two that telemetry shows.
-        batches: that the training had, about.
+        every: steps between two that are written.
+        batches: about how many batches the training had.
         optimizer: name of the class given to ``compile``; ``None`` without one.
-        has_weights: whether there is something to train.
+        has_weights: whether the model has weights to train.
         begin: ``optimizer.iterations`` before the training.
-        observed_from: likewise when the optimizer was first seen built; ``None`` where
-            that was never.
-        end: likewise after the training.
+        observed_from: ``optimizer.iterations`` when the optimizer was first seen built;
+            ``None`` if it never was.
+        end: ``optimizer.iterations`` after the training.
         has_skipped: whether steps were skipped for gradients that were not finite.
-        accumulated: gradients that make one step.
+        accumulated: how many batches make one step.
     """
 
     every: int
@@ -32,7 +32,7 @@ class UntoldTraining(NamedTuple):
     accumulated: int
 
     def reason(self) -> str:
-        """Why nothing was written, and what to do; whole sentences."""
+        """Why nothing was written, and what to do, in whole sentences."""
         if self.batches == 0:
             return "This training had no batches."
         if self.optimizer is None:

@@ -1,7 +1,7 @@
-"""What one step has done, from weights and moments before it and after it.
+"""Figures of a step, computed from weights and moments before and after it.
 
-A gradient is gone when its step is done, but the moments have taken it in: of an
-average ``m ← β m + (1 - β) g`` the change tells what was new in it.
+The gradient itself is gone when its step is done, but the first moment has taken it
+in: ``m ← β m + (1 - β) g`` gives ``g = m_before + (m_after - m_before) / (1 - β)``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -19,55 +20,53 @@ from keras_adam.state.reading import Entries
 from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
 ENTRIES = 8_192
-"""About so many, evenly spread, are looked at of weights that have twice as many or
-more: what a look costs in time and memory does not grow with the weights. Norms of
+"""About this many entries, evenly spread, are read of a weight that has at least twice
+as many, so the time and memory of a reading do not grow with the weight. Norms of
 independent entries are then known to 0.8 %."""
 
 ENTRIES_IN_ALL = 2**19
-"""About what is looked at where a model has many such weights; each has fewer then."""
+"""About this many entries are read of all such weights of a model together: where there
+are many weights, fewer of each."""
 
 LEAST_ENTRIES = 2_048
-"""But no fewer than these: norms are then known to 2 %."""
+"""But at least this many of each: norms are then known to 2 %."""
 
 GROUP = 32
-"""Weights whose entries are joined into one array."""
+"""How many weights have their entries joined into one array."""
 
 Figures = list[float | None]
-"""One number per weight; ``None`` where there is nothing to tell."""
+"""One number per weight; ``None`` where there is no number."""
 
 
 class StepFigures(NamedTuple):
-    """What a step did to each weight, in the weights' order.
+    """Figures of a step, one per weight, in the order of the weights.
 
     Attributes:
-        gradient_norm: Euclidean norm of the gradient in the step; over several steps
-            the root of the mean square.
-        update_ratio: Euclidean norm of the weight's movement per step, in units of the
-            weight's own, unless that was zero.
+        gradient_norm: Euclidean norm of the gradient; over several steps, the root
+            mean square of their norms.
+        update_ratio: Euclidean norm of the weight's movement per step divided by the
+            norm of the weight; ``None`` where the weight was zero.
         moment_ratio: root mean square of m / √v with Adam's bias correction: how far
             the entries move, in learning rates.
-        first_storage_error: root mean square of what storing the first moment is
-            expected to have changed, in units of the moment's own; of moments that
-            lose digits by being stored.
-        second_storage_error: likewise of the second, as measured; of single steps.
     """
 
     gradient_norm: Figures
     update_ratio: Figures
     moment_ratio: Figures
-    first_storage_error: Figures
-    second_storage_error: Figures
 
 
 class Probe:
-    """Looks at weights and optimizer, before a step and after it.
+    """Reads weights and moments before and after a step, and compares the two.
 
     Args:
-        optimizer: whose weights are all floating, and none of them empty.
+        optimizer: all its weights are floating, and none is empty.
+
+    Attributes:
+        optimizer: as given.
     """
 
     def __init__(self, optimizer: ReadableOptimizer) -> None:
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         sizes = [math.prod(weight.shape) for weight in optimizer.weights]
         entries = min(ENTRIES, max(LEAST_ENTRIES, ENTRIES_IN_ALL // max(1, len(sizes))))
         self._strides = [stride_of(size, entries) for size in sizes]
@@ -75,14 +74,14 @@ class Probe:
             [-(-n // stride) for n, stride in zip(sizes, self._strides, strict=True)]
         )
         self._shares = self._counts / np.array(sizes)
-        # Decoding takes many small operations; without it XLA gains less than it takes
-        # to compile.
+        # Decoding takes many small operations. Where nothing is decoded, XLA takes
+        # longer to compile than it saves.
         self._read = compiled_reading(
             self._joined, optimizer.variables(), with_xla=optimizer.keeps_codes
         )
 
     def look(self) -> list[Entries]:
-        """Entries of each weight as they are now.
+        """Read entries of each weight and its moments as they are now.
 
         Shapes:
             each a NumPy array ``[entries]``.
@@ -107,17 +106,17 @@ class Probe:
         steps: int,
         iterations: int,
     ) -> StepFigures:
-        """What happened between two looks.
+        """Compute the figures of the steps between two readings.
 
         Args:
-            before: a look.
-            after: another one.
-            steps: how many steps between them, at least 1.
-            iterations: how many steps the optimizer had taken at the second.
+            before: the first reading.
+            after: the second reading.
+            steps: how many steps the optimizer took between them, at least 1.
+            iterations: how many steps it had taken at the second reading.
         """
-        # The numbers of a training that diverges may be any.
+        # When training diverges, overflow and NaN are to be expected here.
         with np.errstate(all="ignore"):
-            # Weight by weight, in the processor's caches.
+            # One weight at a time, so that it stays in the processor's caches.
             per_weight = [
                 self._sums(_in_float64(one), _in_float64(other), steps)
                 for one, other in zip(before, after, strict=True)
@@ -133,15 +132,16 @@ class Probe:
         return range(0, len(self._strides), GROUP)
 
     def _joined(self) -> list[Entries]:
-        """Entries of all weights, end to end in groups.
+        """Entries of all weights, joined end to end in groups.
 
-        Not all in one: XLA's time to compile grows faster than what is joined. Copies
-        also where a group has one weight: JAX gives a step's memory to its results.
+        Groups, because XLA's compile time grows faster than the number of joined
+        arrays. Copies, even of a single weight, because the next step on JAX reuses the
+        memory of the variables for its results.
         """
-        dtypes = {precision.compute_dtype(w) for w in self._optimizer.weights}
+        dtypes = {precision.compute_dtype(w) for w in self.optimizer.weights}
         dtype = "float64" if "float64" in dtypes else "float32"
         per_weight = [
-            self._optimizer.entries(index, stride)
+            self.optimizer.entries(index, stride)
             for index, stride in enumerate(self._strides)
         ]
         return [
@@ -157,14 +157,14 @@ class Probe:
         ]
 
     def _sums(self, before: Entries, after: Entries, steps: int) -> dict[str, float]:
-        """Of one weight, the sums over its entries that the figures are made of."""
-        first_new = 1 - (self._optimizer.first_decay or 0.0) ** steps
-        second_new = 1 - (self._optimizer.second_decay or 0.0) ** steps
+        """The sums over the entries of one weight that its figures need."""
+        first_new = 1 - (self.optimizer.first_decay or 0.0) ** steps
+        second_new = 1 - (self.optimizer.second_decay or 0.0) ** steps
         movement = after.parameter - before.parameter
         first_change = _difference(after.first, before.first)
         second_change = _difference(after.second, before.second)
-        # An entry without a gradient, of a row or a weight that had no part in the
-        # step, keeps its moments: they say nothing.
+        # An entry that took no part in the step, for example in an embedding row
+        # without a gradient, keeps its moments: no gradient follows from them.
         has_gradient = movement != 0
         for change in (first_change, second_change):
             if change is not None:
@@ -174,138 +174,93 @@ class Probe:
             "parameter": _square(before.parameter),
         }
         first, second = after.first, after.second
-        gradient: Any = None
-        if first is not None:
+        if first is not None and steps == 1:
             gradient = before.first + first_change * (1 / first_new)
-            gradient = np.where(has_gradient, gradient, 0)
-            sums["gradient"] = _square(gradient)
-        if second is not None and (steps > 1 or first is None):
+            sums["gradient"] = _square(np.where(has_gradient, gradient, 0))
+            if after.first_variance is not None:
+                # The rounding of a stored moment looks like a gradient 1 / (1 - β₁)
+                # times as large. A moment that moves by less than the distance between
+                # two stored values is rounded by less than the expected variance, but
+                # never by more than it moved.
+                expected = np.sum(after.first_variance)
+                rounding = min(expected, _square(first_change))
+                sums["gradient"] -= rounding / first_new**2
+        elif second is not None:
             squared = before.second + second_change * (1 / second_new)
-            sums["squared_gradient"] = np.sum(squared, where=has_gradient)
-            # Squares of small gradients have no place in float16, in which Keras keeps
-            # the moments of weights of that dtype.
+            sums["gradient"] = np.sum(squared, where=has_gradient)
+            # Keras keeps the moments of float16 weights in float16, where squares of
+            # small gradients underflow to zero.
             is_lost = np.any(has_gradient) and not np.any(second)
-            sums["has_squared_gradient"] = not is_lost
+            sums["has_gradient_norm"] = not is_lost
         if first is not None and second is not None:
             largest = second if after.largest is None else after.largest
-            root = np.sqrt(largest) + self._optimizer.epsilon
+            root = np.sqrt(largest) + self.optimizer.epsilon
             sums["ratio"] = _square(first / root)
-            if after.first_variance is not None:
-                variance = after.first_variance
-                sums["first_variance"] = np.sum(variance)
-                sums["first"] = _square(first)
-                sums["first_change"] = _square(first_change)
-                sums["second"] = _square(second)
-                # The exact moment is kept nowhere, but what it was made of is known.
-                squared = np.square(gradient)
-                exact_change = (squared - before.second) * second_new
-                sums["second_error"] = _square(second_change - exact_change)
-                # And as exactly as the gradient: with g blurred by n, g² is by 2 g n.
-                share = (second_new / first_new) ** 2
-                sums["second_blur"] = 4 * share * _product(squared, variance)
         return sums
 
     def _figures(
         self, sums: dict[str, np.ndarray], steps: int, iterations: int
     ) -> StepFigures:
-        nothing: Figures = [None] * len(self._strides)
-        rounding = _variance_of_rounding(sums)
-        gradient = self._squared_gradient(sums, rounding, steps)
+        """The figures of all weights, from sums ``[weights]``."""
+        gradient_norm: Figures = [None] * len(self._strides)
+        moment_ratio = gradient_norm
+        if "gradient" in sums:
+            squared_norms = np.maximum(sums["gradient"], 0) / self._shares
+            is_known = sums.get("has_gradient_norm")
+            gradient_norm = _as_figures(np.sqrt(squared_norms), is_known)
+        if "ratio" in sums:
+            ratios = np.sqrt(sums["ratio"] / self._counts)
+            moment_ratio = _as_figures(ratios * self._correction(iterations))
         movement, parameter = np.sqrt(sums["movement"]), np.sqrt(sums["parameter"])
-        first_error, second_error = nothing, nothing
-        if rounding is not None:
-            is_rounded = sums["first_variance"] > 0
-            first_error = _told(np.sqrt(rounding / sums["first"]), is_rounded)
-            if steps == 1:
-                blur = sums["second_blur"] * rounding / sums["first_variance"]
-                squared = np.maximum(sums["second_error"] - blur, 0)
-                second_error = _told(np.sqrt(squared / sums["second"]), is_rounded)
-        return StepFigures(
-            nothing
-            if gradient is None
-            else _told(
-                np.sqrt(np.maximum(gradient, 0) / self._shares),
-                sums.get("has_squared_gradient"),
-            ),
-            _told(movement / steps / parameter, parameter != 0),
-            nothing
-            if "ratio" not in sums
-            else _told(
-                np.sqrt(sums["ratio"] / self._counts) * self._correction(iterations)
-            ),
-            first_error,
-            second_error,
-        )
-
-    def _squared_gradient(
-        self, sums: dict[str, np.ndarray], rounding: np.ndarray | None, steps: int
-    ) -> np.ndarray | None:
-        if steps > 1 or "gradient" not in sums:
-            return sums.get("squared_gradient")
-        if rounding is None:
-            return sums["gradient"]
-        # What rounding has changed looks like a gradient of its own.
-        new_share = 1 - (self._optimizer.first_decay or 0.0)
-        return sums["gradient"] - rounding / new_share**2
+        update_ratio = _as_figures(movement / steps / parameter, parameter != 0)
+        return StepFigures(gradient_norm, update_ratio, moment_ratio)
 
     def _correction(self, iterations: int) -> float:
         """Adam's bias correction, √(1 - β₂ᵗ) / (1 - β₁ᵗ)."""
-        first = self._optimizer.first_decay or 0.0
-        second = self._optimizer.second_decay or 0.0
+        first = self.optimizer.first_decay or 0.0
+        second = self.optimizer.second_decay or 0.0
         return math.sqrt(1 - second**iterations) / (1 - first**iterations)
 
 
+def probe_of(model: Any, last: Probe | None) -> Probe:
+    """A probe of a model's optimizer.
+
+    Args:
+        model: its optimizer is built.
+        last: a probe, or ``None``; used again if it reads the same, because its
+            programs are compiled.
+    """
+    weights = [weight for weight in model.trainable_variables if _has_figures(weight)]
+    optimizer = ReadableOptimizer(model.optimizer, weights)
+    if last is not None and last.optimizer.is_same_as(optimizer):
+        return last
+    return Probe(optimizer)
+
+
+def _has_figures(weight: Any) -> bool:
+    """Whether there are entries, which gradients move."""
+    is_floating = "float" in keras.backend.standardize_dtype(weight.dtype)
+    is_overwritten = getattr(weight, "overwrite_with_gradient", False)
+    return is_floating and math.prod(weight.shape) > 0 and not is_overwritten
+
+
 def _in_float64(entries: Entries) -> Entries:
-    """Where squares of all that float32 holds have a place."""
+    """Convert to float64, in which the square of any float32 is finite."""
     return Entries(
         *(None if part is None else part.astype("float64") for part in entries)
     )
 
 
 def _square(entries: np.ndarray) -> float:
-    return _product(entries, entries)
-
-
-def _product(one: np.ndarray, other: np.ndarray) -> float:
-    # Not by np.dot, whose threads would wait for those that train.
-    return float(np.einsum("i,i->", one, other))
+    # Not by np.dot, whose threads would compete with those that train.
+    return float(np.einsum("i,i->", entries, entries))
 
 
 def _difference(new: Any, old: Any) -> Any:
     return None if new is None or old is None else new - old
 
 
-def _variance_of_rounding(sums: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Per weight, the sum of squares of what storing the first moment has changed.
-
-    The moment lay on the grid before the step. Where it has moved by far less than the
-    grid's distance d, it is seldom rounded away: by x d, with x from a normal
-    distribution of deviation s, it has changed by ``d² (s² + h(s))`` in the mean of
-    squares, of which rounding is h(s), the mean of the variance p (1 - p) over x::
-
-        h(s) = 1/6 - 1/π² Σₖ exp(-2 π² k² s²) / k²
-
-    s is found from the change that there is.
-    """
-    if "first_variance" not in sums:
-        return None
-    squared_distance = 6 * sums["first_variance"]
-    change = sums["first_change"] / np.where(squared_distance > 0, squared_distance, 1)
-    k = np.arange(1, 200)
-
-    def h(s: np.ndarray) -> np.ndarray:
-        terms = np.exp(-2 * np.square(np.pi * k * s[:, None])) / k**2
-        return 1 / 6 - terms.sum(axis=1) / np.pi**2
-
-    low, high = np.zeros_like(change), np.sqrt(np.where(change > 0, change, 0))
-    for _ in range(30):
-        middle = (low + high) / 2
-        is_above = middle**2 + h(middle) > change
-        low, high = np.where(is_above, low, middle), np.where(is_above, middle, high)
-    return squared_distance * h(high)
-
-
-def _told(values: np.ndarray, where: np.ndarray | None = None) -> Figures:
+def _as_figures(values: np.ndarray, where: np.ndarray | None = None) -> Figures:
     kept = np.ones(values.shape, bool) if where is None else where
     return [
         float(value) if keep else None for value, keep in zip(values, kept, strict=True)
@@ -313,10 +268,14 @@ def _told(values: np.ndarray, where: np.ndarray | None = None) -> Figures:
 
 
 def stride_of(size: int, entries: int = ENTRIES) -> int:
-    """From one entry that is looked at to the next, in a flat weight of this size.
+    """The stride at which about this many entries of a flat weight are read.
 
-    Near the one that leaves so many entries, and without a divisor in common with the
-    size, so that in time every column of a matrix is met as often as any other.
+    It has no divisor in common with the size, so that every column of a matrix is read
+    about equally often.
+
+    Args:
+        size: how many entries the weight has.
+        entries: about how many to read.
     """
     wanted = max(1, size // entries)
     nearest = (wanted + sign * d for d in range(wanted + 1) for sign in (1, -1))

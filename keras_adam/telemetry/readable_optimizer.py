@@ -1,4 +1,4 @@
-"""What can be read of an optimizer, whichever it is: Keras's, a wrapped one, ours."""
+"""Reads any optimizer: `keras_adam.Adam`, Keras's, and wrapped ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_adam.adam import Adam
 from keras_adam.backend.variables import read
 from keras_adam.state.reading import Entries
 from keras_adam.storage import STORAGES
@@ -22,29 +21,29 @@ _CONTROLS = {
     "rate_adaptation": ("rate_adaptation",),
     "rate_multiplier": ("rate_cap", "rate_adaptation"),
 }
-"""Numbers of our optimizer, and the options of which one makes them worth telling."""
+"""Numbers of `keras_adam.Adam` -> the options of which one makes them vary."""
 
 
 class ReadableOptimizer:
-    """An optimizer, and what its class says of its variables.
+    """An optimizer and the moments that can be read from it.
 
-    Of `keras_adam.Adam` all is known; of Keras's classes, what their variables are
-    called and how they decay. Another class may mean something else by a name
-    (``ScheduleFreeAdamW`` calls weights "momentum"), so nothing is read of it but
-    its rate.
+    `keras_adam.Adam` reads its own moments. The moments of Keras's Adam, AdamW, Nadam,
+    Lamb, Adamax and RMSprop are found by the names of their variables. In other classes
+    these names may mean something else (``ScheduleFreeAdamW`` calls weights
+    "momentum"), so only the learning rate is read of them.
 
     Args:
         optimizer: any Keras optimizer; also inside a ``LossScaleOptimizer``.
-        weights: to be read of, once the optimizer is built. Those that it was not built
-            with are left out.
+        weights: the weights to read, once the optimizer is built. Weights that it was
+            not built with are left out.
 
     Attributes:
-        optimizer: without the wrapper.
-        weights: that it was built with, of those given.
+        optimizer: the optimizer without the wrapper.
+        weights: those of the given weights that it was built with.
         loss_scale_optimizer: the wrapper, or ``None``.
-        first_decay: of the average of gradients; ``None`` where there is none that
+        first_decay: decay of the average of gradients; ``None`` if there is none that
             can be read.
-        second_decay: likewise, of the average of their squares.
+        second_decay: likewise, of the average of squared gradients.
     """
 
     def __init__(self, optimizer: Any, weights: Sequence[Any] = ()) -> None:
@@ -52,11 +51,11 @@ class ReadableOptimizer:
         self.loss_scale_optimizer = optimizer if is_wrapper else None
         self.optimizer: Any = optimizer.inner_optimizer if is_wrapper else optimizer
         known = set(map(id, self.optimizer._trainable_variables))
-        # An optimizer with a `build` of its own need not say.
+        # An optimizer with its own `build` may keep no list of them.
         self.weights = [w for w in weights if id(w) in known or not known]
         self.first_decay, self.second_decay = _decays(self.optimizer)
         self._moments: dict[str, list[Any]] = {}
-        if isinstance(self.optimizer, Adam):
+        if _reads_itself(self.optimizer):
             return
         names = ("momentum", "velocity", "velocity_hat")
         self._moments = {name: self._variables_called(name) for name in names}
@@ -66,7 +65,7 @@ class ReadableOptimizer:
             self.second_decay = None
 
     def is_same_as(self, other: ReadableOptimizer) -> bool:
-        """Whether what is read of it, and how, is what is read of the other."""
+        """Whether the other reads the same weights of the same optimizer alike."""
         return (
             self.optimizer is other.optimizer
             and self.loss_scale_optimizer is other.loss_scale_optimizer
@@ -77,22 +76,23 @@ class ReadableOptimizer:
 
     @property
     def keeps_codes(self) -> bool:
-        """Whether moments must be decoded."""
+        """Whether moments are stored in codes, which are decoded when read."""
         optimizer = self.optimizer
-        is_ours = isinstance(optimizer, Adam)
-        return is_ours and not STORAGES[optimizer.moment_storage].is_exact
+        return (
+            _reads_itself(optimizer) and not STORAGES[optimizer.moment_storage].is_exact
+        )
 
     @property
     def epsilon(self) -> float:
-        """What the step adds to the root of the second moment."""
+        """What a step adds to the square root of the second moment."""
         return float(self.optimizer.epsilon)
 
     def iterations(self) -> int:
-        """How many updates there have been."""
+        """How many steps the optimizer has taken."""
         return int(ops.convert_to_numpy(self.optimizer.iterations))
 
     def learning_rate(self) -> float | None:
-        """The rate of the next step; ``None`` where there is not one for all."""
+        """Of the next step; ``None`` if weights have different learning rates."""
         try:
             rate = self.optimizer.learning_rate
         except AttributeError:
@@ -100,9 +100,9 @@ class ReadableOptimizer:
         return float(ops.convert_to_numpy(rate))
 
     def skips(self) -> float | None:
-        """A number that grows with each step that is skipped for its gradients.
+        """A number that grows with each step skipped for gradients that are not finite.
 
-        ``None`` where the optimizer skips no steps.
+        ``None`` if the optimizer never skips steps.
         """
         found = []
         if getattr(self.optimizer, "skip_nonfinite", False):
@@ -118,11 +118,11 @@ class ReadableOptimizer:
         return sum(found) if found else None
 
     def controls(self) -> dict[str, float]:
-        """Numbers that concern all weights, by name, as far as it has them."""
+        """Numbers that concern all weights, by name; those that the optimizer has."""
         found = {
             name: getattr(self.optimizer, name, None)
             for name, options in _CONTROLS.items()
-            # Without its option a control is a number that never changes.
+            # Without these options the number never changes.
             if any(getattr(self.optimizer, option, None) for option in options)
         }
         if self.loss_scale_optimizer is not None:
@@ -131,16 +131,16 @@ class ReadableOptimizer:
         return {name: float(n) for name, n in found.items() if n is not None}
 
     def entries(self, index: int, stride: int) -> Entries:
-        """Every so manieth entry of a weight, and what is kept of them.
+        """Every n-th entry of a weight and of its moments.
 
-        Every weight's have the same parts.
+        For every weight the same attributes are ``None``.
 
         Args:
             index: of the weight.
-            stride: from one entry to the next.
+            stride: the n.
         """
         weight = self.weights[index]
-        if isinstance(self.optimizer, Adam):
+        if _reads_itself(self.optimizer):
             return self.optimizer.read_entries(weight, stride)
 
         def flat(variable: Any) -> Any:
@@ -156,13 +156,13 @@ class ReadableOptimizer:
         return Entries(flat(weight), first, second, largest)
 
     def variables(self) -> list[Any]:
-        """All that `entries` may read."""
+        """All variables that `entries` may read."""
         return [*self.weights, *self.optimizer.variables]
 
     def _variables_called(self, suffix: str) -> list[Any]:
-        """The variable that Keras calls so of each weight; none if one is missing.
+        """The variable of each weight with this suffix; no variables if one is missing.
 
-        Weights of the same path have variables of the same name, in the same order.
+        If weights have the same path, so have their variables, in the same order.
         """
         by_name = defaultdict(list)
         for variable in self.optimizer.variables:
@@ -176,11 +176,16 @@ class ReadableOptimizer:
         return found
 
 
+def _reads_itself(optimizer: Any) -> bool:
+    """Whether this is `keras_adam.Adam`, by the method that is asked for."""
+    return callable(getattr(optimizer, "read_entries", None))
+
+
 def _decays(optimizer: Any) -> tuple[float | None, float | None]:
+    """The decays of the first and the second moment; ``None`` if it cannot be read."""
     optimizers = keras.optimizers
-    if isinstance(
-        optimizer, (Adam, optimizers.Adam, optimizers.Nadam, optimizers.Lamb)
-    ):
+    like_adam = (optimizers.Adam, optimizers.Nadam, optimizers.Lamb)
+    if _reads_itself(optimizer) or isinstance(optimizer, like_adam):
         return float(optimizer.beta_1), float(optimizer.beta_2)
     if isinstance(optimizer, optimizers.Adamax):
         return float(optimizer.beta_1), None

@@ -1,82 +1,75 @@
-"""What telemetry is called in TensorBoard: tags by layer, weight and quantity."""
+"""The tags of TensorBoard's curves, ``LAYER/WEIGHT/QUANTITY``, and their values."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from keras_adam.telemetry.probe import Figures, StepFigures
-from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
-
-PER_WEIGHT = {
+CHARTS = {
     "gradient_norm": "Gradient norm",
     "update_ratio": "Update-to-weight ratio",
     "moment_ratio": "Root mean square of m / √v",
-    "first_moment_storage_error": "Storage error of the first moment",
-    "second_moment_storage_error": "Storage error of the second moment",
 }
-"""What is written of each weight, by the end of its tag -> the title of its chart."""
+"""Last part of the tags of each weight -> the title of its chart."""
 
-OF_ALL = "optimizer"
-"""What tags begin with that concern all weights."""
+OPTIMIZER = "optimizer"
+"""First part of the tags that concern all weights."""
 
 
-def told_of_weights(tags: Sequence[str], figures: StepFigures) -> dict[str, float]:
-    """Numbers of single weights, by tag.
+def weight_scalars(
+    prefixes: Sequence[str], figures: Mapping[str, Sequence[float | None]]
+) -> dict[str, float]:
+    """The figures of each weight, by tag.
 
     Args:
-        tags: what the tags of each weight begin with.
-        figures: of the step.
+        prefixes: of the tags of each weight, see `tag_prefixes`.
+        figures: one number per weight, by the last part of the tag; ``None`` where
+            there is no number.
     """
-    values: dict[str, Figures] = {
-        "gradient_norm": figures.gradient_norm,
-        "update_ratio": figures.update_ratio,
-        "moment_ratio": figures.moment_ratio,
-        "first_moment_storage_error": figures.first_storage_error,
-        "second_moment_storage_error": figures.second_storage_error,
-    }
     return {
-        f"{tag}/{name}": number
-        for name, numbers in values.items()
-        for tag, number in zip(tags, numbers, strict=True)
+        f"{prefix}/{name}": number
+        for name, numbers in figures.items()
+        for prefix, number in zip(prefixes, numbers, strict=True)
         if number is not None
     }
 
 
-def told_of_all(
-    learning_rate: float | None, optimizer: ReadableOptimizer, figures: StepFigures
+def optimizer_scalars(
+    learning_rate: float | None,
+    gradient_norms: Sequence[float | None],
+    controls: Mapping[str, float],
 ) -> dict[str, float]:
     """Numbers that concern all weights, by tag.
 
     Args:
-        learning_rate: of the step; ``None`` where there is not one for all.
-        optimizer: that took the step.
-        figures: of the step.
+        learning_rate: of the step; ``None`` if weights have different ones.
+        gradient_norms: of the weights.
+        controls: further numbers by name.
     """
-    values = optimizer.controls()
+    values = dict(controls)
     if learning_rate is not None:
         values["learning_rate"] = learning_rate
         if "rate_multiplier" in values:
             values["effective_rate"] = learning_rate * values["rate_multiplier"]
-    norms = [norm for norm in figures.gradient_norm if norm is not None]
-    if norms:
-        values["gradient_norm"] = float(np.linalg.norm(norms))
-    return {f"{OF_ALL}/{name}": number for name, number in values.items()}
+    known = [norm for norm in gradient_norms if norm is not None]
+    if known:
+        values["gradient_norm"] = float(np.linalg.norm(known))
+    return {f"{OPTIMIZER}/{name}": number for name, number in values.items()}
 
 
 def tag_prefixes(paths: Sequence[str]) -> list[str]:
-    """What the tags of each weight begin with: its layer, and its name in the layer.
+    """The first two parts of the tags of each weight: its layer, its name in the layer.
 
-    TensorBoard folds what has its first part in common, so the layer is one part,
-    ``encoder.block_1.query/kernel``; what all weights have in common is left out.
+    TensorBoard groups tags by their first part, so the layer is one part,
+    ``encoder.block_1.query/kernel``. Leading parts that all paths share are left out.
 
     Args:
         paths: of the weights, ``model/encoder/block_1/query/kernel``.
     """
     parts = [path.split("/") for path in paths]
-    # A layer's name at least is left, and a weight without one is put into a layer.
+    # At least the layer's name is left. A weight without one gets a layer.
     shortest = min((len(part) for part in parts), default=0)
     shared = 0
     while shared < shortest - 2 and len({part[shared] for part in parts}) == 1:

@@ -4,15 +4,17 @@ import keras
 import numpy as np
 from tiny_workload import WORKLOAD
 
-from tuning.course import epoch_order
-from tuning.trainer import Trainer
+from tuning.training.course import epoch_order
+from tuning.training.task import Task
+from tuning.training.trainer import Trainer
 
 EPOCHS = 3
 AGREE = 1e-5  # relative; losses of compiled epochs against Keras's own fit
 
 
 def make_trainer(workload=WORKLOAD, **options):
-    return Trainer(workload, workload.load_data(), **{"epochs": EPOCHS, **options})
+    options = {"epochs": EPOCHS, **options}
+    return Trainer(Task(workload, workload.load_data(), **options))
 
 
 def fit_with_keras(workload, run, optimizer, epochs=EPOCHS, **compile_options):

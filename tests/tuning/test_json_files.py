@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 from written_sweep import GRID, PLAN, record_of
 
 from tuning import run_sweep, summarize, write_comparison, write_report
-from tuning.cli import app
+from tuning.cli.app import app
+from tuning.cli.session import read_summary, write_reports
+from tuning.cli.terminal import summary_table
 from tuning.grid import Grid
-from tuning.json_files import MOST_LEVELS, InvalidFileError, NotJSONError, parse
 from tuning.plan import Plan, read_plan, write_plan
 from tuning.records import RUNS_FILE, append_record, read_records
-from tuning.session import read_summary, write_reports
-from tuning.strategies import make_oracle
-from tuning.sweep_directory import check_directory
-from tuning.terminal import summary_table
+from tuning.search.strategies import make_oracle
+from tuning.sweep.directory import check_directory
+from tuning.system.json_files import MOST_LEVELS, InvalidFileError, NotJSONError, parse
 
 
 @pytest.fixture(scope="module")

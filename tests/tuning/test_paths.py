@@ -5,7 +5,13 @@ import os
 
 import pytest
 
-from tuning.paths import check_directory, explain, in_one_line, path_inside, show_path
+from tuning.system.paths import (
+    check_directory,
+    explain,
+    in_one_line,
+    path_inside,
+    show_path,
+)
 
 UNDECODABLE = os.fsdecode(b"sweep-\xff")
 
@@ -64,7 +70,7 @@ def test_a_place_that_may_not_be_looked_at_is_told(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr("tuning.paths.os.stat", refuse)
+    monkeypatch.setattr("tuning.system.paths.os.stat", refuse)
     with pytest.raises(ValueError, match="cannot be used: permission denied; use ano"):
         check_directory(tmp_path / "sweep", "out")
 

@@ -8,14 +8,15 @@ import pytest
 import scipy.sparse
 import tiny_workload
 
-from tuning.optimizers import (
+from tuning.references import resolve_reference
+from tuning.training.optimizers import (
     BUILT_IN,
     SWEPT_BY_DEFAULT,
     build_optimizer,
     check_optimizers,
     parse_options,
 )
-from tuning.workload import checked_metric_names, load_checked_data, resolve_reference
+from tuning.workload import checked_metric_names, load_checked_data
 from tuning.workloads import digits, find_workload
 
 
@@ -280,7 +281,7 @@ def test_an_optimizer_may_be_given_by_reference_or_by_the_caller():
     by_reference = build_optimizer("keras.optimizers:Nadam", 0.1, {"beta_1": 0.8})
     assert by_reference.beta_1 == 0.8
     own = {"slow": lambda learning_rate: build_optimizer("sgd", learning_rate / 2)}
-    assert float(build_optimizer("slow", 0.5, own=own).learning_rate) == 0.25
+    assert float(build_optimizer("slow", 0.5, custom=own).learning_rate) == 0.25
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ def test_an_option_of_another_form_is_refused(assignments, message):
 
 def test_importing_the_lab_imports_no_tensorflow():
     code = (
-        "import sys, tuning, tuning.cli; tuning.Grid; tuning.write_report;"
+        "import sys, tuning, tuning.cli.app; tuning.Grid; tuning.write_report;"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -23,7 +23,7 @@ CONTENDERS = (
     "adagrad",
     "rmsprop",
 )
-"""Names of `tuning.optimizers.BUILT_IN`."""
+"""Names of `tuning.training.optimizers.BUILT_IN`."""
 
 STORAGE_OPTIONS: Mapping[str, Mapping[str, str]] = {
     STORAGES[0]: {"moment_storage": "bfloat16"},
@@ -196,7 +196,7 @@ long as there is a core for each. Measured with two, while other jobs ran: 1.9 t
 digits, 1.2 on detection, 1.1 on the language model, 1.3 in all."""
 
 
-class Estimate(NamedTuple):
+class PlannedPart(NamedTuple):
     """About how long one part of a budget takes.
 
     Attributes:
@@ -217,7 +217,7 @@ def default_workers() -> int:
 
 def estimate(
     budget: Budget, contenders: Sequence[str], workers: int = 1
-) -> list[Estimate]:
+) -> list[PlannedPart]:
     """About how long each sweep of a budget takes, and the measurement of memory."""
     gain = workers**PARALLEL_EXPONENT
     found = []
@@ -228,12 +228,12 @@ def estimate(
     processes = model.rounds * (len(contenders) + len(STORAGE_OPTIONS))
     gigabytes = model.parameters * 4 / 1e9
     seconds = SECONDS_PER_PROCESS + SECONDS_PER_PEAK_GIGABYTE * gigabytes
-    return [Estimate("memory", processes, processes * seconds), *found]
+    return [PlannedPart("memory", processes, processes * seconds), *found]
 
 
 def _estimate_sweep(
     budget: Budget, sweep: PlannedSweep, contenders: Sequence[str]
-) -> Estimate:
+) -> PlannedPart:
     cost = COSTS[sweep.directory]
     examples = min(cost.examples, sweep.examples or cost.examples)
     runs_per_size = len(budget.learning_rates) * budget.seeds
@@ -244,4 +244,4 @@ def _estimate_sweep(
         seconds += cost.compile_training + runs_per_size * run
     seconds = len(contenders) * (cost.compile_evaluation + seconds) + cost.start
     runs = len(contenders) * len(sweep.batch_sizes) * runs_per_size
-    return Estimate(sweep.directory, runs, seconds)
+    return PlannedPart(sweep.directory, runs, seconds)

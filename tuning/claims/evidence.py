@@ -17,7 +17,7 @@ import numpy as np
 from tuning.claims.measures import Measure
 from tuning.claims.rules import LEAST_DIFFERENCE
 from tuning.claims.task_runs import Seeds, TaskRuns
-from tuning.robustness.seed_losses import Interval, percentiles, resamples
+from tuning.statistics.seed_losses import Interval, percentiles, resamples
 
 Outcome = Literal["better", "even", "worse"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from tuning.claims.budgets import (
     STORAGE_OPTIONS,
     Budget,
-    Estimate,
+    PlannedPart,
     PlannedSweep,
     estimate,
 )
@@ -31,11 +31,13 @@ from tuning.claims.results import (
     read_claims_plan,
     read_memory,
 )
-from tuning.files import is_partial, write_whole
+from tuning.engines.options import EngineOptions
 from tuning.grid import Run
-from tuning.paths import check_directory, check_inside, show_path
 from tuning.records import RunRecord, installed_versions, read_records
-from tuning.sweep import Progress, run_sweep
+from tuning.sweep.progress import Progress
+from tuning.sweep.run import run_sweep
+from tuning.system.files import write_whole
+from tuning.system.paths import check_directory, check_inside, show_path
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
 
@@ -53,7 +55,7 @@ def check_claims_directory(
     plan = read_claims_plan(directory)
     if not plan:
         others = sorted(entry.name for entry in directory.glob("*"))
-        others = [show_path(name) for name in others if not is_partial(name)]
+        others = [show_path(name) for name in others if not name.startswith(".")]
         if others:
             held = f"{', '.join(others[:3])}{', ...' if others[3:] else ''}"
             raise ValueError(
@@ -82,7 +84,7 @@ def run_claims(
     budget: Budget,
     contenders: Sequence[str],
     *,
-    workers: int = 1,
+    engine: EngineOptions | None = None,
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
     finished: Callable[[Path], object] | None = None,
@@ -93,7 +95,7 @@ def run_claims(
         directory: made if it is not there.
         budget: one of `tuning.claims.budgets.BUDGETS`.
         contenders: names of optimizers.
-        workers: runs at once.
+        engine: where runs are trained; in this process by default.
         command: how it was started, for the page.
         progress: called at the start and after every run, of all sweeps together; a
             process that measures memory counts as a run.
@@ -115,6 +117,8 @@ def run_claims(
             "versions": installed_versions(),
         }
         write_whole(directory / PLAN_FILE, json.dumps(plan, indent=2) + "\n")
+    engine = engine or EngineOptions()
+    workers = engine.workers or 1
     parts = _parts(progress, estimate(budget, contenders, workers))
     _measure_memory(directory, budget, contenders, next(parts))
     for sweep in budget.sweeps:
@@ -129,7 +133,7 @@ def run_claims(
             epochs=sweep.epochs,
             command=command,
             progress=next(parts),
-            workers=workers,
+            engine=engine,
         )
         if finished is not None:
             finished(path)
@@ -150,7 +154,7 @@ def _first_examples(load_data: Callable[[], Data], count: int) -> Data:
 
 
 def _parts(
-    progress: Callable[[Progress], None] | None, estimates: Sequence[Estimate]
+    progress: Callable[[Progress], None] | None, estimates: Sequence[PlannedPart]
 ) -> Iterator[Callable[[Progress], None]]:
     """For each part, a listener that tells its progress as that of all of them.
 
@@ -163,7 +167,7 @@ def _parts(
 
         def tell(
             now: Progress,
-            part: Estimate = part,
+            part: PlannedPart = part,
             runs_before: int = runs_before,
             seconds_before: float = seconds_before,
         ) -> None:

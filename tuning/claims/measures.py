@@ -23,8 +23,8 @@ from tuning.claims.training_curves import (
     steps_to,
 )
 from tuning.records import RunRecord
-from tuning.robustness.curves import find_good_region
-from tuning.robustness.seed_losses import is_bad, learning_rate_sensitivity
+from tuning.statistics.curves import find_good_region
+from tuning.statistics.seed_losses import is_bad, learning_rate_sensitivity
 
 Figure = Callable[[TaskRuns, str, Seeds], float | None]
 """Of an optimizer on a workload, over drawn seeds; ``None`` where it has no data."""

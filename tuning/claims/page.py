@@ -21,11 +21,11 @@ from tuning.claims.evidence import Comparison
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
-from tuning.files import write_whole
-from tuning.number_text import count_of, format_rate, format_seconds, join_words
-from tuning.paths import check_path
 from tuning.report import figures
+from tuning.report.number_text import count_of, format_rate, format_seconds, join_words
 from tuning.report.rendering import html_template, markdown_template
+from tuning.system.files import write_whole
+from tuning.system.paths import check_path
 
 PAGE_FILES = ("claims.html", "claims.md", "claims-table.md", "claims.json")
 

@@ -12,7 +12,8 @@ from typing_extensions import TypedDict
 
 from tuning.claims.budgets import BUDGETS, Budget
 from tuning.claims.task_runs import TaskRuns
-from tuning.json_files import (
+from tuning.records import RunRecord, read_records
+from tuning.system.json_files import (
     Count,
     Integer,
     InvalidFileError,
@@ -22,8 +23,7 @@ from tuning.json_files import (
     read_text,
     show_value,
 )
-from tuning.paths import check_directory, show_path
-from tuning.records import RunRecord, read_records
+from tuning.system.paths import check_directory, show_path
 
 PLAN_FILE = "claims-plan.json"
 MEMORY_FILE = "memory.json"

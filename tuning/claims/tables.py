@@ -10,9 +10,9 @@ from tuning.claims.measures import MEASURES, Measure
 from tuning.claims.rules import CLAIMS, SUBJECTS, Claim, Evidence
 from tuning.claims.task_runs import TaskRuns
 from tuning.claims.verdicts import BeyondStock, Finding, Judgement
-from tuning.number_text import NOTHING, format_bytes, format_number, format_share
+from tuning.report.number_text import NOTHING, format_bytes, format_number, format_share
 from tuning.report.tables import Cell, Table, brackets
-from tuning.robustness.seed_losses import Interval
+from tuning.statistics.seed_losses import Interval
 
 LABELS: Mapping[str, str] = {
     "keras-adam": "Keras Adam",

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from tuning.records import RunRecord
-from tuning.robustness.seed_losses import judged_loss
+from tuning.statistics.seed_losses import judged_loss
 
 Seeds = tuple[int, ...]
 """Drawn seeds, ascending; one that was drawn twice stands there twice."""
@@ -115,7 +115,7 @@ class TaskRuns:
     def losses(
         self, optimizer: str, batch_size: int, seeds: Seeds
     ) -> Mapping[float, float]:
-        """Mean judged loss by rate (`tuning.robustness.seed_losses.judged_loss`)."""
+        """Mean judged loss by rate (`tuning.statistics.seed_losses.judged_loss`)."""
         found = {}
         for rate in self.learning_rates:
             records = self.at(optimizer, batch_size, rate, seeds)

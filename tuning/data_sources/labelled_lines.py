@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuning.json_files import read_text
+from tuning.system.json_files import read_text
 
 
 def read_labelled_lines(path: Path, classes: int) -> tuple[list[str], list[int]]:

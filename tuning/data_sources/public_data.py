@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tuning.data_sources.archive import digest_of_members, read_members
-from tuning.paths import check_directory, check_path, show_path
-from tuning.workload import told_in_one_line
+from tuning.errors import format_error
+from tuning.system.paths import check_directory, check_path, show_path
 
 DIRECTORY_VARIABLE = "KERAS_ADAM_DATA"
 """Environment variable that names the directory of real data."""
@@ -131,7 +131,7 @@ def find_file(source: PublicData, directory: Path) -> Path:
         except (ValueError, KeyError, IndexError) as error:
             raise ValueError(
                 f"{source.url} has another form than expected "
-                f"({told_in_one_line(error)}). {_what_to_do(source, directory)}"
+                f"({format_error(error)}). {_what_to_do(source, directory)}"
             ) from error
         os.replace(fresh, path)
     return path

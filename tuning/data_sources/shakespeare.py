@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tuning.data_sources.public_data import PublicData, find_file
-from tuning.json_files import read_text
+from tuning.system.json_files import read_text
 
 
 def convert(contents: Mapping[str, bytes], path: Path) -> None:

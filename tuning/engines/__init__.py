@@ -3,5 +3,5 @@
 `engine` says what all of them offer; `in_process`, `local` and `ray_cluster` are the
 three there are; `supervision` adds time limits and second tries to any of them. An
 engine trains and tells. What is run next is the oracle's business, and what becomes of
-a record that of `tuning.sweep`, so every file of a sweep is written by one process.
+a record that of `tuning.sweep.run`, so every file of a sweep is written by one process.
 """

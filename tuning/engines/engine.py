@@ -1,46 +1,18 @@
-"""What every engine offers: workers that train one run at a time and tell of it."""
+"""What every engine offers: workers that train one run at a time and report it."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from tuning.grid import Run
-from tuning.optimizers import OptimizerFactory
 from tuning.records import RunRecord, installed_versions
-from tuning.workload import Data, Workload
+from tuning.training.task import Task
 
 SHARED_GPU = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 """Environment variables with which TensorFlow and JAX share a GPU."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What all runs of a sweep have in common; it travels to every worker once.
-
-    Attributes:
-        workload: what is trained.
-        data: its data, loaded once, in the process that drives the sweep.
-        epochs: passes over the training data.
-        options: further optimizer arguments by optimizer name.
-        own: the caller's own optimizer factories by name.
-        execution: see `tuning.trainer.Trainer`.
-        shared: see `tuning.model_builder.ModelBuilder`.
-    """
-
-    workload: Workload
-    data: Data
-    epochs: int
-    options: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    own: Mapping[str, OptimizerFactory] | None = None
-    execution: str = "auto"
-    shared: Sequence[np.ndarray | None] | None = None
 
 
 class Began(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tuning.engines.engine import Event, Finished, Task
-from tuning.engines.training import train_run
+from tuning.engines.engine import Event, Finished
+from tuning.engines.worker import train_run
 from tuning.grid import Run
-from tuning.trainer import Trainer
+from tuning.training.task import Task
+from tuning.training.trainer import Trainer
 
 
 class InProcessEngine:
@@ -20,15 +21,7 @@ class InProcessEngine:
 
     def __init__(self, task: Task) -> None:
         self.workers = 1
-        self._trainer = Trainer(
-            task.workload,
-            task.data,
-            epochs=task.epochs,
-            options=task.options,
-            own=task.own,
-            execution=task.execution,
-            shared=task.shared,
-        )
+        self._trainer = Trainer(task)
         self._run: Run | None = None
 
     def start(self, worker: int, run: Run) -> None:

@@ -25,16 +25,18 @@ import cloudpickle
 
 from tuning.engines.engine import (
     Began,
+    Engine,
     Event,
     Finished,
     Lost,
-    Task,
     WorkerStartError,
 )
-from tuning.engines.training import Settings, current_settings, worker_environment
+from tuning.engines.options import EngineOptions
+from tuning.engines.worker import Settings, current_settings, worker_environment
+from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord
-from tuning.workload import told_in_one_line
+from tuning.training.task import Task
 
 START_WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -61,24 +63,34 @@ class _Ended(NamedTuple):
     """The end of a worker's output."""
 
 
+def open_engine(task: Task, options: EngineOptions, logs: Path) -> Engine:
+    """Worker processes; or this process, where one worker needs no time limit.
+
+    Then nothing has to be started, and a second process would make nothing safer: a
+    sweep that was interrupted can be continued.
+    """
+    if options.is_in_process:
+        from tuning.engines.in_process import InProcessEngine
+
+        return InProcessEngine(task)
+    return LocalEngine(task, options, logs)
+
+
 class LocalEngine:
     """Worker processes on this machine.
 
     Args:
         task: what all runs have in common; sent with cloudpickle, so that functions
             of the program itself, even lambdas, can be part of it.
-        workers: how many processes; each starts with its first run.
+        options: how many processes; each starts with its first run.
         logs: directory for what workers write to their standard error, one file each;
             ``None`` lets them write to this process's.
-
-    Raises:
-        ValueError: fewer than one worker.
     """
 
-    def __init__(self, task: Task, workers: int, logs: Path | None = None) -> None:
-        if workers < 1:
-            raise ValueError(f"workers must be at least 1; received {workers}.")
-        self.workers = workers
+    def __init__(
+        self, task: Task, options: EngineOptions, logs: Path | None = None
+    ) -> None:
+        self.workers = options.workers or 1
         self._task = task
         self._logs = logs
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
@@ -235,7 +247,7 @@ class _WorkerProcess:
         except Exception as error:
             self._unsendable = (
                 "the workload cannot be sent to a worker's process: "
-                f"{told_in_one_line(error)}"
+                f"{format_error(error)}"
             )
             self._process.kill()
 

@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
-from tuning.process_end import end_at_once
+from tuning.system.process_end import end_at_once
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
     except EOFError:
         return
     except BaseException as error:
-        from tuning.workload import told_in_one_line
+        from tuning.errors import format_error
 
-        _answer(answers, ("refused", told_in_one_line(error)))
+        _answer(answers, ("refused", format_error(error)))
         raise
     runs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(requests, runs), daemon=True).start()
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _make_trainer(requests: BinaryIO) -> Any:
-    from tuning.engines.training import RemoteTrainer, apply_settings
+    from tuning.engines.worker import RemoteTrainer, apply_settings
 
     apply_settings(pickle.load(requests))
     return RemoteTrainer(pickle.load(requests))

@@ -10,6 +10,10 @@ import os
 import socket
 import sys
 import urllib.parse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuning.engines.options import EngineOptions
 
 SECONDS_TO_ANSWER = 5.0
 """Long for any network that a cluster could be used over."""
@@ -17,6 +21,15 @@ SECONDS_TO_ANSWER = 5.0
 SCHEMES = ("", "ray")
 """Of addresses whose host and port are what is connected to: the cluster's own, and
 that of Ray's client (``ray://``)."""
+
+
+def check_reachable(options: EngineOptions) -> None:
+    """Check that something answers at the address that the options name.
+
+    Raises:
+        ValueError: nothing answers there.
+    """
+    check_answers(options.ray_address)
 
 
 def check_answers(address: str | None, seconds: float = SECONDS_TO_ANSWER) -> None:

@@ -17,26 +17,29 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from tuning.engines.engine import (
     Began,
+    Engine,
     Event,
     Finished,
     Lost,
-    Task,
     WorkerStartError,
 )
-from tuning.engines.training import (
+from tuning.engines.options import EngineOptions
+from tuning.engines.worker import (
     RemoteTrainer,
     Settings,
     apply_settings,
     current_settings,
     worker_environment,
 )
+from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord
-from tuning.workload import told_in_one_line
+from tuning.training.task import Task
 
 try:
     import ray
@@ -46,39 +49,38 @@ except ImportError as error:
     ) from error
 
 
+def open_engine(task: Task, options: EngineOptions, logs: Path) -> Engine:
+    """Actors on a Ray cluster, which keeps their logs itself."""
+    del logs
+    return RayEngine(task, options)
+
+
 class RayEngine:
     """Actors on a Ray cluster.
 
     Args:
         task: what all runs have in common.
-        workers: how many actors; ``None`` takes as many as the cluster has room for.
-        address: of a running cluster, as for ``ray.init``; ``None`` starts Ray on this
-            machine, unless ``RAY_ADDRESS`` names a cluster.
-        gpus_per_run: GPUs that each actor is given; fractions share one.
+        options: how many actors, of which cluster. Without an address, the one that
+            ``RAY_ADDRESS`` names; without that, Ray is started on this machine.
 
     Raises:
         ValueError: the cluster cannot be reached, or has no room for a run.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        workers: int | None = None,
-        address: str | None = None,
-        gpus_per_run: float = 0.0,
-    ) -> None:
+    def __init__(self, task: Task, options: EngineOptions) -> None:
+        gpus = options.gpus_per_run
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
-            _connect(address)
+            _connect(options.ray_address)
         try:
-            room = _room(gpus_per_run)
-            self.workers = workers or room
+            room = _room(gpus)
+            self.workers = options.workers or room
             # One core each, as Ray counts: more threads would take another's.
             self._settings = current_settings(threads=1)
-            environment = worker_environment(2 if 0 < gpus_per_run < 1 else 1)
+            environment = worker_environment(2 if 0 < gpus < 1 else 1)
             self._actor = ray.remote(
                 num_cpus=1,
-                num_gpus=gpus_per_run,
+                num_gpus=gpus,
                 runtime_env={"env_vars": environment},
             )(_Trainer)
             self._task = ray.put(task)
@@ -119,14 +121,14 @@ class RayEngine:
             ray.exceptions.RuntimeEnvSetupError,
             ray.exceptions.ActorUnschedulableError,
         ) as error:
-            raise WorkerStartError(told_in_one_line(error)) from None
+            raise WorkerStartError(format_error(error)) from None
         except ray.exceptions.RayError as error:
             # What the worker itself raised: an error of the run is in its record.
             cause = getattr(error, "cause", None)
             if is_set_up and cause is not None:
-                raise WorkerStartError(told_in_one_line(cause)) from None
+                raise WorkerStartError(format_error(cause)) from None
             self.end(worker)
-            return Lost(worker, told_in_one_line(cause or error))
+            return Lost(worker, format_error(cause or error))
         if is_set_up:
             return Began(worker)
         line, traceback, notes = result
@@ -189,7 +191,7 @@ def _connect(address: str | None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"Ray cannot be reached at {address or 'this machine'}: "
-            f"{told_in_one_line(error)}"
+            f"{format_error(error)}"
         ) from error
 
 

@@ -11,10 +11,10 @@ from tuning.engines.engine import (
     Engine,
     Finished,
     Lost,
-    Task,
     failed_record,
 )
 from tuning.grid import Run
+from tuning.training.task import Task
 
 logger = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuning.files import PLAN_FILE, write_whole
-from tuning.number_text import format_number, format_share, join_words
-from tuning.paths import check_path
-from tuning.plan import read_plan_fields
+from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import read_records
 from tuning.report import figures
+from tuning.report.number_text import format_number, format_share, join_words
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.tables import Cell, Table, brackets
-from tuning.robustness.comparison import (
+from tuning.statistics.comparison import (
     ComparedOptimizer,
     Comparison,
     Difference,
     compare,
 )
+from tuning.system.files import write_whole
+from tuning.system.paths import check_path
 
 
 def write_comparison(first: Path, second: Path) -> Path:

@@ -31,10 +31,10 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from tuning.number_text import format_number, format_rate
-from tuning.paths import in_one_line
-from tuning.robustness.curves import Curve
-from tuning.robustness.optimizer_summary import HeatMap
+from tuning.report.number_text import format_number, format_rate
+from tuning.statistics.curves import Curve
+from tuning.statistics.optimizer_summary import HeatMap
+from tuning.system.paths import in_one_line
 
 SERIES_COLOURS = (
     ("#0072b2", "#5ab4f0"),

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.number_text import format_rate, format_seconds, format_share
-from tuning.robustness.summary import Summary
+from tuning.report.number_text import format_rate, format_seconds, format_share
+from tuning.statistics.summary import Summary
 
 
 def definitions(summary: Summary) -> list[tuple[str, str]]:

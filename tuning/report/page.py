@@ -18,17 +18,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tuning.files import PLAN_FILE, write_whole
 from tuning.grid import Grid
-from tuning.number_text import format_number
-from tuning.paths import check_path
-from tuning.plan import read_plan_fields
+from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import RunRecord, read_records
 from tuning.report import figures, notes, tables
+from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
-from tuning.robustness.curves import GOOD_TOLERANCE
-from tuning.robustness.summary import Summary, summarize
+from tuning.statistics.curves import GOOD_TOLERANCE
+from tuning.statistics.summary import Summary, summarize
+from tuning.system.files import write_whole
+from tuning.system.paths import check_path
 
 _LEFT_OUT_OF_CSV = frozenset(
     {
@@ -50,7 +50,7 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
 
     Args:
         directory: holds ``runs.jsonl``.
-        good_tolerance: see `tuning.robustness.curves.find_good_region`.
+        good_tolerance: see `tuning.statistics.curves.find_good_region`.
 
     Returns:
         The path of ``report.html``.

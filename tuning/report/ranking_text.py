@@ -5,9 +5,9 @@ Their rules are told with `tuning.report.verdict.write_verdict`.
 
 from __future__ import annotations
 
-from tuning.number_text import format_number, format_rate, join_words
-from tuning.robustness.seed_losses import Interval
-from tuning.robustness.summary import OptimizerSummary, Summary
+from tuning.report.number_text import format_number, format_rate, join_words
+from tuning.statistics.seed_losses import Interval
+from tuning.statistics.summary import OptimizerSummary, Summary
 
 
 def name_most_robust(summary: Summary) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from tuning.number_text import format_rate
+from tuning.report.number_text import format_rate
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")

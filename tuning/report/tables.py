@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tuning.number_text import (
+from tuning.report.number_text import (
     NOTHING,
     format_bytes,
     format_number,
@@ -13,10 +13,10 @@ from tuning.number_text import (
     format_seconds,
     format_share,
 )
-from tuning.robustness.curves import Curve
-from tuning.robustness.optimizer_summary import OptimizerSummary
-from tuning.robustness.seed_losses import Interval
-from tuning.robustness.summary import Summary
+from tuning.statistics.curves import Curve
+from tuning.statistics.optimizer_summary import OptimizerSummary
+from tuning.statistics.seed_losses import Interval
+from tuning.statistics.summary import Summary
 
 _LONGEST_REASON = 600
 _OVER_ALL_RATES = frozenset({1, 2, 3, 7})

@@ -1,6 +1,6 @@
 """What of a report TensorBoard shows: the verdict, heat maps, curves over rates.
 
-Plain values; `tuning.tensorboard_log.write_report_run` writes them.
+Plain values; `tuning.sweep.tensorboard_log.write_report_run` writes them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 from tuning.report import figures
 from tuning.report.page import render_markdown, sweep_scale
-from tuning.robustness.summary import Summary
+from tuning.statistics.summary import Summary
 
 
 def verdict_page(summary: Summary) -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tuning.number_text import count_of, join_words
+from tuning.report.number_text import count_of, join_words
 from tuning.report.ranking_text import (
     name_lowest_loss,
     name_most_robust,
     name_steadiest,
     tell_strategy,
 )
-from tuning.robustness.curves import Curve
-from tuning.robustness.summary import OptimizerSummary, Summary
+from tuning.statistics.curves import Curve
+from tuning.statistics.summary import OptimizerSummary, Summary
 
 
 def write_verdict(summary: Summary) -> tuple[str, ...]:

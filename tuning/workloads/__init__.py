@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuning.workload import Workload, resolve_reference, user_code
+from tuning.errors import user_code
+from tuning.references import resolve_reference
+from tuning.workload import Workload
 
 BUILT_IN: Mapping[str, str] = {
     "digits": "tuning.workloads.digits:WORKLOAD",

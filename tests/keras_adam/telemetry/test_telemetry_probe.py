@@ -99,15 +99,22 @@ def test_a_weight_without_a_gradient_has_none(every_entry):
     assert figures.gradient_norm[0] == pytest.approx(300, rel=0.02)
 
 
-CHANGING = {"noise": (0.0, 1.0), "all of one sign": (2.0, 1.0), "steady": (2.0, 0.02)}
+# Mean, noise, what the last gradient is multiplied by, and the error that docs/ allows.
+CHANGING = {
+    "noise": (0.0, 1.0, 1.0, 0.01),
+    "mean and noise": (1.0, 1.0, 1.0, 0.01),
+    "all of one sign": (2.0, 1.0, 1.0, 0.01),
+    "nearly steady": (2.0, 0.4, 1.0, 0.03),
+    "steady": (2.0, 0.02, 1.0, 0.02),
+    "falling noise": (0.0, 1.0, 0.1, 0.02),
+    "falling mean": (1.0, 0.3, 0.3, 0.1),
+}
 
 
-@pytest.mark.parametrize(("mean", "noise"), CHANGING.values(), ids=CHANGING)
+@pytest.mark.parametrize("gradients", CHANGING.values(), ids=CHANGING)
 @pytest.mark.parametrize("storage", ["bfloat16", "8bit"])
-def test_of_rounded_moments_gradients_and_errors_are_told(
-    every_entry, storage, mean, noise
-):
-    """Beside an exact update of the moments that were stored before."""
+def test_gradient_norms_of_rounded_moments(every_entry, storage, gradients):
+    mean, noise, last_factor, tolerance = gradients
     optimizer = keras_adam.Adam(moment_storage=storage)
     rng = np.random.default_rng(11)
     shape = (300, 300)
@@ -117,32 +124,11 @@ def test_of_rounded_moments_gradients_and_errors_are_told(
     direction, steps = rng.normal(size=shape), 40
     for step in range(1, steps + 1):
         gradient = mean * direction + noise * rng.normal(size=shape)
-        gradient = gradient.astype("float32")
-        old = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
+        gradient = (gradient * (last_factor if step == steps else 1)).astype("float32")
         before = probe.look() if step == steps else None
         optimizer.apply([ops.convert_to_tensor(gradient)], [weight])
     figures = probe.compare(before, probe.look(), 1, steps)
-    assert figures.gradient_norm == pytest.approx(norms([gradient]), rel=0.02)
-    gradient = gradient.astype("float64")
-    exact = [0.9 * old[0] + 0.1 * gradient, 0.999 * old[1] + 0.001 * gradient**2]
-    stored = [ops.convert_to_numpy(m) for m in optimizer.read_moments(weight)[:2]]
-    found = (figures.first_storage_error[0], figures.second_storage_error[0])
-    real = [
-        np.linalg.norm(kept - true) / np.linalg.norm(true)
-        for kept, true in zip(stored, exact, strict=True)
-    ]
-    # To the nearest, a first moment that has nearly settled is off by no chance.
-    is_settled = noise < 0.1 and storage == "bfloat16"
-    assert found[0] == pytest.approx(real[0], rel=0.25 if is_settled else 0.06)
-    assert found[1] == pytest.approx(real[1], rel=0.06)
-
-
-def test_small_weights_have_no_storage_error():
-    figures, _ = one_step(keras_adam.Adam(moment_storage="8bit"), random_gradients(3))
-    assert figures.first_storage_error[1:] == [None, None]
-    assert figures.first_storage_error[0] > 0.01
-    figures, _ = one_step(keras_adam.Adam(), random_gradients(3))
-    assert figures.first_storage_error == [None] * 3
+    assert figures.gradient_norm == pytest.approx(norms([gradient]), rel=tolerance)
 
 
 def test_large_weights_are_judged_by_a_part_of_their_entries():
@@ -272,4 +258,4 @@ def test_without_a_weight_there_is_nothing_to_tell():
     optimizer.build([keras.Variable(np.ones(2))])
     probe = Probe(ReadableOptimizer(optimizer))
     figures = probe.compare(probe.look(), probe.look(), 1, 1)
-    assert list(figures) == [[]] * 5
+    assert list(figures) == [[]] * 3

@@ -15,7 +15,7 @@ from keras import ops
 from telemetry_training import fit, linear_model, read
 
 import keras_adam
-from keras_adam.telemetry.event_file import EventFile
+from keras_adam.telemetry.run_file import RunFile
 
 RATE = "optimizer/learning_rate"
 
@@ -242,7 +242,7 @@ def test_two_callbacks_with_one_directory(tmp_path):
 
 
 def test_threads_that_open_one_directory_get_different_ones(tmp_path):
-    from keras_adam.telemetry.run_directory import open_run
+    from keras_adam.telemetry.runs import open_run
 
     opened, meet = [], threading.Barrier(8)
 
@@ -436,7 +436,7 @@ def test_a_disk_that_fills_costs_the_rest_of_one_fit(tmp_path, monkeypatch, capl
     fit(model, [telemetry], epochs=1)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
-    write = EventFile.write
+    write = RunFile.write
 
     def fill(self, step, values):
         if step < 10:
@@ -446,7 +446,7 @@ def test_a_disk_that_fills_costs_the_rest_of_one_fit(tmp_path, monkeypatch, capl
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(EventFile, "write", fill)
+        full.setattr(RunFile, "write", fill)
         with caplog.at_level(logging.WARNING):
             fit(model, [telemetry], epochs=1)
     assert "No space left" in caplog.text
@@ -458,7 +458,7 @@ def test_a_disk_that_fills_costs_the_rest_of_one_fit(tmp_path, monkeypatch, capl
 
 
 def test_what_is_half_written_is_never_written_behind(tmp_path, monkeypatch):
-    file = EventFile(tmp_path, {})
+    file = RunFile(tmp_path, {})
     file.write(1, {RATE: 1.0})
     (path,) = tmp_path.iterdir()
     from tensorboard.summary.writer.record_writer import RecordWriter

@@ -9,7 +9,6 @@ from claims_workloads import RATES, tiny_budget
 from html_page import Page
 from typer.testing import CliRunner
 
-from tuning import claims_command, cli, session
 from tuning.claims import budgets, execution, page, peak_memory
 from tuning.claims.budgets import (
     BUDGETS,
@@ -24,8 +23,11 @@ from tuning.claims.budgets import (
 from tuning.claims.page import PAGE_FILES, write_claims
 from tuning.claims.results import read_results
 from tuning.claims.rules import CLAIMS, RULES, STORAGES
-from tuning.json_files import InvalidFileError
+from tuning.cli import app as cli
+from tuning.cli import claims as claims_command
+from tuning.cli import session
 from tuning.records import read_records
+from tuning.system.json_files import InvalidFileError
 
 TINY_CONTENDERS = ("adam", "keras-adam", "sgd")
 TINY = tiny_budget("FIRST", "SECOND", "THIRD")

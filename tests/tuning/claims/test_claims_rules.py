@@ -27,7 +27,7 @@ from tuning.claims.verdicts import (
     judge_all,
     judge_comparison,
 )
-from tuning.robustness.seed_losses import Interval
+from tuning.statistics.seed_losses import Interval
 
 AREA = MEASURES["early area, default rate"]
 DIVERGED = MEASURES["diverged runs"]

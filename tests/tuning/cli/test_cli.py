@@ -12,8 +12,8 @@ from command_line import invoke
 from rich.console import Console
 from sweep_values import make_grid, make_record
 
-from tuning import console, terminal
-from tuning.sweep import Progress
+from tuning.cli import console, terminal
+from tuning.sweep.progress import Progress
 
 TINY = "tiny_workload:WORKLOAD"
 SMALL = ["--optimizers", "sgd", "--seeds", "1", "--epochs", "1"]
@@ -128,7 +128,7 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         (["--workers", "0"], "workers must be at least 1; received 0"),
         (["--run-timeout", "-5"], "run_timeout must be a positive number"),
         (["--ray-address", "auto"], "options of the engine 'ray'"),
-        (["--strategy", "random"], "say max_runs (--max-runs)"),
+        (["--strategy", "random"], "set max_runs (--max-runs)"),
         (["--strategy", "edges", "--max-runs", "3"], "'edges' ends by itself"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -260,7 +260,7 @@ def test_a_directory_without_permission_is_told(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "x")
 
-    monkeypatch.setattr("tuning.sweep_directory.Path.open", refuse)
+    monkeypatch.setattr("tuning.sweep.directory.Path.open", refuse)
     result = invoke("run", TINY, "--out", tmp_path / "sweep", *SMALL)
     assert result.exit_code == 2
     told = "cannot be written to: permission denied; use another one, or change its"
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
 
     for place in ("write_report", "tensorboard_log.write_report_run"):
         with monkeypatch.context() as context:
-            context.setattr(f"tuning.session.{place}", full)
+            context.setattr(f"tuning.cli.session.{place}", full)
             result = invoke("run", "--out", sweep, "--resume")
         assert result.exit_code == 2, result.output
         assert re.search(r"sgd +[\d.]+", result.stdout)
@@ -405,7 +405,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuning.sweep.run_sweep", interrupted)
+    monkeypatch.setattr("tuning.sweep.run.run_sweep", interrupted)
     result = invoke("run", TINY, "--out", tmp_path / "sweep")
     assert result.exit_code == 130
     assert "the same command continues" in result.stderr
@@ -440,7 +440,7 @@ def board(monkeypatch):
         error=program.TensorBoardServerException,
     )
     monkeypatch.setattr(program, "TensorBoard", lambda: board)
-    monkeypatch.setattr("tuning.cli._wait_for_ctrl_c", lambda: None)
+    monkeypatch.setattr("tuning.cli.tensorboard._wait_for_ctrl_c", lambda: None)
     return board
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from places import PYTHONPATH
 
-from tuning import console
-from tuning.interruption import CONTINUES, CONTINUES_WITHOUT_OVERWRITE, STARTS_AGAIN
+from tuning.cli import console
+from tuning.cli.interruption import CONTINUES, CONTINUES_WITHOUT_OVERWRITE, STARTS_AGAIN
 
 SECONDS = 60
 
@@ -129,7 +129,7 @@ def test_the_advice_fits_the_command(arguments, advice):
 
 PROGRAM = """
 import hashlib, os, signal, sys, threading, time
-from tuning import interruption
+from tuning.cli import interruption
 interruption.SECONDS_TO_UNWIND = {seconds}
 with interruption.signals_caught("advice"):
     try:
@@ -217,7 +217,7 @@ def test_a_signal_to_a_forked_process_is_its_own(tmp_path):
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
     code = (
-        "import signal, sys; from tuning import interruption;"
+        "import signal, sys; from tuning.cli import interruption;"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "with interruption.signals_caught('advice'):\n"
         "    signal.raise_signal(signal.SIGINT)\n"

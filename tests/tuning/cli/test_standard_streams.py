@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from written_sweep import GRID, PLAN, record_of
 
+from tuning.cli.standard_streams import DisplayFile, open_closed_descriptors
 from tuning.plan import write_plan
 from tuning.records import RUNS_FILE, append_record
-from tuning.standard_streams import DisplayFile, open_closed_descriptors
 
 FULL = Path("/dev/full")
 LOST = (

@@ -26,7 +26,7 @@ LEAVINGS = {
 PROGRAM = """
 import atexit, multiprocessing, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from tuning import departure
+from tuning.cli import departure
 wait = threading.Event().wait
 {leave}
 try:

@@ -15,10 +15,12 @@ from places import PYTHONPATH
 from tiny_workload import make_workload
 
 from tuning import read_records, run_sweep
-from tuning.engines.engine import Task, WorkerStartError
+from tuning.engines.engine import WorkerStartError
 from tuning.engines.local import LocalEngine
+from tuning.engines.options import EngineOptions
 from tuning.grid import Run
 from tuning.records import RUNS_FILE
+from tuning.training.task import Task
 
 QUICK = {"execution": "model.fit", "seeds": 1}
 
@@ -154,7 +156,9 @@ def test_workers_end_with_the_sweep_that_was_killed_and_nobody_joins_it(tmp_path
 def test_a_workload_that_cannot_be_sent_is_told(tmp_path):
     with (tmp_path / "open").open("w") as file:
         workload = make_workload(load_data=lambda: file)
-        engine = LocalEngine(Task(workload, tiny_workload.load_data(), 1), 2)
+        engine = LocalEngine(
+            Task(workload, tiny_workload.load_data(), 1), EngineOptions(workers=2)
+        )
         try:
             engine.start(0, Run("sgd", 16, 0.1, 0))
             with pytest.raises(WorkerStartError, match=r"cannot be sent.*pickle"):

@@ -12,10 +12,11 @@ from tiny_workload import make_workload
 from typer.testing import CliRunner
 
 from tuning import run_sweep
-from tuning.cli import app
+from tuning.cli.app import app
 from tuning.grid import Run
-from tuning.process_end import os_exit_raises
-from tuning.trainer import Trainer
+from tuning.system.process_end import os_exit_raises
+from tuning.training.task import Task
+from tuning.training.trainer import Trainer
 from tuning.workload import load_checked_data
 from tuning.workloads import find_workload
 
@@ -70,13 +71,14 @@ def train(place, end, execution="auto"):
         return []
 
     workload = make_workload(build_model=build_model, loss=loss, metrics=metrics)
-    trainer = Trainer(
+    task = Task(
         workload,
         workload.load_data(),
         epochs=1,
-        own={"own": optimizer},
+        custom={"own": optimizer},
         execution=execution,
     )
+    trainer = Trainer(task)
     return trainer.run(Run("own", 16, 0.1, 0))
 
 
@@ -133,7 +135,7 @@ def test_a_file_that_ends_the_process_is_refused(tmp_path, monkeypatch, body):
 
 
 def test_a_command_never_ends_well_by_the_user_s_code(tmp_path, monkeypatch):
-    monkeypatch.setattr("tuning.sweep.run_sweep", lambda *_, **__: sys.exit(0))
+    monkeypatch.setattr("tuning.sweep.run.run_sweep", lambda *_, **__: sys.exit(0))
     arguments = ["run", "tiny_workload:WORKLOAD", "--out", str(tmp_path / "sweep")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2

@@ -7,7 +7,7 @@ import tiny_workload
 from typer.testing import CliRunner
 
 from tuning import run_sweep
-from tuning.cli import app
+from tuning.cli.app import app
 from tuning.engines import ray_address
 from tuning.engines.ray_address import check_answers
 

@@ -10,9 +10,11 @@ import tiny_workload
 from places import PYTHONPATH
 
 from tuning import read_records, run_sweep
-from tuning.engines.engine import Began, Finished, Lost, Task, WorkerStartError
+from tuning.engines.engine import Began, Finished, Lost, WorkerStartError
+from tuning.engines.options import EngineOptions
 from tuning.grid import Run
 from tuning.records import RUNS_FILE
+from tuning.training.task import Task
 
 ray = pytest.importorskip("ray", reason="the engine 'ray' needs ray: extra cluster")
 
@@ -83,7 +85,7 @@ def test_a_worker_that_is_killed_from_outside_is_lost_and_replaced(cluster):
 
     workload = tiny_workload.make_workload(build_model=tells_where_it_is)
     task = Task(workload, tiny_workload.load_data(), 1, execution="model.fit")
-    engine = RayEngine(task, workers=1)
+    engine = RayEngine(task, EngineOptions("ray", workers=1))
     try:
         pid_file = Path(os.environ[hazards.MARK]).with_name("pid")
         engine.start(0, Run("sgd", 16, 0.1, 0))
@@ -120,7 +122,7 @@ def test_a_cluster_without_room_is_told(cluster):
 
     task = Task(tiny_workload.WORKLOAD, tiny_workload.load_data(), 1)
     with pytest.raises(ValueError, match=r"2 cores and 1 GPUs, no room.*1.5 GPUs"):
-        RayEngine(task, gpus_per_run=1.5)
+        RayEngine(task, EngineOptions("ray", gpus_per_run=1.5))
 
 
 def test_runs_share_a_gpu_by_fractions(cluster):
@@ -130,10 +132,10 @@ def test_runs_share_a_gpu_by_fractions(cluster):
         tiny_workload.WORKLOAD, tiny_workload.load_data(), 1, execution="model.fit"
     )
     for share, workers in ((1, 1), (0.6, 1), (0.5, 2), (0.25, 2)):  # two cores
-        engine = RayEngine(task, gpus_per_run=share)
+        engine = RayEngine(task, EngineOptions("ray", gpus_per_run=share))
         engine.close()
         assert engine.workers == workers
-    engine = RayEngine(task, gpus_per_run=0.5)
+    engine = RayEngine(task, EngineOptions("ray", gpus_per_run=0.5))
     try:
         for worker in range(2):
             engine.start(worker, Run("sgd", 16, 0.1, worker))
@@ -150,7 +152,7 @@ def test_a_worker_that_cannot_be_set_up_is_told_once(cluster):
     from tuning.engines.ray_cluster import RayEngine
 
     task = Task(tiny_workload.WORKLOAD, tiny_workload.load_data(), 1, execution="no")
-    engine = RayEngine(task, workers=1)
+    engine = RayEngine(task, EngineOptions("ray", workers=1))
     try:
         engine.start(0, Run("sgd", 16, 0.1, 0))
         with pytest.raises(WorkerStartError, match="execution must be one of"):

@@ -5,10 +5,11 @@ import os
 import pytest
 from sweep_values import make_record
 
-from tuning.engines.choice import EngineChoice
-from tuning.engines.engine import Began, Finished, Lost, Task
+from tuning.engines.engine import Began, Finished, Lost
+from tuning.engines.options import EngineOptions
 from tuning.engines.supervision import SupervisedRuns
 from tuning.grid import Run
+from tuning.training.task import Task
 from tuning.workload import Workload
 
 RUN = Run("sgd", 8, 0.1, 0)
@@ -131,7 +132,7 @@ def test_a_driver_leaves_gpus_to_workers_if_it_has_any(
     name = "TF_FORCE_GPU_ALLOW_GROWTH"
     monkeypatch.setenv(name, "x")  # so that it is put back at the end
     monkeypatch.delenv(name)
-    choice = EngineChoice(**options)
+    choice = EngineOptions(**options)
     choice.leave_gpus_to_workers()
     assert choice.is_in_process is is_in_process
     assert (os.environ.get(name) is None) is is_in_process
@@ -144,11 +145,11 @@ def test_a_driver_leaves_gpus_to_workers_if_it_has_any(
         ({"workers": 0}, "workers must be at least 1; received 0"),
         ({"run_timeout": 0}, "run_timeout must be a positive number.*received 0"),
         ({"run_timeout": float("nan")}, "received nan"),
-        ({"ray_address": "auto"}, "options of the engine 'ray'; received engine"),
+        ({"ray_address": "auto"}, "an option of the engine 'ray'; received engine"),
         ({"name": "ray", "gpus_per_run": -1}, "gpus_per_run must be a number"),
     ],
     ids=str,
 )
 def test_an_engine_that_cannot_be_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        EngineChoice(**options)
+        EngineOptions(**options)

@@ -11,15 +11,7 @@ from colours import contrast
 from html_page import Page
 from reported_records import ATTACK, make_record
 
-from tuning import files
 from tuning.grid import Grid, log_spaced_rates
-from tuning.number_text import (
-    format_bytes,
-    format_number,
-    format_rate,
-    format_seconds,
-    format_share,
-)
 from tuning.records import append_record
 from tuning.report import (
     render_html,
@@ -28,7 +20,16 @@ from tuning.report import (
     write_report,
 )
 from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
-from tuning.robustness import summarize
+from tuning.report.number_text import (
+    format_bytes,
+    format_number,
+    format_rate,
+    format_seconds,
+    format_share,
+)
+from tuning.statistics import summarize
+from tuning.sweep import directory as directories
+from tuning.system import files
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -98,15 +99,14 @@ def test_interrupted_writing_leaves_the_old_report(sweep, monkeypatch):
     assert not list(sweep.glob(".*"))
 
 
-def test_partial_files_of_a_killed_writer_are_told_from_others(tmp_path, monkeypatch):
+def test_a_killed_writer_leaves_a_hidden_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files.Path, "unlink", lambda *_, **__: None)
     monkeypatch.setattr(files.os, "replace", lambda *_: None)
-    files.write_whole(tmp_path / files.PLAN_FILE, "{}")
+    files.write_whole(tmp_path / "sweep.json", "{}")
     (left,) = tmp_path.iterdir()
-    assert files.is_partial(left.name)
+    assert left.name.startswith(".")
     assert left.read_text() == "{}"
-    assert not files.is_partial("sweep.json")
-    assert not files.is_partial(".thesis.partial")
+    directories.check_directory(tmp_path)  # a sweep may begin there
 
 
 def test_tables_mark_who_is_not_ranked_and_embolden_what_reads_the_same(grid):

@@ -9,9 +9,9 @@ from tuning.grid import Grid, log_spaced_rates
 from tuning.plan import check_strategy
 from tuning.report.tables import optimizer_table
 from tuning.report.verdict import write_verdict
-from tuning.robustness import summarize
-from tuning.strategies import make_oracle
-from tuning.tuner import SweepTuner
+from tuning.search.strategies import make_oracle
+from tuning.search.tuner import SweepTuner
+from tuning.statistics import summarize
 
 RATES = log_spaced_rates(1e-5, 10, 25)
 GRID = Grid(("adam", "sgd"), RATES, (16, 64), (0, 1, 2), 9)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuning.edge_search import Observed, first_indices, wanted_points
 from tuning.grid import log_spaced_rates
-from tuning.robustness.curves import find_good_region
+from tuning.search.edge_search import Observed, first_indices, wanted_points
+from tuning.statistics.curves import find_good_region
 
 INITIAL = 2.3
 QUARTERS = log_spaced_rates(1e-5, 10, 25)  # a quarter of a decade apart

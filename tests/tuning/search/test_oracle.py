@@ -7,8 +7,14 @@ from simulated_runs import Runs, record_of
 from sweep_values import make_grid
 
 from tuning.grid import Run
-from tuning.oracle import GridOracle, SharedSpace, group_of, objective_value, run_of
-from tuning.tuner import SweepTuner
+from tuning.search.oracle import (
+    GridOracle,
+    SharedSpace,
+    group_of,
+    objective_value,
+    run_of,
+)
+from tuning.search.tuner import SweepTuner
 
 
 def search(directory, records=(), grid=None, keep=lambda _: None, workers=1, **changes):

@@ -8,7 +8,7 @@ from judged_records import DIVERGED, FAILED, INITIAL, RATES, make_record, make_r
 from tuning.records import append_record
 from tuning.report import write_comparison
 from tuning.report.comparison import write_comparison_verdict
-from tuning.robustness.comparison import compare
+from tuning.statistics.comparison import compare
 
 A = ("a", "b")
 PLANS = ({}, {})

@@ -13,9 +13,9 @@ from judged_records import DIVERGED, FAILED, INITIAL, RATES, make_record, make_r
 
 from tuning.grid import Grid
 from tuning.report.verdict import write_verdict
-from tuning.robustness import summarize
-from tuning.robustness.curves import find_good_region
-from tuning.robustness.seed_losses import (
+from tuning.statistics import summarize
+from tuning.statistics.curves import find_good_region
+from tuning.statistics.seed_losses import (
     SeedLosses,
     judged_loss,
     learning_rate_sensitivity,

@@ -7,11 +7,11 @@ import pytest
 from sweep_values import make_record
 
 from tuning import run_sweep
-from tuning import sweep_directory as directories
-from tuning.files import write_whole
 from tuning.records import RUNS_FILE, append_record
-from tuning.tensorboard_log import is_written, write_report_run, write_run
-from tuning.tuner import _remove_project
+from tuning.search.tuner import _remove_project
+from tuning.sweep import directory as directories
+from tuning.sweep.tensorboard_log import is_written, write_report_run, write_run
+from tuning.system.files import write_whole
 
 QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 1, "seeds": 1}
 EVENTS = "events.out.tfevents.mine"

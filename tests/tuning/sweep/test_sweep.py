@@ -16,9 +16,9 @@ from places import PYTHONPATH
 from tiny_workload import WORKLOAD, make_workload
 
 from tuning import read_records, resume_sweep, run_sweep
-from tuning import sweep_directory as directories
-from tuning.fingerprint import fingerprint_data, fingerprint_model
 from tuning.records import RUNS_FILE
+from tuning.sweep import directory as directories
+from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 
 # Training itself is tested elsewhere; model.fit starts fastest here.
 QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 1}
@@ -248,7 +248,7 @@ def test_an_overwriting_that_is_killed_can_be_repeated(sweep, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr("tuning.sweep.write_plan", killed)
+        context.setattr("tuning.sweep.run.write_plan", killed)
         with pytest.raises(KeyboardInterrupt):
             run_sweep(WORKLOAD, sweep, on_existing="overwrite", **QUICK)
     assert not (sweep / RUNS_FILE).exists()
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_and_the_sweep_can_be_continued(
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     with monkeypatch.context() as context:
-        context.setattr(f"tuning.tensorboard_log.{place}", full)
+        context.setattr(f"tuning.sweep.tensorboard_log.{place}", full)
         with pytest.raises(OSError, match=r"has stopped.*No space left.*continue it"):
             run_sweep(WORKLOAD, tmp_path, **QUICK)
     assert len(run_sweep(WORKLOAD, tmp_path, **QUICK)) == 4
@@ -499,7 +499,7 @@ def test_a_record_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("tuning.sweep_execution.append_record", full)
+    monkeypatch.setattr("tuning.sweep.loop.append_record", full)
     with pytest.raises(OSError, match="no space left"):
         run_sweep(WORKLOAD, tmp_path, **QUICK)
 

@@ -9,11 +9,12 @@ from tiny_workload import WORKLOAD, load_data, make_workload
 from typer.testing import CliRunner
 
 from tuning import read_records, resume_sweep, run_sweep
-from tuning.cli import app
-from tuning.course import epoch_order, evaluation_batch, scheduled_rate
+from tuning.cli.app import app
 from tuning.grid import Run
-from tuning.optimizers import build_optimizer
-from tuning.trainer import Trainer
+from tuning.training.course import epoch_order, evaluation_batch, scheduled_rate
+from tuning.training.optimizers import build_optimizer
+from tuning.training.task import Task
+from tuning.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"
@@ -24,7 +25,7 @@ QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 2, "seeds": 
 
 
 def train(workload, run, **options):
-    trainer = Trainer(workload, load_data(), epochs=EPOCHS, **options)
+    trainer = Trainer(Task(workload, load_data(), epochs=EPOCHS, **options))
     record = trainer.run(run)
     assert record.status == "ok", record.message
     return record
@@ -70,7 +71,7 @@ def test_each_epoch_has_the_rate_of_its_schedule(execution):
 
 
 def test_rates_and_schedules_share_one_compiled_epoch():
-    trainer = Trainer(make_workload(schedule="linear"), load_data(), epochs=2)
+    trainer = Trainer(Task(make_workload(schedule="linear"), load_data(), epochs=2))
     first = trainer.run(Run("momentum", 16, 0.1, seed=0))
     trainer.run(Run("momentum", 16, 0.01, seed=0))
     again = trainer.run(Run("momentum", 16, 0.1, seed=0))
@@ -172,14 +173,14 @@ def schedule_free(learning_rate):
 def test_state_that_copies_the_weights_begins_with_the_weights_of_the_seed():
     """ScheduleFree keeps the point from which it steps; another seed's is far away."""
     own = {"free": schedule_free}
-    shared = Trainer(WORKLOAD, load_data(), epochs=EPOCHS, own=own)
+    shared = Trainer(Task(WORKLOAD, load_data(), epochs=EPOCHS, custom=own))
     shared.run(Run("free", 16, 0.1, seed=0))
     run = Run("free", 16, 0.1, seed=1)
     after_another = shared.run(run)
-    alone = train(WORKLOAD, run, own=own)
+    alone = train(WORKLOAD, run, custom=own)
     assert after_another.execution == alone.execution == "compiled-epochs"
     assert after_another.history == alone.history
-    by_fit = train(WORKLOAD, run, own=own, execution="model.fit")
+    by_fit = train(WORKLOAD, run, custom=own, execution="model.fit")
     np.testing.assert_allclose(
         alone.history["val_loss"], by_fit.history["val_loss"], rtol=1e-5
     )

@@ -8,7 +8,7 @@ from training_by_keras import assert_same_history, fit_with_keras, make_trainer
 
 from tuning import run_sweep
 from tuning.grid import Run
-from tuning.optimizers import build_optimizer
+from tuning.training.optimizers import build_optimizer
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"
@@ -169,7 +169,7 @@ def test_a_run_that_broke_off_leaves_no_trace(execution, monkeypatch):
             def broken(*_, error=error):
                 raise error("enough")
 
-            patch.setattr("tuning.course.Course.add_epoch", broken)
+            patch.setattr("tuning.training.course.Course.add_epoch", broken)
             if error is KeyboardInterrupt:
                 with pytest.raises(KeyboardInterrupt):
                     trainer.run(RUNS[0])

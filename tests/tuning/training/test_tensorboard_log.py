@@ -8,7 +8,7 @@ from event_files import read, read_scalar
 from sweep_values import make_grid, make_record
 from tensorboard.plugins.hparams import metadata
 
-from tuning.tensorboard_log import (
+from tuning.sweep.tensorboard_log import (
     is_written,
     write_experiment,
     write_report_run,

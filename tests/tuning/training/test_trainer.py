@@ -13,10 +13,8 @@ from training_by_keras import (
 )
 
 from tuning import Data
-from tuning.compiled_epochs import CompiledEpochs
-from tuning.course import epoch_order, evaluation_batch, losses_of_steps
 from tuning.grid import Run
-from tuning.optimizers import BUILT_IN, build_optimizer
+from tuning.training.optimizers import BUILT_IN, build_optimizer
 
 NAMES = list(BUILT_IN)
 
@@ -308,7 +306,7 @@ def test_a_failed_run_does_not_spoil_the_next():
             raise RuntimeError("too fast")
         return keras.optimizers.SGD(learning_rate)
 
-    trainer = make_trainer(own={"own": own})
+    trainer = make_trainer(custom={"own": own})
     outcomes = [trainer.run(Run("own", 16, rate, 0)).status for rate in (0.1, 1, 0.1)]
     assert outcomes == ["ok", "failed", "ok"]
 
@@ -500,7 +498,7 @@ def test_schedules_and_options_that_follow_the_rate_are_not_shared():
         return keras.optimizers.SGD(learning_rate, weight_decay=learning_rate)
 
     own = {"schedule": with_schedule, "decay": with_decay}
-    trainer = make_trainer(own=own, execution="compiled-epochs")
+    trainer = make_trainer(custom=own, execution="compiled-epochs")
     for name, factory in own.items():
         for rate in (0.3, 0.03):
             run = Run(name, 16, rate, seed=1)
@@ -541,7 +539,7 @@ class TellsLess(ShrinksWithTheRate):
 
 @pytest.mark.parametrize("kind", [ShrinksWithTheRate, ShrinksByATable, TellsLess])
 def test_what_an_optimizer_makes_of_its_rate_is_not_shared(kind):
-    trainer = make_trainer(own={"own": kind}, execution="compiled-epochs")
+    trainer = make_trainer(custom={"own": kind}, execution="compiled-epochs")
     for rate in (0.3, 0.03):
         run = Run("own", 16, rate, seed=1)
         assert_same_history(trainer.run(run), fit_with_keras(WORKLOAD, run, kind(rate)))

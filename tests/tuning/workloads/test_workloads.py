@@ -26,7 +26,7 @@ from tuning.data_sources import (
 )
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE
 from tuning.data_sources.recordings import SAMPLE_RATE
-from tuning.fingerprint import fingerprint_data
+from tuning.sweep.fingerprint import fingerprint_data
 from tuning.workload import Data, checked_metric_names, load_checked_data
 from tuning.workloads import (
     BUILT_IN,

@@ -1,0 +1,34 @@
+"""The commands of ``keras-adam-sweep``, one file each.
+
+Nothing here imports TensorFlow before it is needed, so help and reports come at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from tuning.cli.claims import claims
+from tuning.cli.report import report
+from tuning.cli.run import run
+from tuning.cli.tensorboard import tensorboard
+from tuning.cli.workloads import workloads
+
+app = typer.Typer(
+    name="keras-adam-sweep",
+    help="Measure how an optimizer depends on learning rate and batch size.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # errors stay one plain line
+)
+for command in (run, report, claims, tensorboard, workloads):
+    app.command()(command)
+
+
+def shows_only(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for nothing but what is shown in the terminal."""
+    return arguments[:1] == ["workloads"] or bool(
+        {"--help", "--dry-run"}.intersection(arguments)
+    )

@@ -1,0 +1,89 @@
+"""The console script: sees that the lab's packages are there, then hands over.
+
+Exit status: 0 when everything was done, also when nobody could read what was shown (a
+closed standard output or error, a reader such as ``head`` that has gone, a full disk
+behind ``> log``); 1 when there is nothing to judge, because every run failed, or when
+what was asked for was only to be shown and could not be; 2 for an error that the user
+can mend; 130 after Ctrl-C, 143 after SIGTERM.
+
+Nothing is imported here that takes time: an interruption is caught from here on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+TYPE_CHECKING = False  # to import typing takes longer than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NEEDED = (
+    "cloudpickle",
+    "jinja2",
+    "keras_tuner",
+    "matplotlib",
+    "pydantic",
+    "rich",
+    "sklearn",
+    "tensorboard",
+    "typer",
+)
+"""Import names of what the lab imports, all of it in the extra ``tuning``."""
+
+
+def main() -> None:
+    """Run ``keras-adam-sweep``, or say in one line how to install what it needs."""
+    if hasattr(signal, "pthread_sigmask"):
+        # Until they are caught; they come then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    from tuning.cli.departure import end_in_time
+    from tuning.cli.interruption import signals_caught
+    from tuning.cli.standard_streams import protect
+
+    finish = protect()
+    status = 1  # of an error that nobody foresaw
+    try:
+        with signals_caught(advice_after(sys.argv[1:])):
+            _run(finish)
+        status = 0
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            status = end.code or 0
+        raise
+    finally:
+        end_in_time(status)
+
+
+def advice_after(arguments: Sequence[str]) -> str:
+    """The line that is shown when a command is interrupted.
+
+    Args:
+        arguments: of the command line.
+    """
+    from tuning.cli.interruption import CONTINUES, STARTS_AGAIN
+
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    # With --overwrite, until the sweep has begun; then see `tuning.cli.app`.
+    is_sweep = command in ("run", "claims") and "--overwrite" not in arguments
+    return CONTINUES if is_sweep else STARTS_AGAIN
+
+
+def _run(finish: Callable[[], OSError | None]) -> None:
+    util = importlib.import_module("importlib.util")
+    missing = [name for name in NEEDED if util.find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"keras-adam-sweep needs {', '.join(missing)}: "
+            "pip install 'keras-adam[tuning]'\n"
+        )
+        raise SystemExit(2)
+    from tuning.cli.app import app, shows_only
+
+    try:
+        app()
+    except SystemExit as end:
+        if finish() is not None and not end.code and shows_only(sys.argv[1:]):
+            raise SystemExit(1) from None
+        raise

@@ -1,0 +1,71 @@
+"""Values of the command line's options: texts in, checked values out."""
+
+from __future__ import annotations
+
+from tuning.grid import log_spaced_rates
+from tuning.training.optimizers import check_names
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def read_names(text: str | None) -> list[str] | None:
+    """A list of optimizers.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    if text is None:
+        return None
+    names = _parts(text)
+    check_names(names)
+    return names
+
+
+def read_rates(text: str | None) -> tuple[float, ...] | None:
+    """Learning rates, ``LOW:HIGH:COUNT`` or a list.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text is None:
+        return None
+    wanted = f"--learning-rates must be LOW:HIGH:COUNT or a list; received {text!r}."
+    try:
+        if ":" not in text:
+            return tuple(float(part) for part in _parts(text))
+        low, high, count = text.split(":")
+        limits = float(low), float(high), int(count)
+    except ValueError:
+        raise ValueError(wanted) from None
+    return log_spaced_rates(*limits)
+
+
+def read_integers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """A list of integers.
+
+    Raises:
+        ValueError: something else; the message names ``option``.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in _parts(text))
+    except ValueError:
+        raise ValueError(
+            f"{option} must be a list of integers; received {text!r}."
+        ) from None
+
+
+def read_count(value: int | None, option: str, default: int) -> int:
+    """A count of at least 1.
+
+    Raises:
+        ValueError: less; the message names ``option``.
+    """
+    if value is None:
+        return default
+    if value < 1:
+        raise ValueError(f"{option} must be at least 1; received {value}.")
+    return value

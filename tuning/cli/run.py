@@ -1,0 +1,250 @@
+"""``keras-adam-sweep run``: start a sweep, or continue one, and report it."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tuning.cli.interruption import (
+    CONTINUES,
+    CONTINUES_WITHOUT_OVERWRITE,
+    STARTS_AGAIN,
+    advise,
+)
+from tuning.cli.option_values import read_count, read_integers, read_names, read_rates
+from tuning.cli.session import drive, read_summary, user_errors, write_reports
+from tuning.cli.terminal import quiet_tensorflow, summary_table
+from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
+from tuning.engines.options import ENGINES, EngineOptions
+from tuning.options import COUNTED_STRATEGIES, STRATEGIES
+from tuning.records import read_records
+from tuning.sweep import directory as directories
+from tuning.system.paths import in_one_line
+from tuning.training.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
+from tuning.workload import SCHEDULES
+from tuning.workloads import find_workload
+
+NOTHING_TO_JUDGE = 1
+
+
+def run(
+    workload: Annotated[
+        str | None,
+        typer.Argument(
+            help="A built-in workload, or your own as package.module:attribute. "
+            "[default: digits]"
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Directory of the sweep; created if it does not exist.")
+    ] = ...,  # pyright: ignore[reportArgumentType]
+    optimizers: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Comma-separated names: {', '.join(BUILT_IN)}, or your own as "
+            f"package.module:attribute. [default: {','.join(SWEPT_BY_DEFAULT)}]"
+        ),
+    ] = None,
+    learning_rates: Annotated[
+        str | None,
+        typer.Option(
+            help="LOW:HIGH:COUNT, evenly spaced on a log axis, or a comma-separated "
+            "list. [default: those of the workload]"
+        ),
+    ] = None,
+    batch_sizes: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated list. [default: those of the workload]"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Number of seeds, counted from 0. [default: 2]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the training data per run. [default: that of the "
+            "workload]"
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=DIRECTORY_VARIABLE,
+            help="Directory of real data to train on; missing files are downloaded "
+            "into it. [default: embedded data]",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="An optimizer's option as optimizer.option=value, such as "
+            "adam.beta_2=0.99; may be repeated.",
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How the learning rate changes over a run: {', '.join(SCHEDULES)} "
+            "(falls to zero). [default: constant, unless the workload has another]"
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Which runs of the grid are trained: {', '.join(STRATEGIES)}. "
+            "[default: grid]"
+        ),
+    ] = None,
+    max_runs: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of runs, for the strategies "
+            f"{' and '.join(COUNTED_STRATEGIES)}."
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help=f"Where runs are trained: {', '.join(ENGINES)}.")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of runs at the same time. [default: 1; with ray as many as "
+            "the cluster has room for]"
+        ),
+    ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds after which a run is stopped and counts as failed. "
+            "[default: no limit]"
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a running Ray cluster. [default: starts Ray on this "
+            "machine]"
+        ),
+    ] = None,
+    gpus_per_run: Annotated[
+        float,
+        typer.Option(help="GPUs that Ray reserves for each run; may be a fraction."),
+    ] = 0.0,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Continue the sweep in --out with its own options."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Delete the sweep in --out, and start over."),
+    ] = False,
+) -> None:
+    """Train with every optimizer, learning rate, batch size and seed; write a report.
+
+    If it is interrupted, the same command continues it.
+    """
+    # A console script does not look there by itself. At the end of the path, so that
+    # the user's files hide no installed package.
+    with contextlib.suppress(OSError):  # it may have been removed meanwhile
+        sys.path.append(str(Path.cwd()))
+    given = {
+        "WORKLOAD": workload,
+        "--optimizers": optimizers,
+        "--learning-rates": learning_rates,
+        "--batch-sizes": batch_sizes,
+        "--seeds": seeds,
+        "--epochs": epochs,
+        "--set": settings or None,
+        "--schedule": schedule,
+        "--strategy": strategy,
+        "--max-runs": max_runs,
+        "--overwrite": overwrite or None,
+    }
+    advise(STARTS_AGAIN if overwrite else CONTINUES)
+    with user_errors(), real_data_in(data_dir):
+        where = EngineOptions(engine, workers, run_timeout, ray_address, gpus_per_run)
+        where.leave_gpus_to_workers()  # before TensorFlow starts
+        where.check_reachable()
+        if resume:
+            _check_alone("--resume", given)
+            drive(
+                lambda sweep, show: sweep.resume_sweep(out, progress=show, engine=where)
+            )
+        else:
+            arguments: dict[str, Any] = {
+                "optimizers": read_names(optimizers),
+                "learning_rates": read_rates(learning_rates),
+                "batch_sizes": read_integers(batch_sizes, "--batch-sizes"),
+                "seeds": read_count(seeds, "--seeds", 2),
+                "epochs": None if epochs is None else read_count(epochs, "--epochs", 1),
+                "options": parse_options(settings or []),
+                "on_existing": "overwrite" if overwrite else "continue",
+                "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
+                "schedule": schedule,
+                "strategy": strategy or "grid",
+                "max_runs": max_runs,
+                "engine": where,
+            }
+            name = workload or "digits"
+            directories.check_directory(out, overwrite=overwrite)
+            _check_workload(name)
+
+            def start(sweep: Any, show: Any) -> None:
+                def show_and_advise(progress: Any) -> None:
+                    if overwrite:  # what there was is gone: this sweep has begun
+                        advise(CONTINUES_WITHOUT_OVERWRITE)
+                    show(progress)
+
+                sweep.run_sweep(name, out, progress=show_and_advise, **arguments)
+
+            drive(start)
+        _finish(out, overwrite=overwrite)
+
+
+def _check_workload(name: str) -> None:
+    """See that the workload is there before anything starts."""
+    if ":" in name:
+        # The user's module may import Keras; TensorFlow greets when it is imported.
+        with quiet_tensorflow():
+            import tensorflow  # noqa: F401
+    find_workload(name)
+
+
+def _finish(directory: Path, *, overwrite: bool) -> None:
+    """Report the finished sweep: a table, failures, where to read and look on."""
+    records = read_records(directory)
+    failed = [record for record in records if record.status == "failed"]
+    if failed:
+        log = directory / directories.FAILURES_FILE
+        without = " without --overwrite" if overwrite else ""
+        typer.echo(
+            f"{len(failed)} of {len(records)} runs failed; the first, "
+            f"{failed[0].run_id}, with {in_one_line(failed[0].message)} (tracebacks: "
+            f"{log}; the same command{without} tries them again)",
+            err=True,
+        )
+    if len(failed) == len(records):
+        raise typer.Exit(NOTHING_TO_JUDGE)
+    Console().print(summary_table(read_summary(directory)))
+    write_reports(directory)
+    typer.echo(f"report:       {directory / 'report.html'}")
+    command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
+    typer.echo(f"TensorBoard:  {command}")
+
+
+def _check_alone(option: str, given: dict[str, Any]) -> None:
+    others = [name for name, value in given.items() if value is not None]
+    if others:
+        raise ValueError(
+            f"{option} takes everything from the sweep's plan; received also "
+            f"{', '.join(others)}."
+        )

@@ -1,0 +1,121 @@
+"""What commands share: errors in one line, messages, progress, reports of a sweep.
+
+Errors of the user end with exit code 2 and one line on standard error, an interruption
+with 130.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from tuning.cli.interruption import exit_status, take_advice, unwinding
+from tuning.cli.terminal import ProgressDisplay, quiet_tensorflow
+from tuning.engines.engine import WorkerStartError
+from tuning.errors import format_error
+from tuning.plan import read_plan
+from tuning.records import read_records
+from tuning.report import tensorboard_pages, write_report
+from tuning.statistics import Summary, summarize
+from tuning.sweep import directory as directories
+from tuning.sweep import tensorboard_log
+from tuning.system.paths import explain_with_place, in_one_line, show_path
+
+USER_ERROR = 2
+
+LONGEST_ERROR = 1000
+"""Characters of an error that are shown; it may tell of a long option."""
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@contextlib.contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn errors that the user can mend into one line and exit code 2."""
+    try:
+        yield
+    except SystemExit as end:
+        # Code of the user's that none of the lab's own checks surrounds.
+        typer.echo(f"keras-adam-sweep: ended early by {format_error(end)}", err=True)
+        raise typer.Exit(USER_ERROR) from None
+    except (ValueError, TypeError, OSError, WorkerStartError) as error:
+        text = str(error)
+        if isinstance(error, OSError) and error.errno is not None:
+            text = f"something cannot be read or written: {explain_with_place(error)}"
+        text = in_one_line(text)
+        if len(text) > LONGEST_ERROR:
+            # Most put the cause first, and what to do last.
+            text = f"{text[:600]} ... {text[-300:]}"
+        typer.echo(f"keras-adam-sweep: {text}", err=True)
+        logging.getLogger(__name__).debug("Details:", exc_info=True)
+        raise typer.Exit(USER_ERROR) from None
+
+
+def log_to(console: Console) -> None:
+    """Show warnings of the lab and of its libraries, one line each."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False, show_time=False)],
+    )
+
+
+def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) -> None:
+    """Start or continue sweeps, with progress on standard error.
+
+    Args:
+        start: called with the module `tuning.sweep.run` and a progress listener.
+        names_workloads: see `tuning.cli.terminal.ProgressDisplay`.
+    """
+    console = Console(stderr=True)
+    log_to(console)
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+        from tuning.sweep import run as sweep
+    try:
+        with (
+            unwinding(),
+            ProgressDisplay(console, names_workloads=names_workloads) as display,
+        ):
+            start(sweep, display.show)
+    except KeyboardInterrupt:
+        typer.echo(take_advice(), err=True)
+        raise typer.Exit(exit_status()) from None
+
+
+def read_summary(directory: Path) -> Summary:
+    """What a sweep tells about its optimizers, from its records."""
+    plan = read_plan(directory)
+    return summarize(read_records(directory), grid=plan.grid, strategy=plan.strategy)
+
+
+def write_reports(directory: Path) -> None:
+    """Write a sweep's report, and its pages in TensorBoard.
+
+    Raises:
+        OSError: something could not be written.
+    """
+    summary = read_summary(directory)
+    try:
+        write_report(directory)
+        tensorboard_log.write_report_run(
+            directory / directories.TENSORBOARD_DIRECTORY,
+            tensorboard_pages.verdict_page(summary),
+            tensorboard_pages.heat_map_images(summary),
+            tensorboard_pages.losses_by_rate(summary),
+        )
+    except OSError as error:
+        raise OSError(
+            f"the sweep in {show_path(directory)} is done and recorded, but its report "
+            f"could not be written: {explain_with_place(error)}. When that is solved, "
+            "the same command writes it."
+        ) from error

@@ -1,0 +1,130 @@
+"""Where a sweep's runs are trained, how many at once, and how long each may take."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tuning.engines.engine import SHARED_GPU, Engine
+from tuning.engines.supervision import check_run_timeout
+from tuning.training.task import Task
+
+
+class EngineEntry(NamedTuple):
+    """Where the functions of an engine are found; they are imported when called.
+
+    Attributes:
+        open: ``module:function`` of ``(task, options, logs)``, which returns an
+            `tuning.engines.engine.Engine`.
+        check: ``module:function`` of ``(options)``, called before any data are loaded;
+            empty if there is nothing to check.
+    """
+
+    open: str
+    check: str = ""
+
+
+ENGINES: Mapping[str, EngineEntry] = {
+    "local": EngineEntry("tuning.engines.local:open_engine"),
+    "ray": EngineEntry(
+        "tuning.engines.ray_cluster:open_engine",
+        "tuning.engines.ray_address:check_reachable",
+    ),
+}
+"""Every engine by its name."""
+
+_OF_RAY = {"engine": "ray"}
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineOptions:
+    """Where runs are trained, how many at once, and how long each may take.
+
+    A field with ``metadata={"engine": NAME}`` is an option of that engine alone.
+
+    Attributes:
+        name: one of `ENGINES`.
+        workers: runs at the same time; ``None`` is one for ``"local"``, and as many as
+            the cluster has room for with ``"ray"``.
+        run_timeout: seconds that a run may take, the building and compiling of its
+            model included; a run that takes longer is ended and counts as failed.
+            Runs are then trained in processes of their own. ``None``: no limit.
+        ray_address: of a running Ray cluster; ``None`` starts Ray on this machine.
+        gpus_per_run: GPUs that Ray sets aside for each run; fractions share one.
+
+    Raises:
+        ValueError: a value that no engine could use, or an option of another engine.
+    """
+
+    name: str = "local"
+    workers: int | None = None
+    run_timeout: float | None = None
+    ray_address: str | None = dataclasses.field(default=None, metadata=_OF_RAY)
+    gpus_per_run: float = dataclasses.field(default=0.0, metadata=_OF_RAY)
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise ValueError(
+                f"engine must be one of {list(ENGINES)}; received {self.name!r}."
+            )
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1; received {self.workers}.")
+        check_run_timeout(self.run_timeout)
+        if not (math.isfinite(self.gpus_per_run) and self.gpus_per_run >= 0):
+            raise ValueError(
+                "gpus_per_run must be a number of at least 0; received "
+                f"{self.gpus_per_run}."
+            )
+        for field in dataclasses.fields(self):
+            owner = field.metadata.get("engine", self.name)
+            if owner != self.name and getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"{field.name} is an option of the engine {owner!r}; received "
+                    f"engine {self.name!r}."
+                )
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether runs are trained in the process that drives the sweep."""
+        has_one = (self.workers or 1) == 1 and self.run_timeout is None
+        return self.name == "local" and has_one
+
+    def leave_gpus_to_workers(self) -> None:
+        """Have this process take no more of a GPU than it needs.
+
+        It builds one model, to compare it with that of an earlier sweep. TensorFlow
+        and JAX reserve nearly a whole GPU at the first use, unless these variables
+        are set.
+        """
+        if not self.is_in_process:
+            for name, value in SHARED_GPU.items():
+                os.environ.setdefault(name, value)
+
+    def check_reachable(self) -> None:
+        """Check that the engine can be reached, before data are loaded for it.
+
+        Raises:
+            ValueError: nothing answers at the address of the Ray cluster.
+        """
+        check = ENGINES[self.name].check
+        if check:
+            pkgutil.resolve_name(check)(self)
+
+
+def open_engine(options: EngineOptions, task: Task, logs: Path) -> Engine:
+    """The engine that was chosen, ready for runs.
+
+    Args:
+        options: of the user.
+        task: what all runs have in common.
+        logs: directory for what workers write to their standard error.
+
+    Raises:
+        ValueError: Ray is not installed, cannot be reached, or has no room for a run.
+    """
+    return pkgutil.resolve_name(ENGINES[options.name].open)(task, options, logs)

@@ -1,0 +1,67 @@
+"""What a sweep does besides walking its grid, as one value that is passed whole."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tuning.workload import check_execution, check_schedule
+
+STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
+"""Which runs of a grid are trained; `tuning.search.strategies` makes their oracles."""
+
+COUNTED_STRATEGIES = ("random", "bayesian")
+"""Strategies that need to know how many runs to train."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """How the runs of a grid are chosen and trained.
+
+    Attributes:
+        strategy: which runs of the grid are trained; one of `STRATEGIES`.
+        max_runs: how many at most, for a strategy that has no end of its own.
+        schedule: how the learning rate changes over a run; ``None`` leaves it to the
+            workload. One of `tuning.workload.SCHEDULES`.
+        execution: see `tuning.training.task.Task`.
+        command: how the sweep was started, for the report.
+
+    Raises:
+        ValueError: a value that is not one of those, or ``max_runs`` is missing for a
+            strategy that needs it, or given to one that ends by itself.
+    """
+
+    strategy: str = "grid"
+    max_runs: int | None = None
+    schedule: str | None = None
+    execution: str = "auto"
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        check_execution(self.execution)
+        check_strategy(self.strategy, self.max_runs)
+        if self.schedule is not None:
+            check_schedule(self.schedule)
+
+
+def check_strategy(strategy: str, max_runs: int | None) -> None:
+    """Check that runs can be chosen that way.
+
+    Raises:
+        ValueError: ``strategy`` is none of `STRATEGIES`, or cannot be combined with
+            ``max_runs``.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"strategy must be one of {list(STRATEGIES)}; received {strategy!r}."
+        )
+    if strategy in COUNTED_STRATEGIES and max_runs is None:
+        raise ValueError(
+            f"strategy {strategy!r} has no end of its own; set max_runs (--max-runs)."
+        )
+    if strategy not in COUNTED_STRATEGIES and max_runs is not None:
+        raise ValueError(
+            f"max_runs can be combined with {' and '.join(COUNTED_STRATEGIES)}; "
+            f"strategy {strategy!r} ends by itself."
+        )
+    if max_runs is not None and max_runs < 1:
+        raise ValueError(f"max_runs must be at least 1; received {max_runs}.")

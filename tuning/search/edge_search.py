@@ -1,0 +1,209 @@
+"""Where a good region ends, found with few runs: bisection on the rates of a grid.
+
+For one optimizer and batch size, the loss as a function of the log of the learning
+rate falls, has a valley and rises. How wide the valley is and where it ends is what a
+grid is run for; most of its points lie far from both edges and say little. So a few
+spread points are run first, with one seed; then each edge is closed in between a good
+rate and a bad one until they are neighbours in the grid; then the points that decide
+are run with the other seeds.
+
+Everything here is a pure function of what has been observed, so a search continues
+from its records. Good is what `tuning.statistics.curves.find_good_region` calls good.
+The search relies on the valley being one: a bad rate between two good ones goes unseen
+unless it is tried by chance.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from tuning.statistics.curves import GOOD_TOLERANCE
+
+DECADES_BETWEEN_FIRST_RATES = 1.0
+
+WIDEST_UNSEEN_DECADES = 0.5
+"""A gap beside the best rate that may stay unseen where both its ends are good."""
+
+CLEARLY_BAD = 4 * GOOD_TOLERANCE
+"""Share of the improvement that a rate misses whom no other seed would call good."""
+
+LEAST_IMPROVEMENT = 0.02
+"""Share of the initial loss; a best run that gained less may be noise beside a valley
+that lies between the rates tried so far."""
+
+Point = tuple[int, int]
+"""Index of a learning rate, index of a seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What is known of one optimizer at one batch size.
+
+    Attributes:
+        rates: of the grid, ascending.
+        seeds: how many the grid has.
+        losses: judged loss by point; ``None`` where a run failed.
+        initial_loss: mean before the first step; ``None`` while nothing is known.
+    """
+
+    rates: Sequence[float]
+    seeds: int
+    losses: Mapping[Point, float | None]
+    initial_loss: float | None
+
+
+def wanted_points(observed: Observed) -> list[Point]:
+    """The points to run next, at once or one after the other; none at the end.
+
+    They do not depend on the order in which earlier ones were run.
+    """
+    first = [(i, 0) for i in first_indices(observed.rates)]
+    untried = [point for point in first if point not in observed.losses]
+    if untried:
+        return untried
+    means = _means(observed)
+    if observed.initial_loss is None or not means:
+        return _rest(observed)  # every run failed: nothing can be told apart
+    best = _best(observed, means)
+    improvement = observed.initial_loss - means[best]
+    if not improvement > 0:
+        return _halve_gaps(observed)
+    if improvement < LEAST_IMPROVEMENT * abs(observed.initial_loss):
+        gaps = _halve_gaps(observed)
+        if gaps:
+            return gaps
+    limit = means[best] + GOOD_TOLERANCE * improvement
+    edges = [_close_in(observed, means, limit, best, step) for step in (-1, 1)]
+    middles = {edge.middle for edge in edges} | {_beside_best(observed, means, best)}
+    if middles - {None}:
+        return [(i, 0) for i in sorted(i for i in middles if i is not None)]
+    clearly_bad = means[best] + CLEARLY_BAD * improvement
+    deciding = {best, *(i for e in edges for i in (e.inside, e.outside) if i in means)}
+    return [
+        (i, seed)
+        for i in sorted(deciding)
+        if means[i] <= clearly_bad
+        for seed in range(1, observed.seeds)
+        if (i, seed) not in observed.losses
+    ]
+
+
+def _best(observed: Observed, means: Mapping[int, float]) -> int:
+    """The rate of the lowest mean; of equal ones that which most seeds have tried.
+
+    Equal up to rounding, which the mean of equal losses has: else each of many equal
+    rates would be the best for once, and be run with every seed.
+    """
+    lowest = min(means.values())
+    equal = [i for i in means if math.isclose(means[i], lowest, rel_tol=1e-9)]
+    tried = collections.Counter(i for i, _ in observed.losses)
+    return min(equal, key=lambda i: (-tried[i], i))
+
+
+def first_indices(rates: Sequence[float]) -> list[int]:
+    """Indices of the rates that are run first: about a decade apart, the ends not."""
+    positions = [math.log10(rate) for rate in rates]
+    span = positions[-1] - positions[0]
+    count = min(len(rates), max(1, round(span / DECADES_BETWEEN_FIRST_RATES)))
+    centres = [positions[0] + span * (k + 0.5) / count for k in range(count)]
+    return sorted({_nearest(positions, range(len(rates)), at) for at in centres})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Edge:
+    """Where good rates turn bad on one side of the best.
+
+    Attributes:
+        inside: the last good index before that.
+        outside: the first bad one after it; ``None`` if no rate there was bad.
+        middle: to be tried between them; ``None`` if nothing is left there.
+    """
+
+    inside: int
+    outside: int | None
+    middle: int | None
+
+
+def _close_in(
+    observed: Observed, means: Mapping[int, float], limit: float, best: int, step: int
+) -> _Edge:
+    """The edge on one side of ``best``, as far as it is known."""
+    known = sorted((i for i in means if (i - best) * step > 0), key=lambda i: i * step)
+    inside, outside = best, None
+    for i in known:
+        if means[i] > limit:
+            outside = i
+            break
+        inside = i
+    if outside is not None:
+        return _Edge(inside, outside, _middle(observed, inside, outside))
+    # Nothing bad so far: the end of the grid tells whether there is an edge at all.
+    end = 0 if step < 0 else len(observed.rates) - 1
+    is_tried = (end, 0) in observed.losses
+    return _Edge(inside, None, _middle(observed, inside, end) if is_tried else end)
+
+
+def _beside_best(
+    observed: Observed, means: Mapping[int, float], best: int
+) -> int | None:
+    """An untried index in too wide a gap beside the best, towards the better side.
+
+    The limit hangs on the best loss. Edges are closed in anyway; this is for a best
+    whose neighbours are good, and far.
+    """
+    sides = []
+    for step in (-1, 1):
+        known = [i for i in means if (i - best) * step > 0]
+        if known:
+            sides.append(min(known, key=lambda i: abs(i - best)))
+    for neighbour in sorted(sides, key=lambda i: means[i]):
+        gap = abs(math.log10(observed.rates[neighbour] / observed.rates[best]))
+        if gap > WIDEST_UNSEEN_DECADES * (1 + 1e-6):
+            middle = _middle(observed, best, neighbour)
+            if middle is not None:
+                return middle
+    return None
+
+
+def _halve_gaps(observed: Observed) -> list[Point]:
+    """Nothing has learned anything yet: look in the middle of every gap."""
+    tried = sorted({i for i, _ in observed.losses})
+    ends = [-1, *tried, len(observed.rates)]
+    middles = []
+    for low, high in itertools.pairwise(ends):
+        between = range(low + 1, high)
+        if between:
+            middles.append((between[len(between) // 2], 0))
+    return middles
+
+
+def _rest(observed: Observed) -> list[Point]:
+    return [(i, 0) for i in range(len(observed.rates)) if (i, 0) not in observed.losses]
+
+
+def _middle(observed: Observed, one: int, other: int) -> int | None:
+    """The untried index nearest to the middle of two, on the log axis."""
+    low, high = sorted((one, other))
+    untried = [i for i in range(low + 1, high) if (i, 0) not in observed.losses]
+    if not untried:
+        return None
+    positions = [math.log10(rate) for rate in observed.rates]
+    return _nearest(positions, untried, (positions[low] + positions[high]) / 2)
+
+
+def _nearest(positions: Sequence[float], among: Sequence[int], wanted: float) -> int:
+    return min(among, key=lambda i: (abs(positions[i] - wanted), i))
+
+
+def _means(observed: Observed) -> dict[int, float]:
+    """Mean loss over the seeds that were run, by index of the rate."""
+    by_rate: dict[int, list[float]] = {}
+    for (i, _), loss in observed.losses.items():
+        if loss is not None:
+            by_rate.setdefault(i, []).append(loss)
+    return {i: statistics.fmean(losses) for i, losses in by_rate.items()}

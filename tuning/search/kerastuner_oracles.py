@@ -1,0 +1,86 @@
+"""KerasTuner's own oracles, choosing among the runs of a grid.
+
+They continue by beginning again: each is made with the same seed, proposes what it
+proposed before, and is answered from the records as long as these know the run. So a
+sweep needs nothing of KerasTuner's state, which a killed process leaves behind torn.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from keras_tuner.engine.trial import Trial
+from keras_tuner.oracles import (
+    BayesianOptimizationOracle,
+    HyperbandOracle,
+    RandomSearchOracle,
+)
+
+from tuning.grid import Grid, Run
+from tuning.search.oracle import EPOCHS, SweepOracle, search_arguments
+
+SEED = 1
+"""Of the choices. KerasTuner takes 0 for none and draws another one each time."""
+
+
+class RandomOracle(SweepOracle, RandomSearchOracle):
+    """Runs drawn from the grid, none twice.
+
+    Args:
+        grid: runs to choose from.
+        max_runs: how many.
+    """
+
+    def __init__(self, grid: Grid, max_runs: int) -> None:
+        super().__init__(**search_arguments(grid), max_trials=max_runs, seed=SEED)
+        self.verbose = 0
+
+
+class BayesianOracle(SweepOracle, BayesianOptimizationOracle):
+    """Runs where a Gaussian process expects low losses or knows little.
+
+    It may propose a run again; that is answered from its record and counts.
+
+    Args:
+        grid: runs to choose from.
+        max_runs: how many.
+    """
+
+    def __init__(self, grid: Grid, max_runs: int) -> None:
+        super().__init__(**search_arguments(grid), max_trials=max_runs, seed=SEED)
+        self.verbose = 0
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next run, or the end of the search."""
+        with warnings.catch_warnings():
+            # The process is fitted anew for every trial: how well does not matter to
+            # whoever reads the terminal.
+            warnings.simplefilter("ignore")
+            return super().populate_space(trial_id)
+
+
+class HyperbandSweepOracle(SweepOracle, HyperbandOracle):
+    """Many runs of few epochs, the best of them again with more.
+
+    A run with more epochs starts from scratch, since a sweep keeps no weights. Only
+    runs with all epochs of the grid are judged.
+
+    Args:
+        grid: runs to choose from; its epochs are the most that a run gets.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__(
+            **search_arguments(grid), max_epochs=grid.epochs, factor=3, seed=SEED
+        )
+        self.verbose = 0
+        self._most_epochs = grid.epochs
+
+    def run_of(self, trial: Trial) -> Run:
+        """See `SweepOracle`; with the epochs that the trial is given."""
+        run = super().run_of(trial)
+        epochs = trial.hyperparameters.values.get(EPOCHS)
+        if epochs is None or epochs == self._most_epochs:
+            return run
+        return Run(run.optimizer, run.batch_size, run.learning_rate, run.seed, epochs)

@@ -1,0 +1,44 @@
+"""Which runs of a grid are trained: all of them, or the most informative ones.
+
+``grid``: every one. ``edges``: those that show where the stable range ends. ``random``,
+``bayesian``, ``hyperband``: as KerasTuner's oracles of these names choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tuning.grid import Grid
+from tuning.options import SweepOptions
+from tuning.records import RunRecord
+from tuning.search.edges_oracle import EdgesOracle
+from tuning.search.kerastuner_oracles import (
+    BayesianOracle,
+    HyperbandSweepOracle,
+    RandomOracle,
+)
+from tuning.search.oracle import GridOracle, SweepOracle
+
+
+def make_oracle(
+    options: SweepOptions, grid: Grid, finished: Iterable[RunRecord]
+) -> SweepOracle:
+    """The oracle of a strategy, with the runs that took place already.
+
+    Args:
+        options: name the strategy, and how many runs at most.
+        grid: the runs that can be chosen.
+        finished: records of earlier runs.
+    """
+    strategy = options.strategy
+    if strategy == "grid":
+        return GridOracle(grid, finished)
+    if strategy == "edges":
+        return EdgesOracle(grid, finished)
+    if strategy == "hyperband":
+        oracle = HyperbandSweepOracle(grid)
+    else:
+        kind = {"random": RandomOracle, "bayesian": BayesianOracle}[strategy]
+        oracle = kind(grid, options.max_runs or len(grid))
+    oracle.answer_from(finished)
+    return oracle

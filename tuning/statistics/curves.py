@@ -1,0 +1,301 @@
+"""How the loss of one optimizer depends on the learning rate, at one batch size.
+
+A *curve* is the judged loss (`tuning.statistics.seed_losses.judged_loss`), averaged
+over seeds, against the learning rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from tuning.records import RunRecord
+from tuning.statistics.seed_losses import (
+    Interval,
+    is_bad,
+    judged_loss,
+    learning_rate_sensitivity,
+    sensitivity_interval,
+    tabulate,
+)
+
+GOOD_TOLERANCE = 0.05
+"""Share of the improvement that a good rate may miss, unless told otherwise."""
+
+_ROUNDING = 1e-9
+"""Relative difference up to which two mean losses are the same number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """The runs of one optimizer, batch size and learning rate.
+
+    Attributes:
+        learning_rate: of these runs.
+        loss: mean judged loss over seeds.
+        lowest_loss: least judged loss of any seed.
+        highest_loss: greatest judged loss of any seed.
+        runs: judged runs.
+        diverged: how many of them diverged.
+    """
+
+    learning_rate: float
+    loss: float
+    lowest_loss: float
+    highest_loss: float
+    runs: int
+    diverged: int
+
+
+@dataclasses.dataclass(frozen=True)
+class GoodRegion:
+    """The unbroken range of rates around the best one that are nearly as good.
+
+    Attributes:
+        low_rate: lower end.
+        high_rate: upper end.
+        decades: width, ``log10(high_rate / low_rate)``.
+        touches_low_edge: the region reaches the lowest rate that was run; where it
+            ends is not known and ``decades`` is a lower bound.
+        touches_high_edge: the same at the highest rate.
+    """
+
+    low_rate: float
+    high_rate: float
+    decades: float
+    touches_low_edge: bool
+    touches_high_edge: bool
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the true region may be wider than the rates that were run."""
+        return self.touches_low_edge or self.touches_high_edge
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One optimizer at one batch size.
+
+    Attributes:
+        optimizer: name in the grid.
+        batch_size: examples per step.
+        points: by ascending learning rate.
+        initial_loss: mean validation loss before the first step.
+        best_loss: least loss of any point.
+        best_rate: its learning rate; the lower one of two equally good.
+        best_rate_edge: ``"low"`` or ``"high"`` if the best rate is the lowest or
+            highest of the sweep, so that a better one may lie outside; else ``None``,
+            also where a rate between is as good or all are.
+        best_loss_deviation: standard deviation over seeds of the judged loss at the
+            best rate (n - 1 in the denominator); ``None`` with one seed.
+        sensitivity: learning-rate sensitivity S against ``best_loss``; ``None`` with
+            fewer than two of the planned rates.
+        sensitivity_interval: of ``sensitivity``, over seeds.
+        sensitivity_to_best_of_any: S against the best loss of any optimizer at this
+            batch size.
+        good_region: ``None`` if no rate improved on the initial loss.
+        runs: judged runs.
+        diverged_share: share of them that diverged.
+        bad_share: share of them whose final loss was not finite or above the
+            initial one.
+        steps_to_target: median over seeds at the best rate of the steps until the
+            target loss, where a run that never reached it counts as infinity;
+            ``None`` if that median is infinite.
+        seconds_per_step: median over all runs.
+        state_bytes: bytes of the optimizer's state.
+    """
+
+    optimizer: str
+    batch_size: int
+    points: tuple[Point, ...]
+    initial_loss: float
+    best_loss: float
+    best_rate: float
+    best_rate_edge: str | None
+    best_loss_deviation: float | None
+    sensitivity: float | None
+    sensitivity_interval: Interval | None
+    sensitivity_to_best_of_any: float | None
+    good_region: GoodRegion | None
+    runs: int
+    diverged_share: float
+    bad_share: float
+    steps_to_target: float | None
+    seconds_per_step: float | None
+    state_bytes: int | None
+
+
+def find_good_region(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    initial_loss: float,
+    tolerance: float = GOOD_TOLERANCE,
+) -> GoodRegion | None:
+    """The range of learning rates that give nearly all of what the best rate gives.
+
+    Good is ``loss <= best + tolerance * (initial - best)``. The allowance is a share
+    of the improvement and not of the loss itself, because a loss may have any floor:
+    5 % of a cross-entropy of 2.2 that can only fall to 2.0 would be half of all there
+    is to learn, and 5 % of a squared error near 0 would be nothing. Where the curve
+    crosses the limit between two rates, it is taken as straight over log10(rate).
+
+    Args:
+        rates: ascending.
+        losses: mean judged loss at each rate.
+        initial_loss: before the first step.
+        tolerance: share of the improvement that a good rate may miss.
+
+    Returns:
+        ``None`` if no loss is below the initial one: then no rate is good.
+    """
+    best = int(np.argmin(losses))
+    improvement = initial_loss - losses[best]
+    if not improvement > 0:
+        return None
+    limit = losses[best] + tolerance * improvement
+    positions = [math.log10(rate) for rate in rates]
+    low, touches_low = _walk(positions, losses, limit, best, -1)
+    high, touches_high = _walk(positions, losses, limit, best, +1)
+    return GoodRegion(
+        low_rate=rates[0] if touches_low else 10**low,
+        high_rate=rates[-1] if touches_high else 10**high,
+        decades=high - low,
+        touches_low_edge=touches_low,
+        touches_high_edge=touches_high,
+    )
+
+
+def describe_curve(
+    records: Sequence[RunRecord],
+    planned_rates: Sequence[float],
+    tolerance: float = GOOD_TOLERANCE,
+) -> Curve:
+    """All figures of one optimizer at one batch size, save those that compare.
+
+    Args:
+        records: judged runs of one optimizer and batch size, at least one, in any
+            order.
+        planned_rates: the rates that every curve of the sweep has.
+        tolerance: see `find_good_region`.
+    """
+    records = sorted(records, key=lambda record: (record.learning_rate, record.seed))
+    table = tabulate(records, planned_rates)
+    points = tuple(
+        _describe_point([r for r in records if r.learning_rate == rate])
+        for rate in table.rates.tolist()
+    )
+    losses = [point.loss for point in points]
+    best = int(np.argmin(losses))
+    at_best = [r for r in records if r.learning_rate == points[best].learning_rate]
+    initial_loss = statistics.fmean(
+        record.initial_loss for record in records if record.initial_loss is not None
+    )
+    return Curve(
+        optimizer=records[0].optimizer,
+        batch_size=records[0].batch_size,
+        points=points,
+        initial_loss=initial_loss,
+        best_loss=losses[best],
+        best_rate=points[best].learning_rate,
+        best_rate_edge=_edge(points, {*planned_rates, *table.rates.tolist()}),
+        best_loss_deviation=_deviation([judged_loss(r) for r in at_best]),
+        sensitivity=sensitivity_against(points, planned_rates, losses[best]),
+        sensitivity_interval=sensitivity_interval([table]),
+        sensitivity_to_best_of_any=None,
+        good_region=find_good_region(
+            table.rates.tolist(), losses, initial_loss, tolerance
+        ),
+        runs=len(records),
+        diverged_share=statistics.fmean(r.status == "diverged" for r in records),
+        bad_share=statistics.fmean(is_bad(r) for r in records),
+        steps_to_target=_median_steps(at_best),
+        seconds_per_step=median_or_none([r.seconds_per_step for r in records]),
+        state_bytes=max(
+            (r.state_bytes for r in records if r.state_bytes is not None), default=None
+        ),
+    )
+
+
+def sensitivity_against(
+    points: Sequence[Point], planned_rates: Sequence[float], best_loss: float
+) -> float | None:
+    """S of a curve's planned rates against a given best loss; see `Curve`."""
+    planned = set(planned_rates)
+    losses = [point.loss for point in points if point.learning_rate in planned]
+    if len(losses) < 2:
+        return None
+    return float(learning_rate_sensitivity(np.array(losses), best_loss))
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are there; ``None`` if there are none."""
+    present = [value for value in values if value is not None]
+    return statistics.fmean(present) if present else None
+
+
+def median_or_none(values: Sequence[float | None]) -> float | None:
+    """The median of the finite values; ``None`` if there are none."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return statistics.median(finite) if finite else None
+
+
+def _describe_point(records: Sequence[RunRecord]) -> Point:
+    losses = [loss for r in records if (loss := judged_loss(r)) is not None]
+    return Point(
+        learning_rate=records[0].learning_rate,
+        loss=statistics.fmean(losses),
+        lowest_loss=min(losses),
+        highest_loss=max(losses),
+        runs=len(records),
+        diverged=sum(record.status == "diverged" for record in records),
+    )
+
+
+def _deviation(losses: Sequence[float | None]) -> float | None:
+    present = [loss for loss in losses if loss is not None]
+    return statistics.stdev(present) if len(present) > 1 else None
+
+
+def _median_steps(records: Sequence[RunRecord]) -> float | None:
+    steps = [
+        math.inf if r.steps_to_target is None else r.steps_to_target for r in records
+    ]
+    median = statistics.median(steps)
+    return median if math.isfinite(median) else None
+
+
+def _edge(points: Sequence[Point], rates: set[float]) -> str | None:
+    """The edge of the rates at which alone the loss is least; see `Curve`."""
+    least = min(point.loss for point in points)
+    best = [
+        point.learning_rate
+        for point in points
+        if math.isclose(point.loss, least, rel_tol=_ROUNDING)
+    ]
+    low, high = min(rates), max(rates)
+    if len(best) == len(points) > 1 or not {low, high}.issuperset(best):
+        return None
+    return {low: "low", high: "high"}[best[0]] if low < high else None
+
+
+def _walk(
+    positions: Sequence[float],
+    losses: Sequence[float],
+    limit: float,
+    start: int,
+    step: int,
+) -> tuple[float, bool]:
+    """Go from ``start`` to where the curve exceeds ``limit``, and if it never does."""
+    inside = start
+    while 0 <= inside + step < len(losses):
+        outside = inside + step
+        if losses[outside] > limit:
+            fraction = (limit - losses[inside]) / (losses[outside] - losses[inside])
+            span = positions[outside] - positions[inside]
+            return positions[inside] + fraction * span, False
+        inside = outside
+    return positions[inside], True

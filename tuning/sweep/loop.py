@@ -1,0 +1,137 @@
+"""The runs of a sweep that have no record yet: chosen, trained and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tuning.engines.engine import Finished
+from tuning.engines.options import open_engine
+from tuning.engines.supervision import SupervisedRuns
+from tuning.records import RunRecord, append_record, read_records
+from tuning.search.oracle import SweepOracle, run_of_record
+from tuning.search.strategies import make_oracle
+from tuning.search.tuner import SweepTuner
+from tuning.sweep import directory as directories
+from tuning.sweep import tensorboard_log
+from tuning.sweep.planning import Sweep, shared_values
+from tuning.sweep.progress import Progress
+from tuning.training.model_builder import ModelBuilder
+from tuning.training.task import Task
+from tuning.workload import Data
+
+
+def read_finished(sweep: Sweep) -> list[RunRecord]:
+    """The records of the grid's runs, in its order, those with fewer epochs first."""
+    try:
+        records = read_records(sweep.directory)
+    except FileNotFoundError:
+        return []
+    places = {run: place for place, run in enumerate(sweep.grid.runs())}
+    planned = [record for record in records if run_of_record(record) in places]
+    return sorted(
+        planned, key=lambda record: (places[run_of_record(record)], record.epochs)
+    )
+
+
+def train_missing(
+    sweep: Sweep, data: Data, metrics: Sequence[str], builder: ModelBuilder
+) -> None:
+    """Train the runs of a sweep that have no record, or one of a failure.
+
+    Args:
+        sweep: whose runs are trained.
+        data: of its workload.
+        metrics: their names.
+        builder: of its models.
+    """
+    recorded = read_finished(sweep)
+    finished = [record for record in recorded if record.status != "failed"]
+    done = len(finished)
+    _report_progress(sweep, done, None)
+    tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
+    tensorboard_log.write_missing(tensorboard, sweep.grid, recorded, metrics)
+    oracle = make_oracle(sweep.options, sweep.grid, finished)
+    del recorded, finished  # of a large sweep, most of what the driver would hold
+    if not oracle.has_more():
+        return
+    task = Task(
+        workload=sweep.workload,
+        data=data,
+        epochs=sweep.grid.epochs,
+        options=sweep.grid.options,
+        custom=sweep.custom,
+        execution=sweep.options.execution,
+        shared=None if sweep.engine.is_in_process else shared_values(builder),
+    )
+
+    def report(record: RunRecord) -> None:
+        nonlocal done
+        done += 1
+        _report_progress(sweep, done, record)
+
+    train_proposed(oracle, task, sweep, report)
+
+
+def train_proposed(
+    oracle: SweepOracle, task: Task, sweep: Sweep, report: Callable[[RunRecord], None]
+) -> None:
+    """Train what the oracle proposes until it has no more, and keep every record.
+
+    Everything in the directory is written by this process, wherever runs are trained.
+
+    Args:
+        oracle: proposes runs; knows those that are finished.
+        task: what all runs have in common.
+        sweep: names the directory and the engine.
+        report: called with every record that has been kept.
+    """
+    keep = Keeper(sweep.directory, report)
+    logs = sweep.directory / directories.WORKER_LOGS_DIRECTORY
+    engine = open_engine(sweep.engine, task, logs)
+    try:
+        runs = SupervisedRuns(engine, task, sweep.engine.run_timeout)
+        project = directories.KERAS_TUNER_DIRECTORY
+        SweepTuner(oracle, sweep.directory, project, runs, keep).search()
+    finally:
+        engine.close()
+
+
+class Keeper:
+    """Writes down what came of a run.
+
+    Args:
+        directory: of the sweep.
+        report: called with every record that has been kept.
+    """
+
+    def __init__(self, directory: Path, report: Callable[[RunRecord], None]) -> None:
+        self._directory = directory
+        self._report = report
+        self._messages: set[str] = set()
+
+    def __call__(self, finished: Finished) -> None:
+        """Keep a run that has ended.
+
+        The record comes last: where it stands, everything else stands too.
+
+        Raises:
+            OSError: something could not be written.
+            tf.errors.OpError: the same, raised by TensorFlow.
+        """
+        record = finished.record
+        tensorboard = self._directory / directories.TENSORBOARD_DIRECTORY
+        tensorboard_log.write_run(tensorboard, record)
+        append_record(self._directory, record)
+        if record.status == "failed" and record.message not in self._messages:
+            self._messages.add(record.message)
+            traceback = finished.traceback or record.message
+            directories.log_failure(self._directory, record, traceback)
+        self._report(record)
+
+
+def _report_progress(sweep: Sweep, done: int, record: RunRecord | None) -> None:
+    if sweep.progress is not None:
+        total = min(sweep.options.max_runs or len(sweep.grid), len(sweep.grid))
+        is_bound = sweep.options.strategy != "grid"
+        sweep.progress(Progress(done, total, record, is_bound))

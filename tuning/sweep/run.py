@@ -1,0 +1,244 @@
+"""What users call: start a sweep, or continue one where it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuning.engines.options import EngineOptions
+from tuning.grid import Grid
+from tuning.options import SweepOptions
+from tuning.plan import PLAN_FILE, check_writable, read_plan, write_plan
+from tuning.records import RunRecord
+from tuning.sweep import directory as directories
+from tuning.sweep.loop import read_finished, train_missing
+from tuning.sweep.planning import (
+    Sweep,
+    check_same,
+    describe_training,
+    make_plan,
+    warn_of_other_versions,
+)
+from tuning.sweep.progress import ProgressListener
+from tuning.system.paths import check_path
+from tuning.training.model_builder import ModelBuilder
+from tuning.training.optimizers import (
+    SWEPT_BY_DEFAULT,
+    OptimizerFactory,
+    check_names,
+    check_optimizers,
+)
+from tuning.workload import Workload, checked_metric_names, load_checked_data
+from tuning.workloads import find_workload
+
+ON_EXISTING = ("continue", "overwrite")
+
+
+def run_sweep(
+    workload: Workload | str,
+    out: str | Path,
+    *,
+    grid: Grid | None = None,
+    optimizers: Sequence[str] | Mapping[str, OptimizerFactory] | None = None,
+    learning_rates: Sequence[float] | None = None,
+    batch_sizes: Sequence[int] | None = None,
+    seeds: int | Sequence[int] = 2,
+    epochs: int | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    on_existing: str = "continue",
+    progress: ProgressListener | None = None,
+    engine: EngineOptions | str = "local",
+    schedule: str | None = None,
+    execution: str = "auto",
+    command: str = "",
+    strategy: str = "grid",
+    max_runs: int | None = None,
+    **engine_options: Any,
+) -> list[RunRecord]:
+    """Train a workload with every optimizer at every point of a grid.
+
+    An interrupted sweep is continued by the same call: runs that have a record are
+    not repeated, unless they failed. The random number generators of Python, NumPy and
+    Keras are seeded on the way.
+
+    Args:
+        workload: what is trained; a built-in name, ``package.module:attribute`` or
+            a `Workload`.
+        out: the sweep's directory; made if it is not there.
+        grid: the runs. Without it, they are made of the following arguments.
+        optimizers: names, or factories by name; see `tuning.training.optimizers`.
+        learning_rates: the workload's own by default.
+        batch_sizes: the workload's own by default.
+        seeds: how many, counted from 0, or which.
+        epochs: the workload's own by default.
+        options: further optimizer arguments by optimizer name.
+        on_existing: what to do if ``out`` holds this sweep already: ``"continue"``,
+            or ``"overwrite"`` to remove it, or another one, and start over.
+        progress: called at the start and after every run.
+        engine: where runs are trained: ``"local"``, ``"ray"`` or `EngineOptions`.
+        schedule: see `tuning.options.SweepOptions`, as for the next four.
+        execution: how runs are executed.
+        command: how the sweep was started, for the report.
+        strategy: which runs of the grid are trained.
+        max_runs: how many at most.
+        **engine_options: fields of `tuning.engines.options.EngineOptions`, such as
+            ``workers=4`` or ``run_timeout=600``.
+
+    Returns:
+        One record per run that was done, in the grid's order.
+
+    Raises:
+        ValueError: something unusable was received, or ``out`` holds another sweep
+            or no sweep at all. Nothing has been changed then.
+        TypeError: ``load_data`` returned something else than four arrays, or an
+            argument is unknown.
+        OSError: something could not be written; the sweep has stopped, and the same
+            call continues it.
+    """
+    if on_existing not in ON_EXISTING:
+        raise ValueError(
+            f"on_existing must be one of {list(ON_EXISTING)}; received {on_existing!r}."
+        )
+    how = SweepOptions(strategy, max_runs, schedule, execution, command)
+    reference = workload if isinstance(workload, str) else None
+    found = find_workload(workload) if isinstance(workload, str) else workload
+    if schedule is not None:
+        found = dataclasses.replace(found, schedule=schedule)
+    if grid is None:
+        grid = Grid(
+            optimizers=_given(optimizers, SWEPT_BY_DEFAULT),
+            learning_rates=_given(learning_rates, found.learning_rates),
+            batch_sizes=_given(batch_sizes, found.batch_sizes),
+            seeds=_seeds(seeds),
+            epochs=_given(epochs, found.epochs),
+            options=options or {},
+        )
+    sweep = Sweep(
+        workload=found,
+        reference=reference,
+        grid=grid,
+        directory=check_path(out, "out"),
+        options=how,
+        engine=_engine(engine, engine_options),
+        custom=optimizers if isinstance(optimizers, Mapping) else None,
+        progress=progress,
+    )
+    return _run(sweep, overwrite=on_existing == "overwrite")
+
+
+def resume_sweep(
+    out: str | Path,
+    *,
+    progress: ProgressListener | None = None,
+    execution: str = "auto",
+    engine: EngineOptions | str = "local",
+    **engine_options: Any,
+) -> list[RunRecord]:
+    """Continue the sweep that is planned in a directory, as it was planned.
+
+    Args:
+        out: the sweep's directory.
+        progress: called at the start and after every run.
+        execution: how runs are executed; see `tuning.training.task.Task`.
+        engine: see :func:`run_sweep`.
+        **engine_options: see :func:`run_sweep`.
+
+    Returns:
+        One record per run that was done, in the grid's order.
+
+    Raises:
+        ValueError: the directory holds no sweep, or one whose workload or optimizers
+            exist only in the Python program that started it.
+        TypeError: ``load_data`` returned something else than four arrays, or an
+            argument is unknown.
+        OSError: something could not be written; the sweep has stopped.
+    """
+    plan = read_plan(check_path(out, "out"))
+    if plan.own_optimizers:
+        raise ValueError(
+            f"the sweep in {out} runs optimizers of a Python program, "
+            f"{list(plan.own_optimizers)}; start that program again to continue it."
+        )
+    if plan.reference is None:
+        raise ValueError(
+            f"the sweep in {out} trains a workload of a Python program, "
+            f"{plan.workload!r}; start that program again to continue it."
+        )
+    workload = find_workload(plan.reference)
+    sweep = Sweep(
+        workload=dataclasses.replace(workload, schedule=plan.schedule),
+        reference=plan.reference,
+        grid=plan.grid,
+        directory=check_path(out, "out"),
+        options=SweepOptions(
+            plan.strategy, plan.max_runs, plan.schedule, execution, plan.command
+        ),
+        engine=_engine(engine, engine_options),
+        progress=progress,
+    )
+    return _run(sweep, overwrite=False)
+
+
+def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
+    directory = sweep.directory
+    sweep.engine.leave_gpus_to_workers()
+    check_names(sweep.grid.optimizers, sweep.custom)
+    directories.check_directory(directory, overwrite=overwrite)
+    sweep.engine.check_reachable()
+    earlier = None
+    if os.path.lexists(directory / PLAN_FILE) and not overwrite:
+        earlier = read_plan(directory)
+        # What is known before data are loaded: that may take minutes.
+        known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
+        check_same(earlier, make_plan(sweep, **known), directory)
+        read_finished(sweep)
+    with directories.claimed(directory):
+        check_optimizers(sweep.grid, sweep.custom, sweep.workload.schedule)
+        metrics = checked_metric_names(sweep.workload)
+        data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
+        builder = ModelBuilder(sweep.workload, data)
+        plan = make_plan(sweep, **describe_training(builder, data))
+        check_writable(plan)
+        if earlier:
+            check_same(earlier, plan, directory)
+            warn_of_other_versions(earlier, plan)
+        with directories.write_errors_explained(directory):
+            if not earlier:
+                directories.clear_sweep(directory)
+                write_plan(directory, plan)
+            train_missing(sweep, data, metrics, builder)
+    return read_finished(sweep)
+
+
+def _engine(engine: EngineOptions | str, options: Mapping[str, Any]) -> EngineOptions:
+    if isinstance(engine, EngineOptions):
+        return dataclasses.replace(engine, **options)
+    names = [field.name for field in dataclasses.fields(EngineOptions)]
+    unknown = [name for name in options if name not in names]
+    if unknown:
+        raise TypeError(
+            f"a sweep has no argument {unknown[0]!r}; its engine has {names[1:]}."
+        )
+    return EngineOptions(engine, **options)
+
+
+def _given(value: Any, otherwise: Any) -> Any:
+    chosen = otherwise if value is None else value
+    is_sequence = isinstance(chosen, Iterable) and not isinstance(chosen, str)
+    return tuple(chosen) if is_sequence else chosen  # the grid refuses the rest
+
+
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    if isinstance(seeds, Iterable) and not isinstance(seeds, str):
+        return tuple(seeds)
+    is_integer = isinstance(seeds, numbers.Integral) and not isinstance(seeds, bool)
+    count = int(seeds) if is_integer else 0
+    if count < 1:
+        raise ValueError(
+            f"seeds must be a count of at least 1 or a sequence; received {seeds!r}."
+        )
+    return tuple(range(count))

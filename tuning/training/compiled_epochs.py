@@ -1,0 +1,278 @@
+"""One training epoch as one computation, shared by many runs.
+
+A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
+time on everything but arithmetic: a new model, a new trace, a Python round trip per
+step. Here one function, traced once per optimizer and compiled once per batch size,
+loops over Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs
+only variables are assigned. TensorFlow only.
+
+What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
+``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
+for bit where they have been compared (`benchmarks/lab/fast_path.py`). Without it they
+agree to rounding, which a training at a high rate amplifies step by step, and layers
+such as Dropout draw other random numbers: TensorFlow's generator inside XLA is
+another one.
+
+The computation is compiled by XLA, unless the model convolves on a CPU: XLA's
+convolutions there take about seven times as long as TensorFlow's own. Then it is run as
+a graph of TensorFlow, and equals `fit` as it is by default.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tuning.training.course import (
+    Course,
+    epoch_order,
+    losses_of_steps,
+    scheduled_rate,
+)
+from tuning.training.traced_epochs import (
+    ANY_ROWS,
+    batches,
+    check_random_numbers,
+    convolves,
+    training_epoch,
+    validation,
+)
+from tuning.workload import Data
+
+logger = logging.getLogger(__name__)
+
+NAME = "compiled-epochs"
+NAME_WITHOUT_XLA = "graph-epochs"
+"""How records call the two ways of running the computation."""
+
+NUMERIC_KINDS = "biufc"
+"""Kinds of NumPy types that XLA computes with."""
+
+
+class CompiledEpochs:
+    """A model, an optimizer and their compiled epochs, at one batch size at a time.
+
+    Making one compiles the evaluation, :meth:`set_batch_size` the training, unless it
+    has done so for that size before; :meth:`train` then only runs.
+
+    Args:
+        model: built and compiled (in Keras's sense) with its optimizer.
+        data: arrays; kept on the device.
+        examples_per_epoch: see `tuning.workload.Workload`.
+
+    Attributes:
+        traces: how often a train function was traced.
+        execution: `NAME` or `NAME_WITHOUT_XLA`.
+
+    Raises:
+        ValueError: the data are no numbers, or the computation depends on variables
+            or random numbers that no assignment here could reset, so a second run
+            would not start like the first.
+        Exception: whatever tracing or compiling the model raises.
+    """
+
+    def __init__(
+        self, model: Any, data: Data, examples_per_epoch: int | None = None
+    ) -> None:
+        # TensorFlow ends the process when compiled code is given text.
+        for array in data:
+            if array.dtype.kind not in NUMERIC_KINDS:
+                raise ValueError(
+                    f"training data of type {array.dtype} cannot be compiled"
+                )
+        self.model = model
+        self.traces = 0
+        self._train_data = [
+            tf.convert_to_tensor(a) for a in (data.x_train, data.y_train)
+        ]
+        self._val_data = [tf.convert_to_tensor(a) for a in (data.x_val, data.y_val)]
+        self._examples = len(data.x_train)
+        self._examples_per_epoch = examples_per_epoch
+        self._batch_size: int | None = None
+        self._train: Any = None
+        self._trained_by: dict[int, Any] = {}
+        # Assigning the state of another seed needs the same variables in the same
+        # order; metrics are left out, because every epoch resets them.
+        self._model_variables = list(model.variables)
+        if not model.optimizer.built:  # Keras's loss scaling would do it twice
+            model.optimizer.build(model.trainable_variables)
+        self._optimizer_state = values_of(stored_variables(model.optimizer))
+        # An eager step creates the variables of loss and metrics; inside a
+        # tf.function they would cost a second trace.
+        model.test_step(tuple(array[:1] for array in self._val_data))
+        self.execution = NAME
+        self._evaluate = self._make(self._trace_evaluation, *self._val_data)
+        has_gpu = bool(tf.config.list_logical_devices("GPU"))
+        if convolves(self._evaluate) and not has_gpu:
+            self.execution = NAME_WITHOUT_XLA
+            self._evaluate = self._make(self._trace_evaluation, *self._val_data)
+        check_random_numbers(self._evaluate)
+        self._evaluation_logs()
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Trace and compile the training for a batch size, unless that has been done.
+
+        Compiled here, so that no run's time includes it. The loop is told to take no
+        steps: compiling needs shapes, not work.
+
+        Args:
+            batch_size: examples per step; the last step of an epoch takes the rest,
+                as in ``fit``.
+
+        Raises:
+            ValueError: as when making one.
+            Exception: whatever tracing or compiling the model raises.
+        """
+        if batch_size == self._batch_size:
+            return
+        self._batch_size = None
+        if batch_size not in self._trained_by:
+            self._trained_by[batch_size] = self._compiled_training(batch_size)
+        self._train = self._trained_by[batch_size]
+        self._batch_size = batch_size
+
+    def train(
+        self,
+        state: Sequence[np.ndarray],
+        learning_rate: float | None,
+        seed: int,
+        epochs: int,
+        course: Course,
+        *,
+        optimizer_state: Sequence[np.ndarray] | None = None,
+        schedule: str = "constant",
+    ) -> None:
+        """Train from the given state and tell ``course`` how it goes.
+
+        Args:
+            state: values of ``model.variables`` at the start.
+            learning_rate: assigned to the optimizer; ``None`` leaves its own schedule.
+            seed: of the order of the data.
+            epochs: passes over the data, unless ``course`` ends them earlier.
+            course: receives the logs of each epoch.
+            optimizer_state: values of the optimizer's variables at the start; ``None``
+                for those that it had when this object was made.
+            schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
+
+        Raises:
+            ValueError: no batch size has been set.
+        """
+        if self._batch_size is None:
+            raise ValueError("set_batch_size comes before train.")
+        self._restore(state, optimizer_state)
+        course.begin(self._evaluation_logs())
+        for epoch in range(epochs):
+            if learning_rate is not None:
+                rate = scheduled_rate(schedule, learning_rate, epoch, epochs)
+                self.model.optimizer.learning_rate.assign(rate)
+            order = epoch_order(self._examples, seed, epoch, self._examples_per_epoch)
+            rows = batches(order, self._batch_size)
+            start = time.perf_counter()
+            last, means = self._train(*self._train_data, *rows)
+            logs = _as_floats(last)
+            seconds = time.perf_counter() - start
+            steps = -(-len(order) // self._batch_size)
+            losses = losses_of_steps(
+                means.numpy()[:steps], self._batch_size, len(order)
+            )
+            for name, value in self._evaluation_logs().items():
+                logs[f"val_{name}"] = value
+            if not course.add_epoch(logs, seconds, losses):
+                return
+
+    def _restore(
+        self,
+        state: Sequence[np.ndarray],
+        optimizer_state: Sequence[np.ndarray] | None,
+    ) -> None:
+        for variable, value in zip(self._model_variables, state, strict=True):
+            variable.assign(value)
+        if optimizer_state is None:
+            optimizer_state = self._optimizer_state
+        variables = stored_variables(self.model.optimizer)
+        for variable, value in zip(variables, optimizer_state, strict=True):
+            variable.assign(value)
+
+    def _compiled_training(self, batch_size: int) -> Any:
+        """A training that has run, taking no steps but the last, on such batches.
+
+        For XLA one trace serves all sizes: every size is compiled when it is first
+        met, with its own shapes. Keras's ``fit`` leaves the size open in its trace,
+        too. A graph without XLA runs faster where shapes are known to it.
+        """
+        order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
+        matrix, _, last = batches(order, batch_size)
+        rows = (matrix, np.int32(0), last)
+        if self.execution == NAME:
+            shared = next(iter(self._trained_by.values()), None)
+            try:
+                return self._tried_training(shared, ANY_ROWS, rows)
+            except Exception:
+                # A model may need to know its batches' size; if that is not the
+                # reason, the error comes again.
+                logger.debug("No trace for any batch size.", exc_info=True)
+        return self._tried_training(None, rows, rows)
+
+    def _tried_training(self, train: Any, traced_for: Any, rows: Any) -> Any:
+        """A training, traced unless it is there, that has run on such rows."""
+        if train is None:
+            train = self._make(self._trace_training, *self._train_data, *traced_for)
+            self._check_variables(train)
+            check_random_numbers(train)
+        train(*self._train_data, *rows)
+        return train
+
+    def _make(self, trace: Callable[..., Any], *arguments: Any) -> Any:
+        """A function traced for such arguments; to be called with the like of them."""
+        uses_xla = self.execution == NAME
+        function = tf.function(trace, jit_compile=uses_xla, autograph=False)
+        return function.get_concrete_function(*arguments)
+
+    def _check_variables(self, traced: Any) -> None:
+        model = self.model
+        known = {
+            variable.value.ref()
+            for variable in (
+                *self._model_variables,
+                *stored_variables(model.optimizer),
+                *model.metrics_variables,
+            )
+        }
+        strangers = [v.name for v in traced.graph.variables if v.ref() not in known]
+        if strangers:
+            raise ValueError(
+                f"training uses variables {strangers} that belong to neither the "
+                "model nor its optimizer (random numbers drawn without a "
+                "keras.random.SeedGenerator do)"
+            )
+
+    def _trace_training(self, *arguments: Any) -> Any:
+        self.traces += 1  # runs in Python, so once per trace
+        return training_epoch(self.model, *arguments)
+
+    def _trace_evaluation(self, *arguments: Any) -> Any:
+        return validation(self.model, *arguments)
+
+    def _evaluation_logs(self) -> dict[str, float]:
+        return _as_floats(self._evaluate(*self._val_data))
+
+
+def stored_variables(optimizer: Any) -> list[Any]:
+    """The variables of a built optimizer that can be assigned."""
+    # Entries of `keras_adam.Adam.variables` may be views of variables they share.
+    return getattr(optimizer, "stored_variables", optimizer.variables)
+
+
+def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copies of variables' values, as they are now."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _as_floats(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items()}

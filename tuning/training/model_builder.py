@@ -1,0 +1,148 @@
+"""The models that runs train, each built as if it were the first.
+
+``build_model`` may return layers that exist already, such as a backbone that was loaded
+once. Training changes them, so the next run would start where the last one ended. Here
+they are found, and put back to the values that they had when they were first seen.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tuning.training import model_fit
+from tuning.workload import Data, Workload
+
+TRIAL_SEED = 0
+"""Of the trial build. It is the same for every run, process and sweep: a shared layer
+that is first built there has the same weights everywhere."""
+
+
+class _Seen(NamedTuple):
+    """A variable of a built model, as long as it exists, and its first value."""
+
+    variable: weakref.ref
+    value: np.ndarray
+
+
+class ModelBuilder:
+    """Builds the models of a workload and resets what they share.
+
+    A variable is shared if it occurs in two builds. The first build is therefore a
+    trial, whose model is thrown away.
+
+    Args:
+        workload: what is trained.
+        data: its data; one example is passed through each model.
+        shared: values of shared variables in the process that drives the sweep, from
+            its :meth:`shared_values`; ``None`` in that process. A worker imports the
+            user's files again, which may draw other weights there.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        data: Data,
+        shared: Sequence[np.ndarray | None] | None = None,
+    ) -> None:
+        self._workload = workload
+        self._example = data.x_train[:1]
+        self._given = shared
+        self._had_trial = False
+        self._seen: dict[int, _Seen] = {}
+        self._shared: set[int] = set()
+
+    def build(self, seed: int, optimizer: Any) -> Any:
+        """A compiled model with all its variables, as the seed initialises them.
+
+        Args:
+            seed: of the run.
+            optimizer: new; it belongs to the model from then on.
+
+        Raises:
+            Exception: whatever the workload's functions raise.
+        """
+        if not self._had_trial:
+            self.build_trial()
+            gc.collect()  # layers of a model refer to each other
+        self.restore()
+        return self._build(seed, optimizer)
+
+    def build_trial(self) -> Any:
+        """A model that is not trained: it shows what models look like and share.
+
+        Raises:
+            Exception: whatever the workload's functions raise.
+        """
+        model = self._build(TRIAL_SEED, keras.optimizers.SGD())
+        self._take_over(model.variables)
+        self._restore(id(variable) for variable in model.variables)
+        self._had_trial = True
+        return model
+
+    def shared_values(self) -> list[np.ndarray | None]:
+        """First values of a model's variables; ``None`` for those that it owns alone.
+
+        Raises:
+            Exception: whatever the workload's functions raise.
+        """
+        first = self.build_trial() if not self._had_trial else None
+        variables = self.build_trial().variables
+        del first  # as long as it exists, none of its variables has the id of another
+        ids = [id(variable) for variable in variables]
+        return [self._seen[i].value if i in self._shared else None for i in ids]
+
+    def restore(self) -> None:
+        """Put the shared variables back to their first values."""
+        self._restore(self._shared)
+
+    def _build(self, seed: int, optimizer: Any) -> Any:
+        # They stay alive meanwhile, so that no new variable takes the id of one.
+        earlier = {key: seen.variable() for key, seen in self._seen.items()}
+        keras.utils.set_random_seed(seed)
+        model = self._workload.build_model()
+        # Before the call, which may draw random numbers.
+        self._look_at(model.variables)
+        # None, not []: Keras wants an empty list of metrics to be built, too.
+        metrics = list(self._workload.metrics()) or None
+        # Before the call: a model that has been built takes no new metrics.
+        model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
+        # Models without an Input are built by a call.
+        model(model_fit.as_model_input(self._example))
+        self._look_at(model.variables)
+        self._shared.update(id(v) for v in model.variables if id(v) in earlier)
+        return model
+
+    def _take_over(self, variables: Sequence[Any]) -> None:
+        """Replace first values by those of the process that drives the sweep."""
+        if self._given is None or len(self._given) != len(variables):
+            return  # the model has other variables here: nothing tells which is which
+        for variable, value in zip(variables, self._given, strict=True):
+            if value is not None and value.shape == tuple(variable.shape):
+                key = id(variable)
+                self._seen[key] = self._seen[key]._replace(value=value)
+
+    def _look_at(self, variables: Iterable[Any]) -> None:
+        """Remember the values of variables that have not been seen before."""
+        for variable in variables:
+            key = id(variable)
+            if key not in self._seen:
+                value = np.array(keras.ops.convert_to_numpy(variable))
+                reference = weakref.ref(variable, lambda _, key=key: self._forget(key))
+                self._seen[key] = _Seen(reference, value)
+
+    def _forget(self, key: int) -> None:
+        self._seen.pop(key, None)
+        self._shared.discard(key)
+
+    def _restore(self, keys: Iterable[int]) -> None:
+        for key in list(keys):
+            seen = self._seen.get(key)
+            variable = None if seen is None else seen.variable()
+            if seen is not None and variable is not None:
+                variable.assign(seen.value)

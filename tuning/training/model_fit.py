@@ -1,0 +1,183 @@
+"""Training by Keras's own ``model.fit``: works for every model and backend.
+
+The batches, their order and the validation are those of
+`tuning.training.compiled_epochs`, so a run comes out the same either way (random
+numbers that differ between compiled and uncompiled TensorFlow, such as Dropout's,
+aside).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tuning.training.course import (
+    Course,
+    epoch_order,
+    evaluation_batch,
+    losses_of_steps,
+    scheduled_rate,
+)
+from tuning.workload import Data
+
+NAME = "model.fit"
+
+TEXT_KINDS = "OSU"
+"""Kinds of NumPy types that hold texts: objects, bytes, Unicode."""
+
+
+def fit(
+    model: Any,
+    data: Data,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    course: Course,
+    *,
+    schedule: str = "constant",
+    examples_per_epoch: int | None = None,
+) -> None:
+    """Train a freshly built and compiled model and tell ``course`` how it goes.
+
+    Its times include Keras's tracing and compiling in the first epoch.
+
+    Args:
+        model: with its optimizer, which has the rate of the first epoch.
+        data: to learn from and to judge by.
+        batch_size: examples per step.
+        seed: of the order of the data.
+        epochs: to train, unless ``course`` ends them earlier.
+        course: receives the logs of each epoch.
+        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
+        examples_per_epoch: see `tuning.workload.Workload`.
+    """
+    x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
+    size = evaluation_batch(len(data.x_val))
+    logs = model.evaluate(x_val, y_val, size, verbose=0, return_dict=True)
+    course.begin(logs)
+    examples = examples_per_epoch or len(data.x_train)
+    model.fit(
+        ShuffledBatches(
+            data.x_train, data.y_train, batch_size, seed, examples_per_epoch
+        ),
+        validation_data=(x_val, y_val),
+        validation_batch_size=size,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            _Report(course, batch_size, examples),
+            *([] if schedule == "constant" else [_Rate(schedule, epochs)]),
+        ],
+    )
+
+
+def as_model_input(array: np.ndarray) -> Any:
+    """The array, or a tensor of texts: Keras takes them in no other form.
+
+    Only TensorFlow has such tensors; on other backends Keras refuses texts itself.
+    """
+    if array.dtype.kind not in TEXT_KINDS or keras.backend.backend() != "tensorflow":
+        return array
+    import tensorflow as tf
+
+    return tf.constant(array)
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches in the order that the seed gives each epoch."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        seed: int,
+        examples_per_epoch: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._per_epoch = examples_per_epoch
+        self._x, self._y = as_model_input(x), as_model_input(y)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = -1
+        self._order = epoch_order(len(x), seed, 0, examples_per_epoch)
+
+    def __len__(self) -> int:
+        """Steps per epoch, the last one perhaps smaller."""
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """The batch of one step: inputs and targets."""
+        start = index * self._batch_size
+        rows = self._order[start : start + self._batch_size]
+        return _take(self._x, rows), _take(self._y, rows)
+
+    def on_epoch_begin(self) -> None:
+        """Turn to the epoch's order.
+
+        Keras calls it before it asks for the epoch's batches; ``on_epoch_end`` comes
+        too late for the first of them, and once before the first epoch.
+        """
+        self._epoch += 1
+        self._order = epoch_order(
+            len(self._x), self._seed, self._epoch, self._per_epoch
+        )
+
+
+def _take(array: Any, rows: np.ndarray) -> Any:
+    if isinstance(array, np.ndarray):
+        return array[rows]
+    import tensorflow as tf
+
+    return tf.gather(array, rows)
+
+
+class _Rate(keras.callbacks.Callback):
+    """Gives every epoch its learning rate."""
+
+    def __init__(self, schedule: str, epochs: int) -> None:
+        super().__init__()
+        self._schedule = schedule
+        self._epochs = epochs
+        self._first = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        rate = self.model.optimizer.learning_rate  # pyright: ignore[reportOptionalMemberAccess]
+        if epoch == 0:
+            self._first = float(keras.ops.convert_to_numpy(rate))
+        rate.assign(scheduled_rate(self._schedule, self._first, epoch, self._epochs))
+
+
+class _Report(keras.callbacks.Callback):
+    """Hands every epoch to the course and ends the training when told to."""
+
+    def __init__(self, course: Course, batch_size: int, examples: int) -> None:
+        super().__init__()
+        self._course = course
+        self._batch_size = batch_size
+        self._examples = examples
+        self._means: list[Any] = []
+        self._start = self._trained = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        self._means = []
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
+        # Turned into a number after the epoch: a device must not be waited for here.
+        self._means.append((logs or {}).get("loss", math.nan))
+
+    def on_test_begin(self, logs: Mapping | None = None) -> None:
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
+        means = [float(mean) for mean in self._means]
+        losses = losses_of_steps(means, self._batch_size, self._examples)
+        if not self._course.add_epoch(logs or {}, self._trained - self._start, losses):
+            self.model.stop_training = True  # pyright: ignore[reportOptionalMemberAccess]
