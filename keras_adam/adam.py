@@ -205,7 +205,6 @@ class Adam(keras.optimizers.Optimizer):
         )
         self._controls = Controls()
         self._state: OptimizerState | None = None
-        self._pipelines: Pipelines | None = None
         self._executor: DirectExecutor | XlaExecutor = DirectExecutor()
         self._decay_exclusions = DecayExclusions()
         self._waiting_state = WaitingState()
@@ -254,7 +253,7 @@ class Adam(keras.optimizers.Optimizer):
         for changed_name, changed_value in changed.items():
             super().__setattr__(changed_name, changed_value)
         if name == "sparse_updates":
-            warn_if_gradients_are_dense(value)
+            warn_if_gradients_are_dense(self.sparse_updates)
 
     def __repr__(self) -> str:
         """The class, and every option that is not at its default."""
@@ -342,7 +341,7 @@ class Adam(keras.optimizers.Optimizer):
         and advances averages on every micro-batch; none of that can be mended from
         a public method. ``test_keras_hooks.py`` fails when Keras moves it.
         """
-        state, pipelines = self._built_state(), self._pipelines
+        state = self._built_state()
         weights = [
             state.weights[self._get_variable_index(variable)]
             for variable in trainable_variables
@@ -355,7 +354,7 @@ class Adam(keras.optimizers.Optimizer):
         learning_rate = ops.cast(
             self.learning_rate, "float64" if is_double else "float32"
         )
-        pipeline = pipelines.pipeline(Options.of(self), weights, gradients)
+        pipeline = self._pipelines.pipeline(Options.of(self), weights, gradients)
         executor = self._executor
         if is_replicated(trainable_variables[0]):
             executor = ReplicaExecutor(executor.refuse)

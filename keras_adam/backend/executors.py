@@ -30,8 +30,11 @@ class Update(Protocol):
     """Tells apart updates of different weights or with other constants."""
     custom_rule: Any
     """A subclass's own rule, which XLA may refuse; ``None``: Adam's."""
-    has_rows: bool
-    """Whether the number of rows in the gradients varies from call to call."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the number of rows in the gradients varies from call to call."""
+        ...
 
     def __call__(
         self, gradients: Sequence[Any], learning_rate: Any, run: RunPart

@@ -196,7 +196,7 @@ class Pipeline:
         if self.custom_rule is None:
             self._step_groups(gradients, learning_rate, decision, run)
         else:
-            self._step_by_custom_rule(gradients, learning_rate)
+            self._step_by_custom_rule(self.custom_rule, gradients, learning_rate)
         if options.use_ema:
             controls.averaging.update(
                 context.state.weights,
@@ -205,12 +205,14 @@ class Pipeline:
                 context.state.all_variables(),
             )
 
-    def _step_by_custom_rule(self, gradients: list[Any], learning_rate: Any) -> None:
+    def _step_by_custom_rule(
+        self, rule: CustomRule, gradients: list[Any], learning_rate: Any
+    ) -> None:
         options, controls = self._context.options, self._context.controls
         factor = controls.clipping.factor(gradients, options, controls.spike_guard)
         for gradient, weight in zip(gradients, self._dense, strict=True):
             clipped = controls.clipping.clipped(gradient, factor, options)
-            self.custom_rule(clipped, weight.parameter, learning_rate)
+            rule(clipped, weight.parameter, learning_rate)
 
     def _step_groups(
         self,

@@ -76,7 +76,7 @@ def move_parameter(
     decays: bool,
 ) -> Any:
     """A parameter after its decay and its step; all of one shape."""
-    if decays:
+    if decays and options.weight_decay is not None:
         parameter = adam.decay_weights(parameter, rate.plain, options.weight_decay)
     return adam.step_along_moments(parameter, along, rate.corrected, options.epsilon)
 

@@ -14,6 +14,8 @@ from training_by_keras import (
 
 from tuning import Data
 from tuning.grid import Run
+from tuning.training.compiled_epochs import CompiledEpochs
+from tuning.training.course import epoch_order, evaluation_batch, losses_of_steps
 from tuning.training.optimizers import BUILT_IN, build_optimizer
 
 NAMES = list(BUILT_IN)
