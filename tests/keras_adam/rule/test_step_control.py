@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from keras import ops
 
 from keras_adam.rule import clipping
+from keras_adam.rule.finite import are_all_finite
 
 arrays = hnp.arrays(
     np.float32,
@@ -69,4 +70,4 @@ def test_norm_by_hand():
     ids=["all finite", "a NaN", "an infinity", "an empty tensor and the largest float"],
 )
 def test_non_finite_entries_are_found(values, finite):
-    assert bool(finite.are_all_finite(tensors(values))) is finite
+    assert bool(are_all_finite(tensors(values))) is finite
