@@ -10,7 +10,6 @@ import pytest
 from training import OPTIONS, SHAPES, make_gradients, make_weights, to_numpy
 
 import keras_adam
-from keras_adam import adam
 from keras_adam.backend import xla_programs as shared_programs
 
 pytestmark = pytest.mark.tensorflow_only
@@ -93,15 +92,6 @@ def test_no_option_is_shared_across():
         expected = [*alone[name][0], *alone[name][1]]
         for one, other in zip([*weights, *state], expected, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=name)
-
-
-def test_every_option_decides_which_program_is_taken():
-    """An option that is missing here would train by another setting's program."""
-    # The learning rate is an argument of the programs, the others act outside.
-    outside = {"name", "learning_rate", "loss_scale_factor", "jit_compile"}
-    assert (
-        set(adam._CONSTANTS_OF_A_TRACE) == set(keras_adam.Adam().get_config()) - outside
-    )
 
 
 def test_weights_that_decay_do_not_share_with_others():
