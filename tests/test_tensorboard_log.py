@@ -10,12 +10,8 @@ from tensorboard.util import tensor_util
 from test_grid import make_grid
 from test_records import make_record
 
-from tuning.sweep.tensorboard_log import (
-    is_written,
-    write_experiment,
-    write_report_run,
-    write_run,
-)
+from tuning.tensorboard.report_events import write_report_run
+from tuning.tensorboard.sweep_events import is_written, write_experiment, write_run
 
 
 def read(directory):
