@@ -3,7 +3,8 @@
 import json
 import math
 
-from tuning.claims.budgets import BUDGETS, CONTENDERS
+from tuning.claims.budgets import BUDGETS
+from tuning.claims.contenders import CONTENDERS
 from tuning.claims.results import FORMAT, PLAN_FILE
 from tuning.grid import Run
 from tuning.records import RunRecord, append_record

@@ -12,24 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tuning.claims.rules import STORAGES
-
-CONTENDERS = (
-    "adam",
-    "robust-adam",
-    "keras-adam",
-    "sgd",
-    "momentum",
-    "adagrad",
-    "rmsprop",
-)
-"""Names of `tuning.training.optimizers.BUILT_IN`."""
-
-STORAGE_OPTIONS: Mapping[str, Mapping[str, str]] = {
-    STORAGES[0]: {"moment_storage": "bfloat16"},
-    STORAGES[1]: {"moment_storage": "8bit"},
-}
-"""Arguments of ``keras_adam.Adam`` by what the page calls the result."""
+from tuning.claims.contenders import STORAGE_OPTIONS
 
 EXPLODING = "tuning.workloads.exploding"
 

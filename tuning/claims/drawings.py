@@ -9,20 +9,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tuning.claims.task_runs import DEFAULT_RATES, TaskRuns
-from tuning.claims.training_curves import (
-    EARLY_SHARE,
-    SMOOTHED_POINTS,
-    planned_steps,
-    share_of,
-)
+from tuning.claims.contenders import DEFAULT_RATES
 from tuning.records import RunRecord
-from tuning.report.figures import (
+from tuning.report.svg import (
     PANEL_INCHES,
     SOFT,
     SeriesStyle,
     set_page_inks,
     to_svg,
+)
+from tuning.statistics.task_runs import TaskRuns
+from tuning.statistics.training_curves import (
+    EARLY_SHARE,
+    SMOOTHED_POINTS,
+    planned_steps,
+    share_of,
 )
 
 MOST_POINTS = 50

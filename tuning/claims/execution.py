@@ -15,13 +15,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tuning.claims.budgets import (
-    STORAGE_OPTIONS,
-    Budget,
-    PlannedPart,
-    PlannedSweep,
-    estimate,
-)
+from tuning.claims.budgets import Budget, PlannedPart, PlannedSweep, estimate
+from tuning.claims.contenders import STORAGE_OPTIONS
 from tuning.claims.peak_memory import BATCH, RATE, measure_peak, state_of_storages
 from tuning.claims.results import (
     FORMAT,

@@ -17,15 +17,17 @@ from typing import Any
 from markupsafe import Markup
 
 from tuning.claims import drawings, rules, tables
-from tuning.claims.evidence import Comparison
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
-from tuning.report import figures
+from tuning.report import colours, svg
 from tuning.report.number_text import count_of, format_rate, format_seconds, join_words
 from tuning.report.rendering import html_template, markdown_template
+from tuning.statistics.rivals import RivalComparison
 from tuning.system.files import write_whole
 from tuning.system.paths import check_path
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 PAGE_FILES = ("claims.html", "claims.md", "claims-table.md", "claims.json")
 
@@ -70,9 +72,11 @@ def write_claims(directory: Path) -> Path:
     write_whole(directory / "claims.json", text)
     table = markdown_template("table.md.j2").render(table=content["overview"])
     write_whole(directory / "claims-table.md", table)
-    markdown = markdown_template("claims.md.j2").render(**content)
+    markdown = markdown_template("claims.md.j2", TEMPLATES).render(**content)
     write_whole(directory / "claims.md", markdown)
-    page = html_template("claims.html.j2").render(**content, **_drawn(results))
+    page = html_template("claims.html.j2", TEMPLATES).render(
+        **content, **_drawn(results)
+    )
     write_whole(directory / "claims.html", page)
     return directory / "claims.html"
 
@@ -209,31 +213,31 @@ def _drawn(results: Results) -> dict[str, Any]:
     tasks = [*results.tasks["applications"], *results.tasks["exploding"]]
     contenders = results.plan["contenders"]
     others = [name for task in tasks for name in task.optimizers]
-    styles = figures.series_styles(list(dict.fromkeys([*contenders, *others])))
+    styles = svg.series_styles(list(dict.fromkeys([*contenders, *others])))
     panels = []
     for where, title in (("default", "default rate"), ("best", "best rate")):
         for number, task in enumerate(tasks):
             lines = drawings.training_lines(task, where)
             name = f"{task.workload}, {title}"
-            svg = drawings.draw_training(
+            drawing = drawings.draw_training(
                 lines,
                 styles,
                 identifier=f"{where}-{number}",
                 description=f"Training loss of {name}, by optimizer.",
             )
-            panels.append({"name": name, "svg": Markup(svg)})
+            panels.append({"name": name, "svg": Markup(drawing)})
     return {
         "panels": panels,
         "legend": [
             (tables.label(name), Markup(style.legend)) for name, style in styles.items()
         ],
-        "series_colours": figures.SERIES_COLOURS,
-        "colour_bar": figures.colour_bar(),
+        "series_colours": colours.SERIES_COLOURS,
+        "colour_bar": colours.colour_bar(),
         "map_width": 0,
     }
 
 
-def _plain(evidence: rules.Evidence, comparison: Comparison) -> dict[str, Any]:
+def _plain(evidence: rules.Evidence, comparison: RivalComparison) -> dict[str, Any]:
     """A comparison as plain data, and the kind of workloads it was made on."""
     return {"tasks_of": evidence.tasks, **dataclasses.asdict(comparison)}
 

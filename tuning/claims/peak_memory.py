@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tuning.claims.budgets import STORAGE_OPTIONS, PeakModel
+from tuning.claims.budgets import PeakModel
+from tuning.claims.contenders import STORAGE_OPTIONS
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from tuning.claims.budgets import BUDGETS, Budget
-from tuning.claims.task_runs import TaskRuns
 from tuning.records import RunRecord, read_records
+from tuning.statistics.task_runs import TaskRuns
 from tuning.system.json_files import (
     Count,
     Integer,

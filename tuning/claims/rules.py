@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from tuning.claims.contenders import KEEPERS, STORAGES, SUBJECTS
+from tuning.statistics.rivals import LEAST_DIFFERENCE
+
 LEAST_TASKS = 3
 """Workloads that a measure needs for a verdict, unless the claim says otherwise."""
 
 WORSE_SHARE = 0.25
 """Support allows the subject to be worse on at most that share of the workloads."""
-
-LEAST_DIFFERENCE = 0.01
-"""Figures of one workload that differ by a smaller share are even."""
-
-SUBJECTS = ("keras-adam", "adam", "robust-adam")
-"""Whom claims are made of: Keras's Adam, ours, and ours with an adapted rate."""
-
-STORAGES = ("adam, bfloat16", "adam, 8bit")
-"""Ours with moments in fewer bytes: subjects where memory is concerned."""
-
-BEYOND = ("adam", "robust-adam")
-"""Held against Keras's Adam besides."""
-
-STOCK = "keras-adam"
-
-KEEPERS = ("momentum", "adagrad", "rmsprop")
-"""Optimizers that keep one number for each weight; plain SGD keeps none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +82,9 @@ CLAIMS = (
         "Robustness",
         "It is robust to the learning rate and the batch size.",
         (
-            Evidence("sensitivity", ("sgd", "momentum", "adagrad", "rmsprop")),
+            Evidence(
+                "normalised sensitivity", ("sgd", "momentum", "adagrad", "rmsprop")
+            ),
             Evidence("batch drift", (), at_most=0.25),
         ),
     ),

@@ -5,27 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tuning.claims.evidence import Comparison, Estimate, figure_of
-from tuning.claims.measures import MEASURES, Measure
-from tuning.claims.rules import CLAIMS, SUBJECTS, Claim, Evidence
-from tuning.claims.task_runs import TaskRuns
+from tuning.claims.contenders import LABELS, SUBJECTS
+from tuning.claims.measures import MEASURES
+from tuning.claims.rules import CLAIMS, Claim, Evidence
 from tuning.claims.verdicts import BeyondStock, Finding, Judgement
 from tuning.report.number_text import NOTHING, format_bytes, format_number, format_share
 from tuning.report.tables import Cell, Table, brackets
+from tuning.statistics.measure import Measure
+from tuning.statistics.rivals import Estimate, RivalComparison, figure_of
 from tuning.statistics.seed_losses import Interval
-
-LABELS: Mapping[str, str] = {
-    "keras-adam": "Keras Adam",
-    "adam": "ours",
-    "robust-adam": "ours, robust",
-    "adam, bfloat16": "ours, bfloat16",
-    "adam, 8bit": "ours, 8bit",
-    "sgd": "SGD",
-    "momentum": "momentum",
-    "adagrad": "Adagrad",
-    "rmsprop": "RMSprop",
-}
-"""How tables call optimizers."""
+from tuning.statistics.task_runs import TaskRuns
 
 KINDS: Mapping[str, str] = {
     "applications": "",
@@ -178,7 +167,7 @@ def _brackets(measure: Measure, interval: Interval) -> str:
     return f"[{', '.join(ends)}]"
 
 
-def _pooled_text(comparison: Comparison) -> str:
+def _pooled_text(comparison: RivalComparison) -> str:
     if comparison.pooled is None:
         return NOTHING
     value = comparison.pooled.value
@@ -201,7 +190,7 @@ def _interval_text(pooled: Estimate | None) -> str:
     return brackets(pooled.interval)
 
 
-def _counts(comparison: Comparison) -> str:
+def _counts(comparison: RivalComparison) -> str:
     """On how many workloads the subject is better, even and worse."""
     outcomes = ("better", "even", "worse")
     counts = "/".join(str(comparison.count(outcome)) for outcome in outcomes)

@@ -6,18 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from tuning.claims.evidence import Bar, Comparison, compare
+from tuning.claims.contenders import BEYOND, STOCK
 from tuning.claims.measures import MEASURES
-from tuning.claims.rules import (
-    BEYOND,
-    CLAIMS,
+from tuning.claims.rules import CLAIMS, WORSE_SHARE, Claim, Evidence
+from tuning.statistics.rivals import (
     LEAST_DIFFERENCE,
-    STOCK,
-    WORSE_SHARE,
-    Claim,
-    Evidence,
+    Bar,
+    RivalComparison,
+    compare_rivals,
 )
-from tuning.claims.task_runs import TaskRuns
+from tuning.statistics.task_runs import TaskRuns
 
 Verdict = Literal["supported", "mixed", "not supported", "not judged"]
 Standing = Literal["better", "no clear difference", "worse", "not judged"]
@@ -34,7 +32,7 @@ class Finding:
     """
 
     evidence: Evidence
-    comparison: Comparison
+    comparison: RivalComparison
     verdict: Verdict
 
 
@@ -53,7 +51,7 @@ class BeyondStock:
     """One of ours against Keras's Adam on one measure."""
 
     evidence: Evidence
-    comparison: Comparison
+    comparison: RivalComparison
     standing: Standing
 
 
@@ -78,14 +76,14 @@ def judge(
         for rival in evidence.rivals or (None,):
             bar = None if evidence.at_most is None else Bar(evidence.at_most, True)
             of_kind = tasks.get(evidence.tasks, ())
-            found = compare(measure, of_kind, subject, rival, bar)
+            found = compare_rivals(measure, of_kind, subject, rival, bar)
             verdict = judge_comparison(found, evidence.least_tasks)
             findings.append(Finding(evidence, found, verdict))
     verdicts = [finding.verdict for finding in findings]
     return Judgement(claim, subject, combine(verdicts), tuple(findings))
 
 
-def judge_comparison(comparison: Comparison, least_tasks: int) -> Verdict:
+def judge_comparison(comparison: RivalComparison, least_tasks: int) -> Verdict:
     """What a measure says against one rival.
 
     Args:
@@ -124,13 +122,13 @@ def beyond_stock(
         for evidence in (e for claim in CLAIMS for e in claim.evidence):
             of_kind = tasks.get(evidence.tasks, ())
             measure = MEASURES[evidence.measure]
-            comparison = compare(measure, of_kind, subject, STOCK)
+            comparison = compare_rivals(measure, of_kind, subject, STOCK)
             standing = _standing(comparison, evidence.least_tasks)
             found.append(BeyondStock(evidence, comparison, standing))
     return tuple(found)
 
 
-def _standing(comparison: Comparison, least_tasks: int) -> Standing:
+def _standing(comparison: RivalComparison, least_tasks: int) -> Standing:
     pooled, bar = comparison.pooled, comparison.bar
     if pooled is None or len(comparison.tasks) < least_tasks:
         return "not judged"

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from tuning.claims.budgets import (
     BUDGETS,
-    CONTENDERS,
     Budget,
     PlannedPart,
     default_workers,
     estimate,
 )
+from tuning.claims.contenders import CONTENDERS
 from tuning.claims.page import write_claims
 from tuning.claims.results import read_results
 from tuning.claims.tables import overview_table

@@ -25,8 +25,8 @@ from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
 from tuning.statistics import Summary, summarize
 from tuning.sweep import directory as directories
-from tuning.sweep import tensorboard_log
 from tuning.system.paths import explain_with_place, in_one_line, show_path
+from tuning.tensorboard import report_events
 
 USER_ERROR = 2
 
@@ -107,7 +107,7 @@ def write_reports(directory: Path) -> None:
     summary = read_summary(directory)
     try:
         write_report(directory)
-        tensorboard_log.write_report_run(
+        report_events.write_report_run(
             directory / directories.TENSORBOARD_DIRECTORY,
             tensorboard_pages.verdict_page(summary),
             tensorboard_pages.heat_map_images(summary),

@@ -14,7 +14,7 @@ from typing import Any
 
 from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import read_records
-from tuning.report import figures
+from tuning.report import colours
 from tuning.report.number_text import format_number, format_share, join_words
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.tables import Cell, Table, brackets
@@ -70,8 +70,8 @@ def write_comparison(first: Path, second: Path) -> Path:
     markdown = markdown_template("comparison.md.j2").render(**content)
     write_whole(second / "comparison.md", markdown)
     style = {
-        "series_colours": figures.SERIES_COLOURS,
-        "colour_bar": figures.colour_bar(),
+        "series_colours": colours.SERIES_COLOURS,
+        "colour_bar": colours.colour_bar(),
         "map_width": 0,
     }
     page = html_template("comparison.html.j2").render(**content, **style)

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from tuning.grid import Grid
 from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import RunRecord, read_records
-from tuning.report import figures, notes, tables
+from tuning.report import colours, figures, notes, svg, tables
 from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
@@ -132,7 +132,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         ]
         sizes = optimizer.heat_map.batch_sizes
         heat_maps.append({"name": optimizer.name, "sizes": sizes, "rows": rows})
-    styles = figures.series_styles([o.name for o in summary.optimizers])
+    styles = svg.series_styles([o.name for o in summary.optimizers])
     rates = sorted(
         {*summary.learning_rates, *(p.learning_rate for c in curves for p in c.points)}
     )
@@ -147,7 +147,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         )
         panels.append({"batch_size": size, "svg": Markup(drawing)})
     sizes = sorted({curve.batch_size for curve in curves})
-    size_styles = figures.series_styles([str(size) for size in sizes], "size")
+    size_styles = svg.series_styles([str(size) for size in sizes], "size")
     optimizer_panels = [
         {
             "name": optimizer.name,
@@ -172,26 +172,26 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         "map_width": _map_width(summary),
         "panels": panels,
         "legend": [(name, Markup(style.legend)) for name, style in styles.items()],
-        "series_colours": figures.SERIES_COLOURS,
-        "colour_bar": figures.colour_bar(),
+        "series_colours": colours.SERIES_COLOURS,
+        "colour_bar": colours.colour_bar(),
         "scale_low": format_number(scale.low),
         "scale_high": format_number(scale.high),
         "is_logarithmic": scale.is_logarithmic,
     }
 
 
-def sweep_scale(summary: Summary) -> figures.LossScale:
+def sweep_scale(summary: Summary) -> colours.LossScale:
     """One colour scale for all losses of a sweep."""
     curves = [curve for o in summary.optimizers for curve in o.curves]
     losses = [curve.initial_loss for curve in curves]
     losses += [point.loss for curve in curves for point in curve.points]
-    return figures.loss_scale(losses or [0.0])
+    return colours.loss_scale(losses or [0.0])
 
 
-def _cell_style(cell: tables.HeatCell, scale: figures.LossScale) -> str:
+def _cell_style(cell: tables.HeatCell, scale: colours.LossScale) -> str:
     if cell.loss is None:
         return ""
-    background, ink = figures.cell_colours(cell.loss, scale)
+    background, ink = colours.cell_colours(cell.loss, scale)
     return f"background-color:{background};color:{ink}"
 
 

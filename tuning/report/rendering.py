@@ -14,10 +14,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
 
 
-def html_template(name: str) -> jinja2.Template:
-    """A template of a page; whatever it shows is escaped."""
+def html_template(name: str, *folders: Path) -> jinja2.Template:
+    """A template of a page; whatever it shows is escaped.
+
+    Args:
+        name: of its file.
+        folders: looked into before the report's own, whose templates it may include.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -27,10 +32,15 @@ def html_template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def markdown_template(name: str) -> jinja2.Template:
-    """A template of GitHub Markdown; whatever it shows is escaped."""
+def markdown_template(name: str, *folders: Path) -> jinja2.Template:
+    """A template of GitHub Markdown; whatever it shows is escaped.
+
+    Args:
+        name: see :func:`html_template`.
+        folders: see :func:`html_template`.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         # Not HTML: what comes from records is escaped by `finalize` instead.
         autoescape=False,
         finalize=_escape_markdown,

@@ -1,6 +1,6 @@
 """What of a report TensorBoard shows: the verdict, heat maps, curves over rates.
 
-Plain values; `tuning.sweep.tensorboard_log.write_report_run` writes them.
+Plain values; `tuning.tensorboard.report_events.write_report_run` writes them.
 """
 
 from __future__ import annotations

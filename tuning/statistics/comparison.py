@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuning.records import RunRecord
-from tuning.statistics.curves import find_good_region, median_or_none
+from tuning.statistics.curves import find_good_region
+from tuning.statistics.means import median_or_none
 from tuning.statistics.seed_losses import (
     Interval,
     SeedLosses,

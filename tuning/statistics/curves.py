@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuning.records import RunRecord
+from tuning.statistics.means import median_or_none
 from tuning.statistics.seed_losses import (
     Interval,
     is_bad,
@@ -229,18 +230,6 @@ def sensitivity_against(
     if len(losses) < 2:
         return None
     return float(learning_rate_sensitivity(np.array(losses), best_loss))
-
-
-def mean_or_none(values: Sequence[float | None]) -> float | None:
-    """The mean of the values that are there; ``None`` if there are none."""
-    present = [value for value in values if value is not None]
-    return statistics.fmean(present) if present else None
-
-
-def median_or_none(values: Sequence[float | None]) -> float | None:
-    """The median of the finite values; ``None`` if there are none."""
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    return statistics.median(finite) if finite else None
 
 
 def _describe_point(records: Sequence[RunRecord]) -> Point:

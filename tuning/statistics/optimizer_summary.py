@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tuning.records import RunRecord
-from tuning.statistics.curves import Curve, mean_or_none, median_or_none
+from tuning.statistics.curves import Curve
+from tuning.statistics.means import mean_or_none, median_or_none
 from tuning.statistics.seed_losses import (
     Interval,
     SeedLosses,

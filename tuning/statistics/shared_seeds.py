@@ -26,7 +26,7 @@ class Axes(NamedTuple):
     seeds: tuple[int, ...]
 
 
-class Comparison(NamedTuple):
+class SharedRuns(NamedTuple):
     """Which runs figures are taken from.
 
     Attributes:
@@ -42,7 +42,7 @@ class Comparison(NamedTuple):
     unshared: tuple[RunRecord, ...]
 
 
-def share_seeds(judged: Sequence[RunRecord], axes: Axes) -> Comparison:
+def share_seeds(judged: Sequence[RunRecord], axes: Axes) -> SharedRuns:
     """Find the complete optimizers, and set aside what only some of them have.
 
     Optimizers are taken in turn, the one with the most runs first. One that would
@@ -76,7 +76,7 @@ def share_seeds(judged: Sequence[RunRecord], axes: Axes) -> Comparison:
         seeds = shared.get(cell, at_size.get(record.batch_size, every_seed))
         return record.optimizer not in complete or record.seed in seeds
 
-    return Comparison(
+    return SharedRuns(
         complete=frozenset(complete),
         records=tuple(record for record in judged if counts(record)),
         unshared=tuple(record for record in judged if not counts(record)),

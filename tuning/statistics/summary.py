@@ -20,9 +20,9 @@ from tuning.statistics.curves import (
     GOOD_TOLERANCE,
     Curve,
     describe_curve,
-    mean_or_none,
     sensitivity_against,
 )
+from tuning.statistics.means import mean_or_none
 from tuning.statistics.optimizer_summary import (
     OptimizerSummary,
     best_of_any_optimizer,

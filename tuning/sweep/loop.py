@@ -13,9 +13,9 @@ from tuning.search.oracle import SweepOracle, run_of_record
 from tuning.search.strategies import make_oracle
 from tuning.search.tuner import SweepTuner
 from tuning.sweep import directory as directories
-from tuning.sweep import tensorboard_log
 from tuning.sweep.planning import Sweep, shared_values
 from tuning.sweep.progress import Progress
+from tuning.tensorboard import sweep_events
 from tuning.training.model_builder import ModelBuilder
 from tuning.training.task import Task
 from tuning.workload import Data
@@ -50,7 +50,7 @@ def train_missing(
     done = len(finished)
     _report_progress(sweep, done, None)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
-    tensorboard_log.write_missing(tensorboard, sweep.grid, recorded, metrics)
+    sweep_events.write_missing(tensorboard, sweep.grid, recorded, metrics)
     oracle = make_oracle(sweep.options, sweep.grid, finished)
     del recorded, finished  # of a large sweep, most of what the driver would hold
     if not oracle.has_more():
@@ -121,7 +121,7 @@ class Keeper:
         """
         record = finished.record
         tensorboard = self._directory / directories.TENSORBOARD_DIRECTORY
-        tensorboard_log.write_run(tensorboard, record)
+        sweep_events.write_run(tensorboard, record)
         append_record(self._directory, record)
         if record.status == "failed" and record.message not in self._messages:
             self._messages.add(record.message)

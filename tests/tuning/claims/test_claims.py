@@ -12,17 +12,16 @@ from typer.testing import CliRunner
 from tuning.claims import budgets, execution, page, peak_memory
 from tuning.claims.budgets import (
     BUDGETS,
-    CONTENDERS,
     COSTS,
-    STORAGE_OPTIONS,
     Cost,
     PeakModel,
     PlannedSweep,
     estimate,
 )
+from tuning.claims.contenders import CONTENDERS, STORAGE_OPTIONS, STORAGES
 from tuning.claims.page import PAGE_FILES, write_claims
 from tuning.claims.results import read_results
-from tuning.claims.rules import CLAIMS, RULES, STORAGES
+from tuning.claims.rules import CLAIMS, RULES
 from tuning.cli import app as cli
 from tuning.cli import claims as claims_command
 from tuning.cli import session

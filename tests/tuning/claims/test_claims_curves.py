@@ -3,14 +3,14 @@
 import pytest
 from claims_records import falling, make_run
 
-from tuning.claims.training_curves import (
+from tuning.statistics.training_curves import (
     NEVER,
     count_spikes,
     early_area,
     final_training_loss,
     has_learned,
     planned_steps,
-    steps_to,
+    share_of_steps_until,
 )
 
 
@@ -53,7 +53,7 @@ def test_a_run_without_a_curve_or_a_start_has_no_figures():
         make_run(curve=[1.0], epochs_done=0),
     ):
         assert early_area(run) is None
-        assert steps_to(run, 1.0) is None
+        assert share_of_steps_until(run, 1.0) is None
         assert count_spikes(run) is None
     assert early_area(make_run(curve=[1.0] * 9, initial=None)) is None
     assert early_area(make_run(curve=[1.0] * 9, initial=-1.0)) is None
@@ -69,26 +69,26 @@ def test_the_final_training_loss_is_the_mean_of_the_last_points():
 def test_a_loss_is_reached_when_the_mean_of_five_points_is_low_enough():
     # Means of points 1-5, 2-6, ...: 1.7, 1.6, 1.5, 1.4, 1.3 at point 9 of 20.
     run = make_run(curve=falling(0.0))
-    assert steps_to(run, 1.3 + 1e-9) == pytest.approx(9 / 20)
-    assert steps_to(run, 0.2 + 1e-9) == 1.0
-    assert steps_to(run, 0.19) == NEVER == 2.0
+    assert share_of_steps_until(run, 1.3 + 1e-9) == pytest.approx(9 / 20)
+    assert share_of_steps_until(run, 0.2 + 1e-9) == 1.0
+    assert share_of_steps_until(run, 0.19) == NEVER == 2.0
 
 
 def test_one_lucky_batch_reaches_nothing():
     curve = [2.0] * 9 + [0.0] + [2.0] * 10
-    assert steps_to(make_run(curve=curve), 1.0) == NEVER
+    assert share_of_steps_until(make_run(curve=curve), 1.0) == NEVER
 
 
 def test_the_last_point_may_have_fewer_steps():
     run = make_run(curve=[2.0] * 4 + [0.0], steps=9)  # 2 + 2 + 2 + 2 + 1
-    assert steps_to(run, 1.6) == 1.0
+    assert share_of_steps_until(run, 1.6) == 1.0
 
 
 def test_losses_that_are_no_numbers_reach_nothing():
     run = make_run(
         curve=[None] * 5, status="diverged", epochs=2, epochs_done=1, steps=10
     )
-    assert steps_to(run, 1e9) == NEVER
+    assert share_of_steps_until(run, 1e9) == NEVER
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 from claims_records import falling, make_run
 
 import keras_adam
-from tuning.claims.budgets import BUDGETS, CONTENDERS
+from tuning.claims.budgets import BUDGETS
+from tuning.claims.contenders import CONTENDERS, DEFAULT_RATES
 from tuning.claims.measures import MEASURES
-from tuning.claims.task_runs import DEFAULT_RATES, TaskRuns
-from tuning.claims.training_curves import NEVER
+from tuning.statistics.task_runs import TaskRuns
+from tuning.statistics.training_curves import NEVER
 
 BOTH = (0, 1)
 
@@ -139,8 +140,12 @@ def test_sensitivity_is_a_share_of_the_best_improvement_of_any():
         for rate, loss in zip(rates, (2.0, 2.0, 0.0), strict=True)
     ]
     # Of an improvement of 2 in all: lost 1.0, 0.5 and, judged as the start, 2.0.
-    assert figure("sensitivity", records, seeds=(0,)) == pytest.approx(3.5 / 6)
-    assert figure("sensitivity", records, "sgd", (0,)) == pytest.approx(4 / 6)
+    assert figure("normalised sensitivity", records, seeds=(0,)) == pytest.approx(
+        3.5 / 6
+    )
+    assert figure("normalised sensitivity", records, "sgd", (0,)) == pytest.approx(
+        4 / 6
+    )
 
 
 def test_sensitivity_needs_every_rate():
@@ -149,16 +154,18 @@ def test_sensitivity_needs_every_rate():
         make_run("sgd", rate=0.001),
         make_run("sgd", rate=0.1),
     ]
-    assert figure("sensitivity", records) is None
-    assert figure("sensitivity", records[:2]) is None  # one rate shows nothing
+    assert figure("normalised sensitivity", records) is None
+    assert (
+        figure("normalised sensitivity", records[:2]) is None
+    )  # one rate shows nothing
 
 
 @pytest.mark.parametrize("final", [3.0, 1.81])
 def test_sensitivity_is_silent_where_nobody_learned(final):
     records = [make_run(rate=rate, final=final) for rate in (0.1, 0.01)]
-    assert figure("sensitivity", records) is None
+    assert figure("normalised sensitivity", records) is None
     records = [make_run(rate=rate, final=1.79) for rate in (0.1, 0.01)]
-    assert figure("sensitivity", records) == 0.0
+    assert figure("normalised sensitivity", records) == 0.0
 
 
 RATES = (1e-3, 1e-2, 1e-1)

@@ -8,18 +8,9 @@ from claims_records import make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.claims.evidence import (
-    Bar,
-    Comparison,
-    Estimate,
-    TaskComparison,
-    compare,
-    figure_of,
-    pool,
-)
+from tuning.claims.contenders import SUBJECTS
 from tuning.claims.measures import MEASURES
-from tuning.claims.rules import CLAIMS, SUBJECTS, Claim, Evidence
-from tuning.claims.task_runs import TaskRuns
+from tuning.claims.rules import CLAIMS, Claim, Evidence
 from tuning.claims.verdicts import (
     beyond_stock,
     combine,
@@ -27,7 +18,17 @@ from tuning.claims.verdicts import (
     judge_all,
     judge_comparison,
 )
+from tuning.statistics.rivals import (
+    Bar,
+    Estimate,
+    RivalComparison,
+    TaskComparison,
+    compare_rivals,
+    figure_of,
+    pool,
+)
 from tuning.statistics.seed_losses import Interval
+from tuning.statistics.task_runs import TaskRuns
 
 AREA = MEASURES["early area, default rate"]
 DIVERGED = MEASURES["diverged runs"]
@@ -62,7 +63,7 @@ def test_an_interval_runs_over_what_the_seeds_allow():
 
 def test_ratios_are_taken_from_the_same_seeds():
     # 0.2 / 0.4 and 0.4 / 0.8: half with every seed, though single figures overlap.
-    found = compare(AREA, [task(adam=(0.2, 0.4), sgd=(0.4, 0.8))], "adam", "sgd")
+    found = compare_rivals(AREA, [task(adam=(0.2, 0.4), sgd=(0.4, 0.8))], "adam", "sgd")
     (only,) = found.tasks
     assert only.compared.value == pytest.approx(0.5)
     assert only.compared.interval.low == pytest.approx(0.5)
@@ -85,27 +86,31 @@ def test_ratios_are_taken_from_the_same_seeds():
     ],
 )
 def test_an_outcome_needs_the_whole_interval_on_one_side(adam, sgd, outcome):
-    found = compare(AREA, [task(adam=adam, sgd=sgd)], "adam", "sgd")
+    found = compare_rivals(AREA, [task(adam=adam, sgd=sgd)], "adam", "sgd")
     assert found.tasks[0].outcome == outcome
 
 
 def test_where_reaching_the_bar_is_enough_equal_is_better():
     equal = [task(adam=(0.3, 0.3), sgd=(0.3, 0.3))]
-    assert compare(AREA, equal, "adam", "sgd", Bar(1.0, True)).count("better") == 1
-    assert compare(AREA, equal, "adam", "sgd", Bar(0.99, True)).count("worse") == 1
+    assert (
+        compare_rivals(AREA, equal, "adam", "sgd", Bar(1.0, True)).count("better") == 1
+    )
+    assert (
+        compare_rivals(AREA, equal, "adam", "sgd", Bar(0.99, True)).count("worse") == 1
+    )
 
 
 def test_workloads_without_both_figures_are_left_out():
     tasks = [task("a", adam=(0.2, 0.4)), task("b", adam=(0.2, 0.4), sgd=(0.3, 0.3))]
-    found = compare(AREA, tasks, "adam", "sgd")
+    found = compare_rivals(AREA, tasks, "adam", "sgd")
     assert [one.workload for one in found.tasks] == ["b"]
-    nothing = compare(AREA, tasks[:1], "adam", "sgd")
+    nothing = compare_rivals(AREA, tasks[:1], "adam", "sgd")
     assert (nothing.tasks, nothing.pooled) == ((), None)
 
 
 def test_a_ratio_to_nothing_is_no_ratio():
     tasks = [task(adam=(0.2, 0.4), sgd=(0.0, 0.0))]
-    assert compare(AREA, tasks, "adam", "sgd").tasks == ()
+    assert compare_rivals(AREA, tasks, "adam", "sgd").tasks == ()
 
 
 def test_ratios_are_pooled_geometrically_and_differences_as_they_are():
@@ -154,7 +159,7 @@ def comparison(
     )
     interval = None if low is None else Interval(low, high, 2)
     bar = Bar(bar, rival is None)
-    return Comparison("m", "adam", rival, bar, tasks, Estimate(value, interval))
+    return RivalComparison("m", "adam", rival, bar, tasks, Estimate(value, interval))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,7 @@ def test_the_boundaries_of_a_measure_s_verdict(found, verdict):
 
 
 def test_without_figures_there_is_no_verdict():
-    empty = Comparison("m", "adam", "sgd", Bar(1.0), (), None)
+    empty = RivalComparison("m", "adam", "sgd", Bar(1.0), (), None)
     assert judge_comparison(empty, least_tasks=1) == "not judged"
 
 
@@ -230,7 +235,7 @@ def test_a_claim_is_judged_against_every_rival():
 
 def test_equally_many_diverged_runs_do_not_make_an_optimizer_more_stable():
     tasks = three(adam=(0.2, 0.2), rmsprop=(0.4, 0.4))
-    found = compare(DIVERGED, tasks, "adam", "rmsprop")
+    found = compare_rivals(DIVERGED, tasks, "adam", "rmsprop")
     assert found.pooled == Estimate(0.0, Interval(0.0, 0.0, 4))
     assert judge_comparison(found, 3) == "not supported"
 
@@ -279,7 +284,8 @@ def test_ours_is_held_against_keras_s_adam_on_every_measure():
 
 
 def test_rules_name_measures_and_rivals_that_there_are():
-    from tuning.claims.budgets import BUDGETS, CONTENDERS
+    from tuning.claims.budgets import BUDGETS
+    from tuning.claims.contenders import CONTENDERS
 
     for evidence in (e for claim in CLAIMS for e in claim.evidence):
         assert evidence.measure in MEASURES

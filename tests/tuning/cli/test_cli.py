@@ -272,7 +272,7 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
     def full(*_):
         raise OSError(28, "No space left on device", str(sweep / "report.html"))
 
-    for place in ("write_report", "tensorboard_log.write_report_run"):
+    for place in ("write_report", "report_events.write_report_run"):
         with monkeypatch.context() as context:
             context.setattr(f"tuning.cli.session.{place}", full)
             result = invoke("run", "--out", sweep, "--resume")

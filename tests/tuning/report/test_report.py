@@ -19,7 +19,7 @@ from tuning.report import (
     rendering,
     write_report,
 )
-from tuning.report.figures import SERIES_COLOURS, cell_colours, loss_scale
+from tuning.report.colours import SERIES_COLOURS, cell_colours, loss_scale
 from tuning.report.number_text import (
     format_bytes,
     format_number,

@@ -19,7 +19,8 @@ from tensorboard.util import tensor_util
 from tuning.records import read_records
 from tuning.report import tensorboard_pages
 from tuning.statistics import summarize
-from tuning.sweep.tensorboard_log import write_experiment, write_report_run
+from tuning.tensorboard.report_events import write_report_run
+from tuning.tensorboard.sweep_events import write_experiment
 
 RECORDS = [
     *make_records("adam", 16, (1.0, 0.5, "diverged"), (1.2, 0.7, "diverged")),

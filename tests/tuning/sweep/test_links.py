@@ -10,8 +10,9 @@ from tuning import run_sweep
 from tuning.records import RUNS_FILE, append_record
 from tuning.search.tuner import _remove_project
 from tuning.sweep import directory as directories
-from tuning.sweep.tensorboard_log import is_written, write_report_run, write_run
 from tuning.system.files import write_whole
+from tuning.tensorboard.report_events import write_report_run
+from tuning.tensorboard.sweep_events import is_written, write_run
 
 QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 1, "seeds": 1}
 EVENTS = "events.out.tfevents.mine"

@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_and_the_sweep_can_be_continued(
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     with monkeypatch.context() as context:
-        context.setattr(f"tuning.sweep.tensorboard_log.{place}", full)
+        context.setattr(f"tuning.tensorboard.sweep_events.{place}", full)
         with pytest.raises(OSError, match=r"has stopped.*No space left.*continue it"):
             run_sweep(WORKLOAD, tmp_path, **QUICK)
     assert len(run_sweep(WORKLOAD, tmp_path, **QUICK)) == 4

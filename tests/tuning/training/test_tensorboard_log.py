@@ -8,12 +8,8 @@ from event_files import read, read_scalar
 from sweep_values import make_grid, make_record
 from tensorboard.plugins.hparams import metadata
 
-from tuning.sweep.tensorboard_log import (
-    is_written,
-    write_experiment,
-    write_report_run,
-    write_run,
-)
+from tuning.tensorboard.report_events import write_report_run
+from tuning.tensorboard.sweep_events import is_written, write_experiment, write_run
 
 
 def read_hparams(accumulator):

@@ -14,10 +14,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tuning.claims.measures import Measure
-from tuning.claims.rules import LEAST_DIFFERENCE
-from tuning.claims.task_runs import Seeds, TaskRuns
+from tuning.statistics.measure import Measure
 from tuning.statistics.seed_losses import Interval, percentiles, resamples
+from tuning.statistics.task_runs import Seeds, TaskRuns
 
 Outcome = Literal["better", "even", "worse"]
 
@@ -37,6 +36,9 @@ class Bar(NamedTuple):
         """Whether a number lies on the better side."""
         return number <= self.value if self.is_good else number < self.value
 
+
+LEAST_DIFFERENCE = 0.01
+"""Figures of one workload that differ by a smaller share are even."""
 
 RESAMPLED_TASKS = 4000
 """Draws of workloads; twice as many as of seeds, because two things are drawn."""
@@ -76,7 +78,7 @@ class TaskComparison:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class RivalComparison:
     """Two optimizers over all workloads that have figures of both.
 
     Attributes:
@@ -112,13 +114,13 @@ def figure_of(measure: Measure, task: TaskRuns, optimizer: str) -> Estimate | No
     return Estimate(value, _interval(drawn, task.seeds))
 
 
-def compare(
+def compare_rivals(
     measure: Measure,
     tasks: Sequence[TaskRuns],
     subject: str,
     rival: str | None,
     bar: Bar | None = None,
-) -> Comparison:
+) -> RivalComparison:
     """Hold an optimizer against another one, or its figures against a bar.
 
     Args:
@@ -153,7 +155,7 @@ def compare(
         drawn_by_task.append([value] if interval is None else drawn)
     values = [task.compared.value for task in found]
     pooled = pool(values, drawn_by_task, is_ratio=is_ratio) if found else None
-    return Comparison(measure.name, subject, rival, bar, tuple(found), pooled)
+    return RivalComparison(measure.name, subject, rival, bar, tuple(found), pooled)
 
 
 def pool(

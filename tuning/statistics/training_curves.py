@@ -73,7 +73,7 @@ def final_training_loss(record: RunRecord) -> float | None:
     return _mean_or_none(last)
 
 
-def steps_to(record: RunRecord, loss: float) -> float | None:
+def share_of_steps_until(record: RunRecord, loss: float) -> float | None:
     """Share of the planned steps until the smoothed training loss is at most ``loss``.
 
     The end of the first `SMOOTHED_POINTS` points whose mean is low enough.

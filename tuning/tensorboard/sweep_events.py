@@ -8,20 +8,20 @@ compares are written as scalars of their own, once per run.
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
-import platform
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
-
-import numpy as np
+from typing import Any
 
 from tuning.grid import Grid
 from tuning.records import RunRecord
-from tuning.system.paths import explain, path_inside, show_path
+from tuning.system.paths import path_inside
+from tuning.tensorboard.event_file import (
+    EVENT_FILES,
+    is_finite,
+    scalar_summary,
+    write_events,
+)
+from tuning.tensorboard.report_events import STEPS_PER_DECADE
 
 SUMMARY_METRICS = {
     "best_val_loss": "best validation loss",
@@ -29,20 +29,6 @@ SUMMARY_METRICS = {
     "seconds_per_step": "seconds per step",
 }
 """Scalars written once per run -> how the HParams page calls them."""
-
-EVENT_FILES = "events.out.tfevents.*"
-
-PARTIAL_EVENTS = ".events.partial"
-"""Where events are written until they are whole; no pattern of TensorBoard's fits."""
-
-REPORT_RUN = "report"
-"""Directory, and so the run in TensorBoard, of what is told of the whole sweep."""
-
-STEPS_PER_DECADE = 100
-"""A curve over learning rates needs whole steps: 100 times the rate's log10."""
-
-
-LARGEST = float(np.finfo(np.float32).max)
 
 BEST = "best_"
 """Before the name of a validation metric: what it was at the best validation loss.
@@ -52,7 +38,7 @@ weights that one keeps are those of one epoch."""
 
 
 def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -> None:
-    """Tell the pages HParams and Custom Scalars what the sweep has to show.
+    """Write what the pages HParams and Custom Scalars need to know of the sweep.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
@@ -79,7 +65,7 @@ def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -
         ],
     )
     layout = custom_scalar.pb(_chart_layout(grid))
-    _write_events(directory, [(0, config), (0, layout)])
+    write_events(directory, [(0, config), (0, layout)])
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -114,45 +100,10 @@ def write_run(directory: Path, record: RunRecord) -> None:
     by_step: dict[int, dict[str, float]] = {}
     for tag, step, value in scalars(record):
         by_step.setdefault(step, {})[tag] = value
-    curves = [(step, _scalar_summary(by_step[step])) for step in sorted(by_step)]
+    curves = [(step, scalar_summary(by_step[step])) for step in sorted(by_step)]
     end = summary.session_end_pb(status)
     events = [(0, start), *curves, (0, end)]
-    _write_events(path_inside(directory, record.run_id), events)
-
-
-def write_report_run(
-    directory: Path,
-    verdict: str,
-    images: Mapping[str, np.ndarray],
-    losses: Mapping[str, Mapping[float, float]],
-) -> None:
-    """Write what the report says of the whole sweep, in place of an earlier one.
-
-    The page *Text* shows the verdict, *Images* the heat maps, *Custom Scalars* the
-    loss against the learning rate, one chart per batch size with all optimizers.
-
-    Args:
-        directory: the sweep's ``tensorboard`` directory.
-        verdict: Markdown.
-        images: by name; [height, width, 3] uint8.
-        losses: by ``batch=B/optimizer``, the loss by learning rate.
-
-    Raises:
-        OSError: the directory cannot be written to.
-        ValueError: a symbolic link leads out of it.
-    """
-    import tensorflow as tf
-
-    with _fresh_writer(path_inside(directory, REPORT_RUN)):
-        tf.summary.text("verdict", verdict, step=0)
-        for name, image in images.items():
-            tf.summary.image(f"loss/{name}", image[None], step=0)
-        for name, curve in losses.items():
-            for rate, loss in sorted(curve.items()):
-                if not _is_finite(loss):
-                    continue
-                step = round(STEPS_PER_DECADE * math.log10(rate))
-                tf.summary.scalar(f"loss_by_rate/{name}", loss, step=step)
+    write_events(path_inside(directory, record.run_id), events)
 
 
 def write_missing(
@@ -186,18 +137,18 @@ def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
 
     Epochs count from 1; step 0 of ``epoch_val_loss`` is the loss before training.
     """
-    if _is_finite(record.initial_loss):
+    if is_finite(record.initial_loss):
         yield "epoch_val_loss", 0, record.initial_loss
     for name, values in record.history.items():
         for epoch, value in enumerate(values, start=1):
-            if _is_finite(value):
+            if is_finite(value):
                 yield f"epoch_{name}", epoch, value
     for tag in SUMMARY_METRICS:
         value = getattr(record, tag)
-        if _is_finite(value):
+        if is_finite(value):
             yield tag, 0, value
     for name, value in _metrics_at_best_loss(record.history).items():
-        if _is_finite(value):
+        if is_finite(value):
             yield f"{BEST}{name}", 0, value
 
 
@@ -211,7 +162,7 @@ def _metrics_at_best_loss(
     losses = [
         (loss, epoch)
         for epoch, loss in enumerate(history.get("val_loss", ()))
-        if _is_finite(loss)
+        if is_finite(loss)
     ]
     if not losses:
         return {}
@@ -248,94 +199,3 @@ def _chart_layout(grid: Grid) -> Any:
             layout_pb2.Category(title="Every run", chart=by_epoch),
         ]
     )
-
-
-def _is_finite(value: float | None) -> TypeGuard[float]:
-    """Whether TensorBoard can hold a number, which it does in float32."""
-    return value is not None and abs(value) <= LARGEST
-
-
-def _scalar_summary(values: Mapping[str, float]) -> Any:
-    """What ``tf.summary.scalar`` writes for each of these, all in one message.
-
-    That function runs operations, 0.2 ms for each value: for small models, writing a
-    run took a third of the time of training it.
-    """
-    from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
-    from tensorboard.plugins.scalar import metadata
-
-    described = metadata.create_summary_metadata(display_name=None, description=None)
-    summary = summary_pb2.Summary()
-    for tag, value in values.items():
-        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[value])
-        summary.value.add(tag=tag, metadata=described, tensor=tensor)
-    return summary
-
-
-def _write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
-    """Write summaries with their steps, into the directory emptied of earlier events.
-
-    Source:
-        The form of the file, its first event included:
-        https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto
-    """
-    import tensorflow as tf
-    from tensorboard.compat.proto import event_pb2, summary_pb2
-
-    directory.mkdir(parents=True, exist_ok=True)
-    now = time.time()
-    name = f"events.out.tfevents.{int(now)}.{platform.node()}.{os.getpid()}.v2"
-    partial = directory / PARTIAL_EVENTS
-    partial.unlink(missing_ok=True)
-    with _errors_of_python(directory):
-        with tf.io.TFRecordWriter(str(partial)) as writer:
-            first = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
-            writer.write(first.SerializeToString())
-            for step, summary in summaries:
-                event = event_pb2.Event(wall_time=now, step=step)
-                # Plugins make messages of TensorFlow's class, which has the same form.
-                event.summary.CopyFrom(
-                    summary_pb2.Summary.FromString(summary.SerializeToString())
-                )
-                writer.write(event.SerializeToString())
-        # Earlier events stay until the new ones are there whole.
-        _remove_events(directory)
-        os.replace(partial, directory / name)
-
-
-def _remove_events(directory: Path) -> None:
-    for path in directory.glob(EVENT_FILES):
-        path.unlink()
-
-
-@contextlib.contextmanager
-def _fresh_writer(directory: Path) -> Iterator[None]:
-    """Make a writer the default one, into the directory emptied of earlier events."""
-    import tensorflow as tf
-
-    directory.mkdir(parents=True, exist_ok=True)
-    _remove_events(directory)
-    with _errors_of_python(directory):
-        writer = tf.summary.create_file_writer(str(directory))
-        try:
-            with writer.as_default(), tf.summary.record_if(True):
-                yield
-        finally:
-            writer.close()
-
-
-@contextlib.contextmanager
-def _errors_of_python(directory: Path) -> Iterator[None]:
-    """Raise what TensorFlow raises at a full disk as Python does.
-
-    Raises:
-        OSError: something could not be written.
-    """
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise OSError(
-            f"{show_path(directory)} cannot be written to: {explain(error)}."
-        ) from error

@@ -5,24 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from tuning.records import RunRecord
 from tuning.statistics.seed_losses import judged_loss
 
 Seeds = tuple[int, ...]
 """Drawn seeds, ascending; one that was drawn twice stands there twice."""
-
-DEFAULT_RATES: Mapping[str, float] = {
-    "adam": 1e-3,
-    "robust-adam": 1e-3,
-    "keras-adam": 1e-3,
-    "sgd": 1e-2,
-    "momentum": 1e-2,
-    "adagrad": 1e-3,
-    "rmsprop": 1e-3,
-}
-"""Learning rates that the classes have if none is given."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,9 +143,3 @@ class TaskRuns:
             if record.initial_loss is not None
         ]
         return statistics.fmean(losses) if losses else None
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """The mean of what is there; ``None`` if nothing is."""
-    present = [value for value in values if value is not None]
-    return statistics.fmean(present) if present else None
