@@ -1,4 +1,4 @@
-"""A sweep for TensorBoard: curves and the HParams page, written from records alone.
+"""Writes a sweep's pages of TensorBoard from its records.
 
 Every run has a directory below ``tensorboard/`` that its ``run_id`` names. The
 HParams page shows the last value of a metric, not the best one
@@ -8,11 +8,9 @@ compares are written as scalars of their own, once per run.
 
 from __future__ import annotations
 
-import contextlib
+import io
 import math
 import os
-import platform
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -28,15 +26,16 @@ SUMMARY_METRICS = {
     "final_val_loss": "final validation loss",
     "seconds_per_step": "seconds per step",
 }
-"""Scalars written once per run -> how the HParams page calls them."""
+"""Scalars written once per run -> their names on the HParams page."""
 
 EVENT_FILES = "events.out.tfevents.*"
+"""Names by which TensorBoard recognises event files."""
 
 PARTIAL_EVENTS = ".events.partial"
-"""Where events are written until they are whole; no pattern of TensorBoard's fits."""
+"""File that events are written to until all are there; TensorBoard ignores the name."""
 
 REPORT_RUN = "report"
-"""Directory, and so the run in TensorBoard, of what is told of the whole sweep."""
+"""Directory, and so the run in TensorBoard, of the pages about the whole sweep."""
 
 STEPS_PER_DECADE = 100
 """A curve over learning rates needs whole steps: 100 times the rate's log10."""
@@ -45,22 +44,24 @@ STEPS_PER_DECADE = 100
 LARGEST = float(np.finfo(np.float32).max)
 
 BEST = "best_"
-"""Before the name of a validation metric: what it was at the best validation loss.
+"""Prefix of a validation metric's value at the best validation loss.
 
-Not its own best, because nobody tells which way a metric is good, and because the
-weights that one keeps are those of one epoch."""
+Not the metric's own best value: it is unknown whether higher or lower is better, and
+one keeps the weights of one epoch only."""
 
 
 def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -> None:
-    """Tell the pages HParams and Custom Scalars what the sweep has to show.
+    """Write the layout of the pages HParams and Custom Scalars.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
         grid: gives the values of each axis.
         metrics: names of the workload's metrics.
     """
-    from tensorboard.plugins.custom_scalar import summary as custom_scalar
     from tensorboard.plugins.hparams import api as hparams
+
+    # Imported in functions, because the package imports Keras.
+    from keras_adam.telemetry.event_file import layout_summary
 
     axes = {
         "optimizer": grid.optimizers,
@@ -78,7 +79,7 @@ def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -
             for tag, name in (SUMMARY_METRICS | _best_metrics(metrics)).items()
         ],
     )
-    layout = custom_scalar.pb(_chart_layout(grid))
+    layout = layout_summary(_chart_layout(grid))
     _write_events(directory, [(0, config), (0, layout)])
 
 
@@ -99,6 +100,8 @@ def write_run(directory: Path, record: RunRecord) -> None:
     from tensorboard.plugins.hparams import api as hparams
     from tensorboard.plugins.hparams import api_pb2, summary
 
+    from keras_adam.telemetry.event_file import ScalarSummaries
+
     status = (
         api_pb2.STATUS_FAILURE if record.status == "failed" else api_pb2.STATUS_SUCCESS
     )
@@ -114,7 +117,10 @@ def write_run(directory: Path, record: RunRecord) -> None:
     by_step: dict[int, dict[str, float]] = {}
     for tag, step, value in scalars(record):
         by_step.setdefault(step, {})[tag] = value
-    curves = [(step, _scalar_summary(by_step[step])) for step in sorted(by_step)]
+    scalar_summaries = ScalarSummaries()
+    curves = [
+        (step, scalar_summaries.summary(by_step[step])) for step in sorted(by_step)
+    ]
     end = summary.session_end_pb(status)
     events = [(0, start), *curves, (0, end)]
     _write_events(path_inside(directory, record.run_id), events)
@@ -126,7 +132,7 @@ def write_report_run(
     images: Mapping[str, np.ndarray],
     losses: Mapping[str, Mapping[float, float]],
 ) -> None:
-    """Write what the report says of the whole sweep, in place of an earlier one.
+    """Write the pages about the whole sweep, in place of earlier ones.
 
     The page *Text* shows the verdict, *Images* the heat maps, *Custom Scalars* the
     loss against the learning rate, one chart per batch size with all optimizers.
@@ -141,18 +147,23 @@ def write_report_run(
         OSError: the directory cannot be written to.
         ValueError: a symbolic link leads out of it.
     """
-    import tensorflow as tf
+    from tensorboard.plugins.text import summary_v2 as text
 
-    with _fresh_writer(path_inside(directory, REPORT_RUN)):
-        tf.summary.text("verdict", verdict, step=0)
-        for name, image in images.items():
-            tf.summary.image(f"loss/{name}", image[None], step=0)
-        for name, curve in losses.items():
-            for rate, loss in sorted(curve.items()):
-                if not _is_finite(loss):
-                    continue
-                step = round(STEPS_PER_DECADE * math.log10(rate))
-                tf.summary.scalar(f"loss_by_rate/{name}", loss, step=step)
+    from keras_adam.telemetry.event_file import ScalarSummaries
+
+    scalar_summaries = ScalarSummaries()
+    pages = [(0, text.text_pb("verdict", verdict))]
+    pages += [
+        (0, _image_summary(f"loss/{name}", image)) for name, image in images.items()
+    ]
+    for name, curve in losses.items():
+        for rate, loss in sorted(curve.items()):
+            if not _is_finite(loss):
+                continue
+            step = round(STEPS_PER_DECADE * math.log10(rate))
+            values = {f"loss_by_rate/{name}": loss}
+            pages.append((step, scalar_summaries.summary(values)))
+    _write_events(path_inside(directory, REPORT_RUN), pages)
 
 
 def write_missing(
@@ -255,87 +266,52 @@ def _is_finite(value: float | None) -> TypeGuard[float]:
     return value is not None and abs(value) <= LARGEST
 
 
-def _scalar_summary(values: Mapping[str, float]) -> Any:
-    """What ``tf.summary.scalar`` writes for each of these, all in one message.
+def _image_summary(tag: str, image: np.ndarray) -> Any:
+    """The summary of one image, in the form of ``tf.summary.image``.
 
-    That function runs operations, 0.2 ms for each value: for small models, writing a
-    run took a third of the time of training it.
+    Args:
+        tag: its name.
+        image: [height, width, 3] uint8.
+
+    Source:
+        https://github.com/tensorflow/tensorboard/blob/master/tensorboard/plugins/image/metadata.py
     """
-    from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
-    from tensorboard.plugins.scalar import metadata
+    from PIL import Image
+    from tensorboard.compat.proto import summary_pb2
+    from tensorboard.plugins.image import metadata
+    from tensorboard.util import tensor_util
 
-    described = metadata.create_summary_metadata(display_name=None, description=None)
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, "png")
+    height, width, _ = image.shape
+    content = [str(width).encode(), str(height).encode(), png.getvalue()]
     summary = summary_pb2.Summary()
-    for tag, value in values.items():
-        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[value])
-        summary.value.add(tag=tag, metadata=described, tensor=tensor)
+    summary.value.add(
+        tag=tag,
+        metadata=metadata.create_summary_metadata(display_name=None, description=None),
+        tensor=tensor_util.make_tensor_proto(content, dtype=np.object_),
+    )
     return summary
 
 
 def _write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
-    """Write summaries with their steps, into the directory emptied of earlier events.
-
-    Source:
-        The form of the file, its first event included:
-        https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto
-    """
-    import tensorflow as tf
-    from tensorboard.compat.proto import event_pb2, summary_pb2
-
-    directory.mkdir(parents=True, exist_ok=True)
-    now = time.time()
-    name = f"events.out.tfevents.{int(now)}.{platform.node()}.{os.getpid()}.v2"
-    partial = directory / PARTIAL_EVENTS
-    partial.unlink(missing_ok=True)
-    with _errors_of_python(directory):
-        with tf.io.TFRecordWriter(str(partial)) as writer:
-            first = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
-            writer.write(first.SerializeToString())
-            for step, summary in summaries:
-                event = event_pb2.Event(wall_time=now, step=step)
-                # Plugins make messages of TensorFlow's class, which has the same form.
-                event.summary.CopyFrom(
-                    summary_pb2.Summary.FromString(summary.SerializeToString())
-                )
-                writer.write(event.SerializeToString())
-        # Earlier events stay until the new ones are there whole.
-        _remove_events(directory)
-        os.replace(partial, directory / name)
-
-
-def _remove_events(directory: Path) -> None:
-    for path in directory.glob(EVENT_FILES):
-        path.unlink()
-
-
-@contextlib.contextmanager
-def _fresh_writer(directory: Path) -> Iterator[None]:
-    """Make a writer the default one, into the directory emptied of earlier events."""
-    import tensorflow as tf
-
-    directory.mkdir(parents=True, exist_ok=True)
-    _remove_events(directory)
-    with _errors_of_python(directory):
-        writer = tf.summary.create_file_writer(str(directory))
-        try:
-            with writer.as_default(), tf.summary.record_if(True):
-                yield
-        finally:
-            writer.close()
-
-
-@contextlib.contextmanager
-def _errors_of_python(directory: Path) -> Iterator[None]:
-    """Raise what TensorFlow raises at a full disk as Python does.
+    """Write summaries with their steps, in place of the directory's earlier events.
 
     Raises:
-        OSError: something could not be written.
+        OSError: the directory cannot be written to. Its earlier events are still there.
     """
-    import tensorflow as tf
+    from keras_adam.telemetry import event_file
 
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / PARTIAL_EVENTS
+    partial.unlink(missing_ok=True)
+    events = [event_file.summary_event(step, summary) for step, summary in summaries]
     try:
-        yield
-    except tf.errors.OpError as error:
+        event_file.append_events(partial, [event_file.first_event(), *events])
+    except OSError as error:
         raise OSError(
             f"{show_path(directory)} cannot be written to: {explain(error)}."
         ) from error
+    for path in directory.glob(EVENT_FILES):
+        path.unlink()
+    os.replace(partial, directory / event_file.new_file_name())
