@@ -43,8 +43,8 @@ def main():
     run = str(telemetry.run_dir)  # `logs`, or a directory in it if that has a run
     events = EventAccumulator(run, size_guidance={"tensors": 0}).Reload()
     for layer in ("first", "second", "head"):
-        told = events.Tensors(f"{layer}/kernel/update_ratio")
-        ratios = [float(tensor_util.make_ndarray(event.tensor_proto)) for event in told]
+        points = events.Tensors(f"{layer}/kernel/update_ratio")
+        ratios = [float(tensor_util.make_ndarray(p.tensor_proto)) for p in points]
         print(f"{layer}: {', '.join(f'{ratio:.1e}' for ratio in ratios)}")
     print(f"tensorboard --logdir {logs}")
 

@@ -3,12 +3,12 @@
     python benchmarks/step/telemetry_cost.py [--models mlp,lstm] [--processes 3]
 
 The models of `fit_time.py`, each trained in one process with the callback and without,
-an epoch each in turn; an epoch has as many steps as the interval, so that each is told
-of once. Two figures: the time spent inside the callback, as a share of the epoch's
-other time (precise); and the ratio of the median epochs with it and without (what a
-user waits, and as noisy as the machine). The first sample, in which the readers are
-compiled, is given in seconds and is no part of the shares. Optimizers: ours, ours with
-moments in 8 bits, and Keras's.
+an epoch each in turn; an epoch has as many steps as the interval, so that one step of
+each is written. Two figures: the time spent inside the callback, as a share of the
+epoch's other time (precise); and the ratio of the median epochs with it and without
+(what a user waits, and as noisy as the machine). The first sample, in which the
+programs that read are compiled, is given in seconds and is no part of the shares.
+Optimizers: ours, ours with moments in 8 bits, and Keras's.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _epoch_seconds(model: Any, x: Any, y: Any, callbacks: list[Any]) -> float:
 
 def measure(name: str, optimizer: str, epochs: int) -> dict[str, float]:
     """Train one model with the callback and without, an epoch each in turn."""
-    plain, told = _compiled(name, optimizer), _compiled(name, optimizer)
+    plain, observed = _compiled(name, optimizer), _compiled(name, optimizer)
     x = fit_time._inputs(plain)
     repeats = -(-EVERY * fit_time.BATCH_SIZE // len(x))
     x = np.concatenate([x] * repeats)[: EVERY * fit_time.BATCH_SIZE]
@@ -105,20 +105,20 @@ def measure(name: str, optimizer: str, epochs: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         telemetry = _timed_telemetry(directory)
         _epoch_seconds(plain, x, y, [])
-        _epoch_seconds(told, x, y, [telemetry])
-        first, seconds, shares = telemetry.spent, {"plain": [], "told": []}, []
+        _epoch_seconds(observed, x, y, [telemetry])
+        first, seconds, shares = telemetry.spent, {"plain": [], "observed": []}, []
 
         def train_plain() -> None:
             seconds["plain"].append(_epoch_seconds(plain, x, y, []))
 
-        def train_told() -> None:
+        def train_observed() -> None:
             telemetry.spent = 0.0
-            epoch = _epoch_seconds(told, x, y, [telemetry])
-            seconds["told"].append(epoch)
+            epoch = _epoch_seconds(observed, x, y, [telemetry])
+            seconds["observed"].append(epoch)
             shares.append(telemetry.spent / (epoch - telemetry.spent))
 
         for epoch in range(epochs):
-            for train in (train_plain, train_told)[:: 1 if epoch % 2 else -1]:
+            for train in (train_plain, train_observed)[:: 1 if epoch % 2 else -1]:
                 train()
     medians = {key: statistics.median(found) for key, found in seconds.items()}
     return {
@@ -126,9 +126,9 @@ def measure(name: str, optimizer: str, epochs: int) -> dict[str, float]:
         "share_percent": 100 * statistics.median(shares),
         "sample_ms": 1e3
         * statistics.median(
-            [s * e / (1 + s) for s, e in zip(shares, seconds["told"], strict=True)]
+            [s * e / (1 + s) for s, e in zip(shares, seconds["observed"], strict=True)]
         ),
-        "ratio": medians["told"] / medians["plain"],
+        "ratio": medians["observed"] / medians["plain"],
         "first_sample_seconds": first,
     }
 

@@ -24,9 +24,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-EVENT_FILES = "events.out.tfevents.*"
-"""Pattern of the names by which TensorBoard recognises event files."""
-
 
 def check_tensorboard_is_installed() -> None:
     """Refuse to go on without TensorBoard.

@@ -1,4 +1,4 @@
-"""What AdamTelemetry tells, beside the same figures computed by hand."""
+"""The figures that AdamTelemetry writes, against the same computed by hand."""
 
 import errno
 import logging
@@ -29,7 +29,7 @@ def by_hand(weights, epochs=2, rate=0.01, b1=0.9, b2=0.999, accumulated=1):
     """Each update's norms of gradients, ratios and m / √v, in NumPy float64."""
     x, y = (part.astype("float64") for part in data())
     kernel, bias = (np.array(weight, "float64") for weight in weights)
-    m, v, told, waiting = [0.0, 0.0], [0.0, 0.0], [], []
+    m, v, figures, waiting = [0.0, 0.0], [0.0, 0.0], [], []
     for begin in [*range(0, ROWS, BATCH)] * epochs:
         xs, ys = x[begin : begin + BATCH], y[begin : begin + BATCH]
         error = 2 * (xs @ kernel + bias - ys) / ys.size
@@ -37,7 +37,7 @@ def by_hand(weights, epochs=2, rate=0.01, b1=0.9, b2=0.999, accumulated=1):
         if len(waiting) < accumulated:
             continue
         gradients = [sum(parts) / accumulated for parts in zip(*waiting, strict=True)]
-        waiting, t = [], len(told) + 1
+        waiting, t = [], len(figures) + 1
         ratios, moves = [], []
         for i, g in enumerate(gradients):
             m[i] = b1 * m[i] + (1 - b1) * g
@@ -45,7 +45,7 @@ def by_hand(weights, epochs=2, rate=0.01, b1=0.9, b2=0.999, accumulated=1):
             m_hat, v_hat = m[i] / (1 - b1**t), v[i] / (1 - b2**t)
             ratios.append(np.sqrt(np.mean((m_hat / np.sqrt(v_hat)) ** 2)))
             moves.append(rate * m_hat / (np.sqrt(v_hat) + 1e-7 / np.sqrt(1 - b2**t)))
-        told.append(
+        figures.append(
             {
                 "gradient_norm": norms(gradients),
                 "moment_ratio": ratios,
@@ -56,7 +56,7 @@ def by_hand(weights, epochs=2, rate=0.01, b1=0.9, b2=0.999, accumulated=1):
             }
         )
         kernel, bias = kernel - moves[0], bias - moves[1]
-    return told
+    return figures
 
 
 OPTIMIZERS = {
@@ -74,50 +74,52 @@ OPTIMIZERS = {
 def test_figures_are_those_computed_by_hand(tmp_path, make, every):
     model = linear_model(make(0.01))
     expected = by_hand(model.get_weights())
-    # Otherwise Keras does so within the first step, which then is not told of.
+    # Otherwise Keras builds it within the first step, which then is not written.
     model.optimizer.build(model.trainable_variables)
     fit(model, [keras_adam.AdamTelemetry(tmp_path, every=every)])
-    told = read(tmp_path)
+    written = read(tmp_path)
     steps = [step for step in range(1, 13) if step % every == 0]
     for name in ("gradient_norm", "update_ratio", "moment_ratio"):
         for i, weight in enumerate(("slope/kernel", "slope/bias")):
-            found = told[f"{weight}/{name}"]
+            found = written[f"{weight}/{name}"]
             wanted = {step: expected[step - 1][name][i] for step in steps}
             # A weight that is zero has no ratio.
             wanted = {step: value for step, value in wanted.items() if value}
             assert found == pytest.approx(wanted, rel=2e-4)
-    assert told["optimizer/learning_rate"] == pytest.approx(dict.fromkeys(steps, 0.01))
-    assert "optimizer/effective_rate" not in told
+    assert written["optimizer/learning_rate"] == pytest.approx(
+        dict.fromkeys(steps, 0.01)
+    )
+    assert "optimizer/effective_rate" not in written
     together = [np.linalg.norm(expected[step - 1]["gradient_norm"]) for step in steps]
-    assert list(told["optimizer/gradient_norm"].values()) == pytest.approx(
+    assert list(written["optimizer/gradient_norm"].values()) == pytest.approx(
         together, rel=2e-4
     )
 
 
 @pytest.mark.parametrize("make", [keras_adam.Adam, keras.optimizers.Adam])
-def test_accumulated_gradients_are_told_of_once_per_update(tmp_path, make):
+def test_accumulated_gradients_are_written_once_per_update(tmp_path, make):
     model = linear_model(make(0.01, gradient_accumulation_steps=3))
     expected = by_hand(model.get_weights(), accumulated=3)
     fit(model, [keras_adam.AdamTelemetry(tmp_path, every=2)])
-    told = read(tmp_path)["slope/kernel/gradient_norm"]
+    written = read(tmp_path)["slope/kernel/gradient_norm"]
     wanted = {step: expected[step - 1]["gradient_norm"][0] for step in (2, 4)}
-    assert told == pytest.approx(wanted, rel=2e-4)
+    assert written == pytest.approx(wanted, rel=2e-4)
 
 
 @pytest.mark.skipif(IS_TORCH, reason="Keras on torch has no steps_per_execution")
-def test_an_execution_of_several_steps_is_told_of_as_a_whole(tmp_path):
+def test_an_execution_of_several_steps_is_written_as_a_whole(tmp_path):
     model = linear_model(keras_adam.Adam(0.01), steps_per_execution=3)
     before = model.get_weights()
     expected = by_hand(before)
     fit(model, [keras_adam.AdamTelemetry(tmp_path, every=6)])
-    told = read(tmp_path)
+    written = read(tmp_path)
     squares = [np.square(e["gradient_norm"][0]) for e in expected[3:6]]
     # By the second moment, which weighs the later steps by a thousandth more.
-    assert told["slope/kernel/gradient_norm"][6] == pytest.approx(
+    assert written["slope/kernel/gradient_norm"][6] == pytest.approx(
         np.sqrt(np.mean(squares)), rel=1e-3
     )
-    assert set(told["slope/kernel/gradient_norm"]) == {6, 12}
-    assert told["slope/kernel/moment_ratio"][6] == pytest.approx(
+    assert set(written["slope/kernel/gradient_norm"]) == {6, 12}
+    assert written["slope/kernel/moment_ratio"][6] == pytest.approx(
         expected[5]["moment_ratio"][0], rel=1e-4
     )
 
@@ -160,9 +162,9 @@ def assert_training_is_the_same(make_model, tmp_path, every=2):
         history = fit(model, callbacks).history
         state = [ops.convert_to_numpy(v.value) for v in model.optimizer.variables]
         trained.append((history, [*model.get_weights(), *state]))
-    (plain_loss, plain), (loss, told) = trained
+    (plain_loss, plain), (loss, observed) = trained
     assert loss == plain_loss
-    for one, other in zip(plain, told, strict=True):
+    for one, other in zip(plain, observed, strict=True):
         np.testing.assert_array_equal(one, other)
     assert len(read(tmp_path)["optimizer/learning_rate"]) >= 2
 
@@ -202,21 +204,23 @@ def test_training_in_mixed_precision_is_the_same(tmp_path):
         assert_training_is_the_same(lambda: convnet(keras_adam.Adam(0.01)), tmp_path)
     finally:
         keras.config.set_dtype_policy("float32")
-    told = read(tmp_path)
-    assert all(math.log2(s).is_integer() for s in told["optimizer/loss_scale"].values())
-    assert all(map(math.isfinite, told["wide/kernel/gradient_norm"].values()))
+    written = read(tmp_path)
+    assert all(
+        math.log2(s).is_integer() for s in written["optimizer/loss_scale"].values()
+    )
+    assert all(map(math.isfinite, written["wide/kernel/gradient_norm"].values()))
 
 
-def test_two_replicas_are_told_of_as_one_device(tmp_path, two_replicas):
+def test_two_replicas_are_written_as_one_device(tmp_path, two_replicas):
     def make():
         with two_replicas.scope():
             return linear_model(keras_adam.Adam(0.01))
 
     expected = by_hand(make().get_weights())
     assert_training_is_the_same(make, tmp_path)
-    told = read(tmp_path)["slope/kernel/gradient_norm"]
+    written = read(tmp_path)["slope/kernel/gradient_norm"]
     wanted = {t: expected[t - 1]["gradient_norm"][0] for t in range(2, 13, 2)}
-    assert told == pytest.approx(wanted, rel=1e-3)
+    assert written == pytest.approx(wanted, rel=1e-3)
 
 
 def test_a_resumed_run_continues_the_axis_and_replaces_what_is_void(tmp_path):
@@ -232,11 +236,11 @@ def test_a_resumed_run_continues_the_axis_and_replaces_what_is_void(tmp_path):
     resumed = keras.models.load_model(saved)
     resumed.optimizer.learning_rate = 0.5
     fit(resumed, [keras_adam.AdamTelemetry(logs, every=4)], epochs=2)
-    told = read(logs)["optimizer/learning_rate"]
-    assert told == pytest.approx({4: 0.01, 8: 0.5, 12: 0.5, 16: 0.5})
+    written = read(logs)["optimizer/learning_rate"]
+    assert written == pytest.approx({4: 0.01, 8: 0.5, 12: 0.5, 16: 0.5})
 
 
-def test_controls_of_the_optimizer_are_told(tmp_path):
+def test_controls_of_the_optimizer_are_written(tmp_path):
     optimizer = keras_adam.Adam(
         0.5, rate_cap=0.125, rate_adaptation=0.25, spike_guard=5.0, skip_nonfinite=True
     )
@@ -252,22 +256,22 @@ def test_controls_of_the_optimizer_are_told(tmp_path):
         epochs=2,
         callbacks=[keras_adam.AdamTelemetry(tmp_path, every=5)],
     )
-    told = read(tmp_path)
-    assert told["optimizer/skipped_steps"] == {5: 1.0, 10: 2.0}
-    assert told["optimizer/rate_cap"] == {5: 0.125, 10: 0.125}
-    assert told["optimizer/rate_adaptation"] == {5: 0.25, 10: 0.25}
-    assert told["optimizer/clipped_spikes"] == {5: 0.0, 10: 0.0}
-    assert told["optimizer/rate_multiplier"][10] == pytest.approx(
+    written = read(tmp_path)
+    assert written["optimizer/skipped_steps"] == {5: 1.0, 10: 2.0}
+    assert written["optimizer/rate_cap"] == {5: 0.125, 10: 0.125}
+    assert written["optimizer/rate_adaptation"] == {5: 0.25, 10: 0.25}
+    assert written["optimizer/clipped_spikes"] == {5: 0.0, 10: 0.0}
+    assert written["optimizer/rate_multiplier"][10] == pytest.approx(
         optimizer.rate_multiplier
     )
-    assert told["optimizer/effective_rate"][10] == pytest.approx(
+    assert written["optimizer/effective_rate"][10] == pytest.approx(
         0.5 * optimizer.rate_multiplier
     )
     # The cap was there from the first step on.
-    assert 0.25 < told["optimizer/rate_multiplier"][5] < 1
+    assert 0.25 < written["optimizer/rate_multiplier"][5] < 1
 
 
-def test_what_several_optimizers_share_is_told(tmp_path):
+def test_what_several_optimizers_share_is_written(tmp_path):
     shared = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01))
     shared["slope/bias"] = keras.optimizers.SGD(0.1)
     model = linear_model(keras.optimizers.MultiOptimizer(shared))
@@ -275,7 +279,7 @@ def test_what_several_optimizers_share_is_told(tmp_path):
     assert list(read(tmp_path)["slope/kernel/update_ratio"]) == [3, 6, 9, 12]
 
 
-def test_a_step_that_is_left_out_is_not_told_of(tmp_path):
+def test_a_skipped_step_is_not_written(tmp_path):
     model = linear_model(keras_adam.Adam(0.01, skip_nonfinite=True))
     x, y = data()
     x[:BATCH, 0] = np.inf
@@ -287,12 +291,12 @@ def test_a_step_that_is_left_out_is_not_told_of(tmp_path):
         verbose=0,
         callbacks=[keras_adam.AdamTelemetry(tmp_path, every=1)],
     )
-    told = read(tmp_path)["slope/kernel/gradient_norm"]
-    assert list(told) == [1, 2, 3, 4, 5]
-    assert all(0 < norm < 10 for norm in told.values())
+    written = read(tmp_path)["slope/kernel/gradient_norm"]
+    assert list(written) == [1, 2, 3, 4, 5]
+    assert all(0 < norm < 10 for norm in written.values())
 
 
-def test_a_gradient_that_is_not_finite_is_told_as_such(tmp_path):
+def test_a_gradient_that_is_not_finite_is_written_as_such(tmp_path):
     model = linear_model(keras.optimizers.Adam(0.01))
     x, y = data()
     x[:BATCH, 0] = np.nan
@@ -307,7 +311,7 @@ def test_a_gradient_that_is_not_finite_is_told_as_such(tmp_path):
     assert math.isnan(read(tmp_path)["slope/kernel/gradient_norm"][6])
 
 
-# How it is told.
+# Tags, charts, and errors.
 
 
 def test_tags_are_grouped_by_layer():
@@ -422,8 +426,8 @@ def test_nothing_is_read_between_two_samples(tmp_path, monkeypatch):
     monkeypatch.setattr(ReadableOptimizer, "iterations", counted)
     fit(linear_model(keras_adam.Adam()), [telemetry], epochs=4)
     assert len(read(tmp_path)["optimizer/learning_rate"]) == 4
-    # One when training begins; per sample one before it, one after it, and, as they
-    # fall on the ends of epochs, one that tells how long there is time.
+    # One when training begins. Per sample one before it, one after it, and, because
+    # samples end with epochs here, one to find when the next is due.
     assert len(reads) <= 1 + 3 * 4
 
 
@@ -445,9 +449,9 @@ def test_a_frozen_layer_is_left_out(tmp_path):
     )
     model.compile(keras_adam.Adam(), loss="mse")
     fit(model, [keras_adam.AdamTelemetry(tmp_path, every=6)])
-    told = read(tmp_path)
-    assert "slope/kernel/update_ratio" in told
-    assert not any(tag.startswith("kept") for tag in told)
+    written = read(tmp_path)
+    assert "slope/kernel/update_ratio" in written
+    assert not any(tag.startswith("kept") for tag in written)
 
 
 def test_the_package_is_imported_without_tensorboard():

@@ -1,4 +1,4 @@
-"""What telemetry tells of one step, where the gradient is given."""
+"""The figures of one step, where the gradient is given."""
 
 import math
 
@@ -76,14 +76,14 @@ def test_gradients_of_other_optimizers_are_read(every_entry, make):
     "make",
     [keras.optimizers.SGD, keras.optimizers.ScheduleFreeAdamW, keras.optimizers.Lion],
 )
-def test_of_optimizers_that_are_none_of_adams_kind_movement_is_told(make):
+def test_optimizers_unlike_adam_have_an_update_ratio_only(make):
     figures, _ = one_step(make(0.01), random_gradients(3))
     assert figures.gradient_norm == [None] * 3
     assert figures.moment_ratio == [None] * 3
     assert all(ratio > 0 for ratio in figures.update_ratio)
 
 
-def test_a_clipped_gradient_is_told_as_it_was_used(every_entry):
+def test_the_gradient_norm_is_that_after_clipping(every_entry):
     gradients = random_gradients(3)
     figures, _ = one_step(keras_adam.Adam(global_clipnorm=0.5), gradients)
     assert np.linalg.norm(figures.gradient_norm) == pytest.approx(0.5, rel=1e-4)
@@ -205,7 +205,7 @@ LOW = {"float16": 3e-3, "bfloat16": 3e-3, "float64": 1e-6}
 @pytest.mark.parametrize("dtype", LOW)
 @pytest.mark.parametrize("make", [keras_adam.Adam, keras.optimizers.Adam])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_weights_of_any_precision_are_told_of(make, dtype, steps):
+def test_weights_of_any_precision_have_figures(make, dtype, steps):
     if dtype == "float64" and keras.backend.backend() == "jax":
         pytest.skip("JAX has no float64 unless asked for")
     rng = np.random.default_rng(0)
@@ -239,7 +239,7 @@ def to_float64(tensor):
 
 
 @pytest.mark.parametrize("make", [keras.optimizers.Adam, keras.optimizers.RMSprop])
-def test_a_gradient_whose_square_was_lost_is_not_told_to_be_zero(make):
+def test_a_gradient_whose_square_underflows_has_no_norm(make):
     weight = keras.Variable(np.ones((4, 5)), dtype="float16")
     optimizer = make(0.01)
     optimizer.build([weight])
@@ -253,7 +253,7 @@ def test_a_gradient_whose_square_was_lost_is_not_told_to_be_zero(make):
     assert figures.gradient_norm == [None]
 
 
-def test_without_a_weight_there_is_nothing_to_tell():
+def test_without_weights_there_are_no_figures():
     optimizer = keras_adam.Adam()
     optimizer.build([keras.Variable(np.ones(2))])
     probe = Probe(ReadableOptimizer(optimizer))

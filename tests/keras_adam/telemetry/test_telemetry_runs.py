@@ -1,4 +1,4 @@
-"""Which training AdamTelemetry shows where, and what it says where it has none."""
+"""Which run each training is written to, and the warning when nothing is written."""
 
 import copy
 import errno
@@ -70,13 +70,13 @@ def test_trials_of_keras_tuner_are_runs_of_their_own(tmp_path):
     )
     tuner.search(callbacks=[telemetry], verbose=0)
     assert len(seen) == 6
-    told = runs(logs)
-    assert sorted(told) == [f"run-{number}" for number in range(1, 7)]
-    assert all(list(rates) == [2, 4, 6] for rates in told.values())
-    first = [next(iter(rates.values())) for rates in told.values()]
+    written = runs(logs)
+    assert sorted(written) == [f"run-{number}" for number in range(1, 7)]
+    assert all(list(rates) == [2, 4, 6] for rates in written.values())
+    first = [next(iter(rates.values())) for rates in written.values()]
     assert first[0] == first[1]  # two executions of one trial
     assert len(set(first)) == 3
-    assert [c.run_dir for (c,) in seen] == [logs / name for name in sorted(told)]
+    assert [c.run_dir for (c,) in seen] == [logs / name for name in sorted(written)]
     assert telemetry.run_dir is None
 
 
@@ -234,7 +234,7 @@ def test_two_callbacks_with_one_directory(tmp_path):
     # Also where both might continue what was there.
     callbacks = [keras_adam.AdamTelemetry(tmp_path, every=every) for every in (4, 3)]
     fit(model, callbacks, epochs=1)
-    assert {run: list(told) for run, told in runs(tmp_path).items()} == {
+    assert {run: list(written) for run, written in runs(tmp_path).items()} == {
         ".": [2, 4, 6, 8, 12],
         "run-2": [3, 6],
         "run-3": [9, 12],
@@ -344,7 +344,7 @@ def test_a_loop_of_train_on_batch_is_shown(tmp_path):
     assert runs(tmp_path) == {".": steps_at(0.1, 2, 4, 6)}
 
 
-def test_telemetry_that_is_not_told_of_the_beginning_begins_by_itself(tmp_path):
+def test_telemetry_begins_by_itself_without_on_train_begin(tmp_path):
     telemetry = keras_adam.AdamTelemetry(tmp_path, every=2)
     telemetry.on_epoch_end(0)
     telemetry.on_test_begin()
@@ -452,9 +452,9 @@ def test_a_disk_that_fills_costs_the_rest_of_one_fit(tmp_path, monkeypatch, capl
     assert "No space left" in caplog.text
     assert "written nothing" not in caplog.text
     fit(model, [telemetry], epochs=1)
-    told = runs(tmp_path)
-    assert list(told) == ["."]
-    assert {14, 16, 18} <= set(told["."])
+    written = runs(tmp_path)
+    assert list(written) == ["."]
+    assert {14, 16, 18} <= set(written["."])
 
 
 def test_what_is_half_written_is_never_written_behind(tmp_path, monkeypatch):
@@ -483,10 +483,10 @@ def test_what_is_half_written_is_never_written_behind(tmp_path, monkeypatch):
     assert path.name not in os.listdir(tmp_path)
 
 
-# What is said where there is nothing to show.
+# The warning when nothing is written.
 
 
-def said(caplog, model, epochs=1, every=100, directory=None, **options):
+def warning_of(caplog, model, epochs=1, every=100, directory=None, **options):
     telemetry = keras_adam.AdamTelemetry(directory, every=every)
     with caplog.at_level(logging.WARNING, logger="keras_adam"):
         if options:
@@ -528,7 +528,7 @@ def test_a_model_with_optimizers_of_its_own(tmp_path, caplog, compiled):
     model.compile(optimizer, loss="mse")
     if compiled == "built":
         optimizer.build(model.trainable_variables)
-    message = said(caplog, model, every=1, directory=tmp_path)
+    message = warning_of(caplog, model, every=1, directory=tmp_path)
     assert "every" not in message
     if compiled is None:
         assert "compiled without an optimizer" in message
@@ -544,7 +544,9 @@ def test_one_step_in_which_keras_builds_the_optimizer(tmp_path, caplog):
     x, y = np.ones((8, 5), "float32"), np.ones((8, 2), "float32")
     for every in (1, 100):
         caplog.clear()
-        message = said(caplog, model_of(), every=every, directory=tmp_path, data=(x, y))
+        message = warning_of(
+            caplog, model_of(), every=every, directory=tmp_path, data=(x, y)
+        )
         assert "took step 1 alone" in message
         assert "optimizer.build" in message
         assert "every" not in message
@@ -558,11 +560,15 @@ def test_one_step_in_which_keras_builds_the_optimizer(tmp_path, caplog):
 @pytest.mark.tensorflow_only
 def test_an_execution_in_which_keras_builds_the_optimizer(tmp_path, caplog):
     model = linear_model(keras_adam.Adam(), steps_per_execution=3)
-    message = said(caplog, model, every=2, directory=tmp_path / "a", data=data_of(24))
+    message = warning_of(
+        caplog, model, every=2, directory=tmp_path / "a", data=data_of(24)
+    )
     assert "steps 1 to 3, all in its first execution" in message
     model = linear_model(keras_adam.Adam(), steps_per_execution=4)
     caplog.clear()
-    message = said(caplog, model, every=4, directory=tmp_path / "b", data=data_of(48))
+    message = warning_of(
+        caplog, model, every=4, directory=tmp_path / "b", data=data_of(48)
+    )
     assert "every multiple of every=4 lies in the first execution" in message
 
 
@@ -573,12 +579,12 @@ def data_of(rows):
 def test_fewer_steps_than_the_interval(tmp_path, caplog):
     model = model_of()
     model.optimizer.build(model.trainable_variables)
-    message = said(caplog, model, every=7, directory=tmp_path)
+    message = warning_of(caplog, model, every=7, directory=tmp_path)
     assert "took steps 1 to 6" in message
     assert "no multiple of every=7" in message
     assert "every=6 or less" in message
     caplog.clear()
-    message = said(caplog, model, every=13, directory=tmp_path)
+    message = warning_of(caplog, model, every=13, directory=tmp_path)
     assert "took steps 7 to 12" in message
 
 
@@ -591,27 +597,27 @@ def test_steps_that_are_all_skipped(tmp_path, caplog, kind):
     x, y = data_of(48)
     x[:] = np.nan
     model = linear_model(optimizer)
-    message = said(caplog, model, every=1, directory=tmp_path, data=(x, y))
+    message = warning_of(caplog, model, every=1, directory=tmp_path, data=(x, y))
     assert "Every step of this training was skipped" in message
 
 
 def test_too_few_batches_for_accumulation(tmp_path, caplog):
     model = linear_model(keras_adam.Adam(gradient_accumulation_steps=8))
-    message = said(caplog, model, every=1, directory=tmp_path)
+    message = warning_of(caplog, model, every=1, directory=tmp_path)
     assert "gradient_accumulation_steps=8" in message
     assert "every" not in message
 
 
 def test_nothing_to_train(tmp_path, caplog):
     model = model_of()
-    message = said(caplog, model, epochs=0, every=1, directory=tmp_path / "a")
+    message = warning_of(caplog, model, epochs=0, every=1, directory=tmp_path / "a")
     assert "had no batches" in message
     if keras.backend.backend() == "tensorflow":
         caplog.clear()
         model.layers[0].trainable = False
         model.compile(keras_adam.Adam(), loss="mse")
         with pytest.warns(UserWarning, match="does not have any trainable"):
-            message = said(caplog, model, every=1, directory=tmp_path / "b")
+            message = warning_of(caplog, model, every=1, directory=tmp_path / "b")
         assert "no trainable weights" in message
 
 
@@ -642,10 +648,10 @@ def test_weights_that_the_optimizer_does_not_train_are_left_out(tmp_path):
         model.compile(optimizer(0.01), loss="mse")
         logs = tmp_path / str(number)
         fit(model, [keras_adam.AdamTelemetry(logs, every=3)], epochs=1)
-        told = read(logs)
-        (name,) = {tag.rsplit("/", 1)[0] for tag in told if "optimizer" not in tag}
+        written = read(logs)
+        (name,) = {tag.rsplit("/", 1)[0] for tag in written if "optimizer" not in tag}
         assert name.endswith("bias")
-        norms = told[f"{name}/gradient_norm"]
+        norms = written[f"{name}/gradient_norm"]
         assert norms == pytest.approx(dict.fromkeys((3, 6), 2**0.5), rel=1e-4)
 
 
@@ -694,15 +700,15 @@ def test_weights_of_unusual_kind(tmp_path, make, weights):
         trained.append([*model.get_weights()])
     for one, other in zip(*trained, strict=True):
         np.testing.assert_array_equal(one, other)
-    told = read(tmp_path)
-    shown = {tag.split("/")[1] for tag in told if not tag.startswith("optimizer")}
+    written = read(tmp_path)
+    shown = {tag.split("/")[1] for tag in written if not tag.startswith("optimizer")}
     assert shown == {
         f"w{i}"
         for i, (shape, dtype) in enumerate(weights)
         if 0 not in shape and "float" in dtype
     }
-    assert all(np.isfinite(list(values.values())).all() for values in told.values())
-    assert max(told[RATE]) == 3
+    assert all(np.isfinite(list(values.values())).all() for values in written.values())
+    assert max(written[RATE]) == 3
 
 
 def test_a_weight_of_two_layers_is_shown_once(tmp_path):

@@ -1,12 +1,15 @@
 import contextlib
+import io
 import math
 import resource
 
 import numpy as np
 import pytest
 from event_files import read, read_scalar
+from PIL import Image
 from sweep_values import make_grid, make_record
 from tensorboard.plugins.hparams import metadata
+from tensorboard.util import tensor_util
 
 from tuning.tensorboard.report_events import write_report_run
 from tuning.tensorboard.sweep_events import is_written, write_experiment, write_run
@@ -138,6 +141,23 @@ def test_a_full_disk_leaves_the_earlier_events_of_a_run(tmp_path):
     assert not is_written(tmp_path, make_record(1))
     write_run(tmp_path, RECORD)
     assert [path.name[:6] for path in directory.iterdir()] == ["events"]
+
+
+def test_a_full_disk_leaves_the_earlier_pages_of_a_sweep(tmp_path):
+    write_report_run(tmp_path, "earlier", {}, {})
+    with files_of_at_most(300), pytest.raises(OSError, match="cannot be written"):
+        write_report_run(tmp_path, "later " * 100, {}, {})
+    (event,) = read(tmp_path / "report").Tensors("verdict")
+    assert tensor_util.make_ndarray(event.tensor_proto).item() == b"earlier"
+
+
+def test_an_image_keeps_its_pixels(tmp_path):
+    image = np.random.default_rng(0).integers(256, size=(8, 5, 3), dtype=np.uint8)
+    write_report_run(tmp_path, "text", {"adam": image}, {})
+    (event,) = read(tmp_path / "report").Tensors("loss/adam")
+    width, height, png = tensor_util.make_ndarray(event.tensor_proto)
+    assert (width, height) == (b"5", b"8")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png))), image)
 
 
 @pytest.mark.parametrize("value", [1e39, -1e308])
