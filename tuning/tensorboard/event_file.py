@@ -1,16 +1,17 @@
-"""Event files of the lab for TensorBoard, each written whole or not at all."""
+"""Event files for TensorBoard, written whole, without TensorFlow."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+import platform
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from keras_adam.telemetry import event_file
 from tuning.system.paths import explain, show_path
 
 EVENT_FILES = "events.out.tfevents.*"
@@ -37,20 +38,55 @@ def write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
 
     Raises:
         OSError: the directory cannot be written to.
+
+    Source:
+        The form of the file, its first event included:
+        https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto
     """
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
     directory.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    name = f"events.out.tfevents.{int(now)}.{platform.node()}.{os.getpid()}.v2"
     partial = directory / PARTIAL_EVENTS
     partial.unlink(missing_ok=True)
-    events = [event_file.summary_event(step, summary) for step, summary in summaries]
     try:
-        event_file.append_events(partial, [event_file.first_event(), *events])
+        with partial.open("xb") as file:
+            writer = RecordWriter(file)
+            first = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
+            writer.write(first.SerializeToString())
+            for step, summary in summaries:
+                event = event_pb2.Event(wall_time=now, step=step)
+                # Plugins make messages of TensorFlow's class, which has the same form.
+                event.summary.CopyFrom(
+                    summary_pb2.Summary.FromString(summary.SerializeToString())
+                )
+                writer.write(event.SerializeToString())
         for path in directory.glob(EVENT_FILES):
             path.unlink()
-        os.replace(partial, directory / event_file.new_file_name())
+        os.replace(partial, directory / name)
     except OSError as error:
         raise OSError(
             f"{show_path(directory)} cannot be written to: {explain(error)}."
         ) from error
+
+
+def scalar_summary(values: Mapping[str, float]) -> Any:
+    """Scalars by tag, all in one message.
+
+    ``tf.summary.scalar`` runs operations, 0.2 ms for each value: for small models,
+    writing a run took a third of the time of training it.
+    """
+    from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
+    from tensorboard.plugins.scalar import metadata
+
+    described = metadata.create_summary_metadata(display_name=None, description=None)
+    summary = summary_pb2.Summary()
+    for tag, value in values.items():
+        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[value])
+        summary.value.add(tag=tag, metadata=described, tensor=tensor)
+    return summary
 
 
 def text_summary(tag: str, text: str) -> Any:

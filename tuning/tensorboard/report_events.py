@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_adam.telemetry.event_file import ScalarSummaries
 from tuning.system.paths import path_inside
 from tuning.tensorboard.event_file import (
     image_summary,
     is_finite,
+    scalar_summary,
     text_summary,
     write_events,
 )
@@ -47,10 +47,9 @@ def write_report_run(
     """
     summaries = [(0, text_summary("verdict", verdict))]
     summaries += [(0, image_summary(f"loss/{n}", image)) for n, image in images.items()]
-    scalars = ScalarSummaries().summary
     for name, curve in losses.items():
         for rate, loss in sorted(curve.items()):
             if is_finite(loss):
                 step = round(STEPS_PER_DECADE * math.log10(rate))
-                summaries.append((step, scalars({f"loss_by_rate/{name}": loss})))
+                summaries.append((step, scalar_summary({f"loss_by_rate/{name}": loss})))
     write_events(path_inside(directory, REPORT_RUN), summaries)

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_adam.telemetry.event_file import ScalarSummaries
 from tuning.grid import Grid
 from tuning.records import RunRecord
 from tuning.system.paths import path_inside
 from tuning.tensorboard.event_file import (
     EVENT_FILES,
     is_finite,
+    scalar_summary,
     write_events,
 )
 from tuning.tensorboard.report_events import STEPS_PER_DECADE
@@ -100,8 +100,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
     by_step: dict[int, dict[str, float]] = {}
     for tag, step, value in scalars(record):
         by_step.setdefault(step, {})[tag] = value
-    scalars_of_step = ScalarSummaries().summary
-    curves = [(step, scalars_of_step(by_step[step])) for step in sorted(by_step)]
+    curves = [(step, scalar_summary(by_step[step])) for step in sorted(by_step)]
     end = summary.session_end_pb(status)
     events = [(0, start), *curves, (0, end)]
     write_events(path_inside(directory, record.run_id), events)
