@@ -261,11 +261,12 @@ class Adam(keras.optimizers.Optimizer):
 
     @classmethod
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
-        """An Adam that finds its rate in its first few hundred steps.
+        """An Adam that finds its learning rate in its first few hundred steps.
 
         ``rate_cap`` with its softness, ``rate_adaptation``, ``rate_growth_limit`` and
         ``spike_guard`` have the values with which robustness was measured
-        (docs/robustness.md): from any rate between 1e-5 and 3 it trains nearly alike.
+        (docs/robustness.md): it trains almost the same from any learning rate between
+        1e-5 and 3.
 
         Args:
             learning_rate: number, schedule or callable; a schedule's shape is kept.
@@ -306,7 +307,7 @@ class Adam(keras.optimizers.Optimizer):
             trainable_variables = self._trainable_variables
         if trainable_variables is not None:
             if not self.built:
-                # `build` says so too, but what follows may fail on it first.
+                # `build` checks this too, but what follows may fail on it first.
                 for variable in trainable_variables:
                     check_can_be_trained(variable)
             check_match(grads, trainable_variables)
@@ -705,7 +706,7 @@ class Adam(keras.optimizers.Optimizer):
             self._learning_rate, (keras.Variable, LearningRateSchedule)
         )
         if is_callable and not callable(learning_rate):
-            # Of a schedule Keras says the like itself.
+            # For a schedule Keras raises a similar error itself.
             raise TypeError(
                 "This optimizer was created with a callable as its learning_rate, "
                 "which cannot be replaced by a number. Create it with a number to set "

@@ -13,7 +13,7 @@ from keras_adam.adam import Adam
 class AdamW(Adam):
     """AdamW in the place of ``keras.optimizers.AdamW``: `Adam` with a weight decay.
 
-    Each step shrinks a weight by ``learning_rate · weight_decay`` of itself, apart
+    Each step shrinks a weight by ``learning_rate · weight_decay`` of itself, separately
     from the gradient. It is `Adam` in everything else, and the two can load each
     other's states.
 

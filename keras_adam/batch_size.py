@@ -8,8 +8,8 @@ gradient's variance and sees k times as much per step; the equation stays the sa
 
 Below the reference batch β₁ stays: a longer momentum made small batches worse where it
 was measured (docs/robustness.md). At every batch size it stays where the rate is
-adapted: how far gradients agree is read off the first moment, and one that remembers
-but two of them says little.
+adapted: adaptation compares gradients with the first moment, and a
+moment that remembers only two of them is of little use.
 
 **Source**: S. Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient
 Algorithms", arXiv:2205.10287, Definition 5.2 (square-root scaling).

@@ -57,6 +57,9 @@ def _of_tensorflow(
     try:
         program()
     except tf.errors.OpError as error:
-        logger.info("Telemetry is read without XLA, which says: %s", error)
+        logger.info(
+            "Telemetry is read without XLA, because it cannot compile the reading: %s",
+            error,
+        )
         return graph
     return program

@@ -9,10 +9,10 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 RunPart = Callable[..., Any]
-"""Called as ``run(kind, function, variables, *arguments)``; returns what the function
-does with the arguments, and may compile it once for each hashable kind, which tells
-apart functions and the shapes and constants of their arguments. The variables are all
-that the function reads and assigns besides its arguments."""
+"""Called as ``run(kind, function, variables, *arguments)``; returns
+``function(*arguments)``, and may compile it once for each hashable kind: calls of one
+kind must have the same function, shapes and constants. The variables are all that the
+function reads and assigns besides its arguments."""
 
 
 def run_here(
@@ -27,7 +27,7 @@ class Update(Protocol):
     """A step in parts that an executor can run."""
 
     key: Hashable
-    """Tells apart updates of different weights or with other constants."""
+    """Differs for updates of different weights or with other constants."""
     custom_rule: Any
     """A subclass's own rule, which XLA may refuse; ``None``: Adam's."""
 
@@ -55,7 +55,7 @@ class Update(Protocol):
         ...
 
     def structure(self) -> Hashable | None:
-        """All that decides what is computed, apart from the values of variables.
+        """Everything that determines what is computed, except the values of variables.
 
         ``None`` where that is not known, as of a subclass.
         """

@@ -179,7 +179,8 @@ def share_reads(variable: Any) -> None:
 def _is_traced_for_xla() -> bool:
     """Whether what is executed now becomes part of an XLA program.
 
-    TensorFlow does not say, but of the functions below it then calls the last alone.
+    TensorFlow has no function for this, but of the two functions below it then calls
+    only the last.
     """
     import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 

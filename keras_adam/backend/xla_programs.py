@@ -116,7 +116,7 @@ class Program:
     def why_not_compilable(
         self, function: Callable, variables: Sequence[Any], arguments: Sequence[Any]
     ) -> str:
-        """What XLA says against the function; empty if it can be compiled.
+        """Why XLA cannot compile the function; empty if it can.
 
         Nothing is computed.
 

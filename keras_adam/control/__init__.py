@@ -2,5 +2,5 @@
 
 A control owns the variables that it keeps between steps and calls pure functions of
 `keras_adam.rule`. `controls.Controls` lists them all; the pipeline of
-`keras_adam.step` says in which order they act.
+`keras_adam.step` decides in which order they act.
 """

@@ -14,7 +14,7 @@ from keras_adam.state.variable_creation import VariableCreation
 
 
 class Control:
-    """A control that keeps nothing between steps, unless it says otherwise."""
+    """Keeps nothing between steps, unless a subclass overrides these methods."""
 
     def create(self, options: Options, creation: VariableCreation) -> None:
         """Create what the control keeps between steps, if it is on."""

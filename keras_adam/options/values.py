@@ -1,6 +1,6 @@
 """What may be passed to the optimizer: conversions and refusals, in one place.
 
-`OPTIONS` says of every option what it is converted to, and what is refused. The
+`OPTIONS` converts and checks every option. The
 constructor goes through it, `from_config` by way of the constructor, and every option
 that is set later. What comes out is a Python number, text or bool, which JSON can
 write: NumPy's numbers are taken for what they stand for.

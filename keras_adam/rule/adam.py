@@ -153,7 +153,7 @@ def step_along_moments(
 
 
 def decay_weights(parameter: Tensor, learning_rate: Tensor, decay: float) -> Tensor:
-    """Shrink the parameter towards zero, apart from the gradient's step.
+    """Shrink the parameter towards zero, separately from the gradient's step.
 
     ``w ← w - learning_rate · decay · w``
 

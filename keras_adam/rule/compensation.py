@@ -25,15 +25,15 @@ _MANTISSA_BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 
 
 def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
-    """A parameter as the nearest value of ``dtype`` and the remainder.
+    """A parameter as the nearest value of ``dtype`` and what rounding took away.
 
     Args:
         parameter: in the compute dtype.
         dtype: of the weight.
 
     Returns:
-        ``(rounded, remainder)``, both in ``dtype``; their sum is the parameter up to
-        the remainder's own rounding. The remainder is 0 where the rounded value is
+        ``(rounded, lost)``, both in ``dtype``; their sum is the parameter up to
+        the rounding of ``lost``, which is 0 where the rounded value is
         not finite.
     """
     rounded = ops.cast(parameter, dtype)
@@ -42,14 +42,14 @@ def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
     return rounded, ops.cast(lost, dtype)
 
 
-def join(rounded: Tensor, remainder: Tensor, dtype: str) -> Tensor:
+def join(rounded: Tensor, lost: Tensor, dtype: str) -> Tensor:
     """The parameter that :func:`split` took apart, in the compute dtype.
 
-    A remainder beyond half a grid step cannot be that of this weight: somebody has
-    assigned the weight since, and the remainder counts as 0.
+    If ``lost`` is more than half a grid step, it cannot belong to this weight: somebody
+    has assigned the weight since, and it counts as 0.
     """
     bits = _MANTISSA_BITS[keras.backend.standardize_dtype(rounded.dtype)]
-    weight, lost = ops.cast(rounded, dtype), ops.cast(remainder, dtype)
+    weight, lost = ops.cast(rounded, dtype), ops.cast(lost, dtype)
     # float16 has a coarser, absolute grid below its smallest normal number.
     largest = ops.maximum(ops.abs(weight) * 2.0**-bits, 2.0**-25)
     return weight + ops.where(ops.abs(lost) <= largest, lost, ops.zeros_like(lost))

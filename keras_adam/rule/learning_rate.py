@@ -111,7 +111,7 @@ def along_last_step(gradient: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def alignment(products: Sequence[Tensor]) -> Alignment:
-    """What all weights say together.
+    """The alignment of all weights together.
 
     Args:
         products: of each weight, from :func:`along_last_step`; at least one.

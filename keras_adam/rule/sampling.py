@@ -2,7 +2,7 @@
 
 What is summed over a whole large gradient is one more pass over memory, which is what
 a step is made of. A sum over a few thousand entries, always the same ones, costs next
-to nothing and says as much about where gradients point and how large they are.
+to nothing and shows as well where gradients point and how large they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The square root with a derivative everywhere, for who differentiates a step."""
+"""A square root with a finite derivative, so that steps can be differentiated."""
 
 from __future__ import annotations
 

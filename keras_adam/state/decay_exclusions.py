@@ -21,7 +21,7 @@ _OPTION = "exclude_from_weight_decay"
 
 @dataclasses.dataclass(frozen=True)
 class DecayExclusions:
-    """What ``exclude_from_weight_decay`` was told.
+    """The weights that ``exclude_from_weight_decay`` was given.
 
     Attributes:
         names: regular expressions looked for in a weight's name.

@@ -56,7 +56,7 @@ class OptimizerState:
         return [getattr(weight.variables, name) for weight in self.weights]
 
     def update_count(self, options: Options) -> Any:
-        """How many updates there have been, as `iterations` says: a scalar tensor."""
+        """How many updates there have been by `iterations`: a scalar tensor."""
         count = read(self.iterations)
         micro_batches = options.gradient_accumulation_steps
         return count // micro_batches if micro_batches else count

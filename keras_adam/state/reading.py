@@ -1,4 +1,4 @@
-"""What the state says, for people: moments in float32, decoded and up to date.
+"""The state as values for people: moments in float32, decoded and up to date.
 
 Reads and never assigns. Of a large weight a part can be read that costs the same
 whatever the weight's size: every n-th entry.

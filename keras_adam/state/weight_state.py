@@ -125,7 +125,7 @@ class WeightState:
         return dataclasses.replace(self, variables=variables, stream=stream)
 
     def stored_variables(self) -> list[Any]:
-        """The weight and all that is kept of it, packs apart."""
+        """The weight and all that is kept of it, except packs."""
         parts = (*self.variables, self.average, self.accumulator)
         return [
             part
@@ -178,8 +178,8 @@ class WeightState:
 
         Args:
             moments: in the stored shape, or one row per id.
-            step: scalar integer that tells apart the random bits of the steps; not
-                asked for where nothing is encoded.
+            step: scalar integer, for random bits that differ from step to step; not
+                needed where nothing is encoded.
             ids: of rows; ``None`` for all.
             scales: from :meth:`next_scales`.
         """

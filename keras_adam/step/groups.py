@@ -139,7 +139,7 @@ class StandaloneGroup(WeightGroup):
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What tells apart the programs of standalone groups."""
+        """Groups of one kind share a program."""
         return tuple(
             (
                 weight.shape,

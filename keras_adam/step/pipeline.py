@@ -63,7 +63,7 @@ class Pipeline:
     """The step of one set of weights under one set of options.
 
     Args:
-        key: tells apart pipelines of an optimizer.
+        key: differs for the pipelines of an optimizer.
         context: state, options and controls.
         weights: that have a gradient, in the order of the gradients.
         by_rows: for each, whether only rows of its gradient are given.

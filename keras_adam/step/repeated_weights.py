@@ -29,7 +29,7 @@ class RepeatedWeights:
         Args:
             gradients: one per entry of ``variables``.
             variables: the weights.
-            key: tells apart weights.
+            key: differs for different weights.
         """
         by_weight: dict[Any, list[Any]] = {}
         weights = {}

@@ -1,4 +1,4 @@
-"""What decides what a step computes, apart from the values of variables."""
+"""What a step computes depends on this, and on the values of variables."""
 
 from __future__ import annotations
 
