@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner
 
-from tuning.cli import app
+from tuning.cli.app import app
 
 
 def invoke(*arguments):
