@@ -45,7 +45,7 @@ def outcome(run):
 def search(directory, strategy, records=(), workers=1, max_runs=None):
     """Let a strategy run to its end; records by run, in the order done."""
     runs = Runs(outcome, workers)
-    oracle = make_oracle(strategy, max_runs, GRID, list(records))
+    oracle = make_oracle(SweepOptions(strategy, max_runs), GRID, list(records))
     SweepTuner(oracle, directory, "project", runs, lambda _: None).search()
     return {run: outcome(run) for _, run in runs.done}
 
