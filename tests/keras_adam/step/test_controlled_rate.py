@@ -500,7 +500,7 @@ def test_without_control_the_multiplier_is_one_and_nothing_is_kept():
         ({"rate_adaptation": 0.1, "beta_1": 0.0}, "beta_1=0"),
         (
             {"rate_adaptation": 0.1, "rate_growth_limit": 0.5},
-            "forbid the given learning rate",
+            "forbid the given",
         ),
         ({"rate_growth_limit": 10.0}, "which is off"),
         ({"spike_guard": -1}, "spike_guard must be positive"),
