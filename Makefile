@@ -43,7 +43,7 @@ test-fast: $(VENV)/installed  ## run the tests that are not marked slow
 test-torch: $(VENV)/installed  ## run the core under torch, if it is installed
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(CORE_TESTS)
 
-sweep: $(VENV)/installed  ## sweep six optimizers on handwritten digits and write the report
+sweep: $(VENV)/installed  ## sweep seven optimizers on handwritten digits and write the report
 	$(BIN)/keras-adam-sweep run digits --out $(SWEEP_DIR)
 
 tensorboard: $(VENV)/installed  ## look at the sweep in TensorBoard

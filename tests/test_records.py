@@ -16,9 +16,9 @@ from tuning.records import (
 
 def make_record(seed=0, **changes):
     plain = {
-        "run_id": f"sgd/batch=8/lr=0.1/seed={seed}",
+        "run_id": f"keras.SGD/batch=8/lr=0.1/seed={seed}",
         "workload": "tiny",
-        "optimizer": "sgd",
+        "optimizer": "keras.SGD",
         "optimizer_config": {"momentum": 0.0},
         "learning_rate": 0.1,
         "batch_size": 8,
