@@ -50,7 +50,7 @@ smoke: $(VENV)/installed  ## run every benchmark with as little work as possible
 test-fast: $(VENV)/installed  ## run the tests that are not marked slow, under TensorFlow
 	$(PYTEST) -m 'not slow'
 
-sweep: $(VENV)/installed  ## sweep six optimizers on handwritten digits and write the report
+sweep: $(VENV)/installed  ## sweep seven optimizers on handwritten digits and write the report
 	$(BIN)/keras-adam-sweep run digits --out $(SWEEP_DIR)
 
 tensorboard: $(VENV)/installed  ## look at the sweep in TensorBoard

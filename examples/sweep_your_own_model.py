@@ -45,7 +45,7 @@ def main():
     records = tuning.run_sweep(
         workload,
         directory,
-        optimizers=["adam", "sgd"],
+        optimizers=["keras_adam.Adam", "keras.Adam"],
         learning_rates=[1e-3, 1e-2, 1e-1, 1.0],
         batch_sizes=[32, 128],
         seeds=2,

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
+from tuning.optimizer_names import file_name
 from tuning.system.json_files import (
     Integer,
     InvalidFileError,
@@ -29,7 +30,7 @@ from tuning.system.json_files import (
 )
 
 LONGEST_NAME = 200
-"""Bytes of an optimizer's name; file systems take 255 for one directory."""
+"""Bytes of the directory of an optimizer; file systems take 255 for a name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Run:
         """The run's key in records and its directory below ``tensorboard/``."""
         fewer = "" if self.epochs is None else f"/epochs={self.epochs}"
         return (
-            f"{self.optimizer}/batch={self.batch_size}"
+            f"{file_name(self.optimizer)}/batch={self.batch_size}"
             f"/lr={self.learning_rate:.6g}/seed={self.seed}{fewer}"
         )
 
@@ -65,7 +66,7 @@ class Grid:
     """Every combination of the given values, each trained for the same epochs.
 
     Attributes:
-        optimizers: names, each a built-in one or ``package.module:attribute``.
+        optimizers: names; see `tuning.optimizer_names`.
         learning_rates: positive and finite, in any order.
         batch_sizes: positive, examples per step.
         seeds: non-negative integers; an axis of its own, because the spread over
@@ -73,7 +74,7 @@ class Grid:
         epochs: passes over the training data, the same for every run, so that
             runs with different batch sizes see equally many examples.
         options: further constructor arguments by optimizer name, for example
-            ``{"adam": {"beta_2": 0.99}}``.
+            ``{"keras.Adam": {"beta_2": 0.99}}``.
 
     Raises:
         ValueError: an axis is empty, repeats itself or holds a value that no run
@@ -103,8 +104,13 @@ class Grid:
             "optimizers",
             "names without a slash, because each names a directory, of at most "
             f"{LONGEST_NAME} bytes in UTF-8",
-            _is_name,
+            lambda name: _is_name(file_name(name)),
         )
+        if len(set(map(file_name, self.optimizers))) < len(self.optimizers):
+            raise ValueError(
+                "two optimizers would write to the same directory; received "
+                f"{list(self.optimizers)}."
+            )
         _check_values(
             self.learning_rates,
             "learning_rates",
@@ -154,7 +160,7 @@ class Grid:
         ):
             raise ValueError(
                 "options must be a dictionary of dictionaries, such as "
-                f"{{'adam': {{'beta_2': 0.99}}}}; received {self.options!r:.200}."
+                f"{{'keras.Adam': {{'beta_2': 0.99}}}}; received {self.options!r:.200}."
             )
         unknown = [name for name in self.options if name not in self.optimizers]
         if unknown:

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter
 
 from tuning.grid import Grid
+from tuning.optimizer_names import earlier_names
 from tuning.options import STRATEGIES, check_strategy
 from tuning.system.files import write_whole
 from tuning.system.json_files import (
@@ -154,7 +155,9 @@ def read_plan(directory: Path) -> Plan:
     try:
         plain = _read_object(path)
         with _named(path):
-            return Plan.from_dict(plain)
+            plan = Plan.from_dict(plain)
+        _check_current_names(path, plan.grid.optimizers, plan.own_optimizers)
+        return plan
     except FileNotFoundError:
         raise InvalidFileError(
             f"{show_path(directory)} holds no {PLAN_FILE}: it is not the directory of "
@@ -177,6 +180,8 @@ def read_plan_fields(path: Path) -> dict[str, Any]:
         return {}
     with _named(path):
         check_present(_schema(), plain)
+    names = (plain.get("grid") or {}).get("optimizers", ())
+    _check_current_names(path, names, plain.get("own_optimizers", ()))
     return plain
 
 
@@ -210,6 +215,24 @@ def check_writable(plan: Plan) -> None:
 def write_plan(directory: Path, plan: Plan) -> None:
     """Write ``sweep.json`` so that it is there whole or not at all."""
     write_whole(directory / PLAN_FILE, _to_json(plan) + "\n")
+
+
+def _check_current_names(
+    path: Path, names: Sequence[str], custom: Sequence[str]
+) -> None:
+    """Refuse a plan of an earlier version, which called optimizers by other names.
+
+    Raises:
+        InvalidFileError: the plan names one of them.
+    """
+    renamed = earlier_names(names, custom)
+    if renamed:
+        raise InvalidFileError(
+            f"{show_path(path)} was written by an earlier version, which called "
+            f"optimizers by other names: {renamed} now. Use another directory, or "
+            "start over with --overwrite (on_existing='overwrite'); the version that "
+            "wrote it can still report it."
+        )
 
 
 def _to_json(plan: Plan) -> str:
@@ -250,7 +273,7 @@ def _comparable(plan: Plan) -> dict[str, Any]:
     fields = {
         "workload": plan.workload,
         **plan.grid.to_dict(),
-        "own optimizers": plan.own_optimizers,
+        "custom optimizers": plan.own_optimizers,
         "loss": plan.loss,
         "target_val_loss": plan.target_val_loss,
         "data": plan.data,

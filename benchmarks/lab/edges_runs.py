@@ -1,6 +1,6 @@
 """How many runs ``--strategy edges`` needs, and whether it finds the grid's edges.
 
-    python benchmarks/lab/edges_runs.py [--optimizers adam,sgd,...] [--seeds 3]
+    python benchmarks/lab/edges_runs.py [--optimizers keras.Adam,...] [--seeds 3]
 
 The digits perceptron at 19 rates a quarter of a decade apart (1e-4 ... 3.16), three
 batch sizes: once with the whole grid, once with the edges alone, as two sweeps in
@@ -70,7 +70,9 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--optimizers", default="adam,keras-adam,sgd,momentum,adagrad,rmsprop"
+        "--optimizers",
+        default="keras_adam.Adam,keras.Adam,keras.SGD,keras.SGD(momentum=0.9),"
+        "keras.Adagrad,keras.RMSprop",
     )
     parser.add_argument("--seeds", default="3")
     arguments = parser.parse_args()

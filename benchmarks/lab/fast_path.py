@@ -36,8 +36,9 @@ import numpy as np
 
 from benchmarks.results import print_table, write_results
 from tuning.grid import Run
+from tuning.optimizer_names import SWEPT_BY_DEFAULT
 from tuning.training.course import epoch_order, evaluation_batch
-from tuning.training.optimizers import SWEPT_BY_DEFAULT, build_optimizer
+from tuning.training.optimizers import build_optimizer
 from tuning.training.task import Task
 from tuning.training.trainer import Trainer
 from tuning.workload import Data, Workload
@@ -58,7 +59,7 @@ def main() -> None:
     data = digits.load_data()
     figures = []
     rows = [(name, "plain", digits) for name in SWEPT_BY_DEFAULT]
-    rows.append(("adam", "dropout, batch norm", noisy))
+    rows.append(("keras_adam.Adam", "dropout, batch norm", noisy))
     for name, label, workload in rows:
         run = Run(name, arguments.batch_size, RATE, seed=0)
         compiled = compare(workload, data, run, arguments.epochs, jit_compile=True)

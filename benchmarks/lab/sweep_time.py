@@ -92,7 +92,7 @@ def sweep_by_ours(name: str, directory: str) -> float:
     records = sweep.run_sweep(
         case.workload,
         Path(directory) / "ours",
-        optimizers=["keras-adam"],
+        optimizers=["keras.Adam"],
         learning_rates=case.rates,
         batch_sizes=case.batch_sizes,
         seeds=case.seeds,

@@ -49,7 +49,7 @@ def measure(engine: str, workers: str, seeds: str, epochs: str) -> dict[str, Any
         records = run_sweep(
             "digits",
             directory,
-            optimizers=["adam", "keras-adam"],
+            optimizers=["keras_adam.Adam", "keras.Adam"],
             learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
             batch_sizes=(8, 16, 32, 64),
             seeds=int(seeds),

@@ -4,7 +4,7 @@ import json
 import math
 
 from tuning.claims.budgets import BUDGETS
-from tuning.claims.contenders import CONTENDERS
+from tuning.claims.contenders import CONTENDERS, OURS
 from tuning.claims.results import FORMAT, PLAN_FILE
 from tuning.grid import Run
 from tuning.records import RunRecord, append_record
@@ -14,7 +14,7 @@ IMAGINED = ("digits", "detection", "exploding-deep")
 
 
 def make_run(
-    optimizer="adam",
+    optimizer=OURS,
     *,
     workload="task",
     size=32,

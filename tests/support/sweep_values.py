@@ -6,7 +6,7 @@ from tuning.records import RunRecord
 
 def make_grid(**changes):
     plain = {
-        "optimizers": ("sgd", "adam"),
+        "optimizers": ("keras.SGD", "keras_adam.Adam"),
         "learning_rates": (0.1, 0.01),
         "batch_sizes": (8, 4),
         "seeds": (0, 1),
@@ -17,9 +17,9 @@ def make_grid(**changes):
 
 def make_record(seed=0, **changes):
     plain = {
-        "run_id": f"sgd/batch=8/lr=0.1/seed={seed}",
+        "run_id": f"keras.SGD/batch=8/lr=0.1/seed={seed}",
         "workload": "tiny",
-        "optimizer": "sgd",
+        "optimizer": "keras.SGD",
         "optimizer_config": {"momentum": 0.0},
         "learning_rate": 0.1,
         "batch_size": 8,

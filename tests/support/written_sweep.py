@@ -5,7 +5,7 @@ from sweep_values import make_grid
 from tuning.plan import Plan
 from tuning.records import RunRecord
 
-GRID = make_grid(options={"adam": {"beta_2": 0.99}})
+GRID = make_grid(options={"keras_adam.Adam": {"beta_2": 0.99}})
 
 
 def record_of(run, **changes):
@@ -45,7 +45,7 @@ PLAN = Plan(
     description="Three clusters.",
     target_val_loss=0.5,
     loss="mean_squared_error",
-    own_optimizers=["sgd"],
+    own_optimizers=["keras.SGD"],
     fingerprints={"data": "a", "model": None},
     versions={"keras": "3"},
     command="run",

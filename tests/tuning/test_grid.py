@@ -19,11 +19,11 @@ def test_runs_that_share_a_train_function_are_neighbours():
 def test_run_ids_are_distinct_and_name_every_axis():
     ids = [run.run_id for run in make_grid().runs()]
     assert len(set(ids)) == 16
-    assert ids[0] == "sgd/batch=8/lr=0.1/seed=0"
+    assert ids[0] == "keras.SGD/batch=8/lr=0.1/seed=0"
 
 
 def test_a_grid_survives_being_written_down():
-    grid = make_grid(options={"adam": {"beta_2": 0.99}})
+    grid = make_grid(options={"keras_adam.Adam": {"beta_2": 0.99}})
     assert Grid.from_dict(grid.to_dict()) == grid
 
 
@@ -31,8 +31,8 @@ def test_a_grid_survives_being_written_down():
     ("changes", "message"),
     [
         ({"optimizers": ()}, "optimizers is empty"),
-        ({"optimizers": "sgd"}, "optimizers must be a sequence"),
-        ({"optimizers": ("sgd", "sgd")}, "repeats a value"),
+        ({"optimizers": "keras.SGD"}, "optimizers must be a sequence"),
+        ({"optimizers": ("keras.SGD", "keras.SGD")}, "repeats a value"),
         ({"optimizers": ("../elsewhere",)}, "without a slash"),
         ({"optimizers": ("..",)}, "without a slash"),
         ({"learning_rates": ()}, "learning_rates is empty"),
@@ -49,10 +49,10 @@ def test_a_grid_survives_being_written_down():
         ({"epochs": 0}, "at least 1"),
         ({"epochs": 1.5}, "at least 1"),
         (
-            {"options": {"sgd": {"momentum": object()}}},
+            {"options": {"keras.SGD": {"momentum": object()}}},
             "option 'momentum' of optimizer",
         ),
-        ({"options": {"rmsprop": {}}}, "does not run"),
+        ({"options": {"keras.RMSprop": {}}}, "does not run"),
     ],
 )
 def test_an_unusable_grid_says_what_it_received(changes, message):
@@ -62,7 +62,7 @@ def test_an_unusable_grid_says_what_it_received(changes, message):
 
 def test_a_plan_with_other_fields_is_refused():
     with pytest.raises(ValueError, match="has the fields"):
-        Grid.from_dict({"optimizers": ["sgd"]})
+        Grid.from_dict({"optimizers": ["keras.SGD"]})
 
 
 def test_log_spaced_rates_include_both_ends():

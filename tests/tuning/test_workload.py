@@ -10,7 +10,6 @@ import tiny_workload
 
 from tuning.references import resolve_reference
 from tuning.training.optimizers import (
-    BUILT_IN,
     SWEPT_BY_DEFAULT,
     build_optimizer,
     check_optimizers,
@@ -268,27 +267,35 @@ def test_a_method_of_a_class_may_be_an_optimizer_s_home():
 
 
 def test_a_sweep_compares_ours_and_keras_s_own_by_default():
-    expected = {"adam", "keras-adam", "sgd", "momentum", "adagrad", "rmsprop"}
-    assert set(SWEPT_BY_DEFAULT) == expected
+    ours = {"keras_adam.Adam", "keras_adam.Adam.robust"}
+    keras_s = {"keras.Adam", "keras.AdamW", "keras.RMSprop", "keras.Adagrad"}
+    assert set(SWEPT_BY_DEFAULT) == ours | keras_s | {"keras.SGD(momentum=0.9)"}
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_every_built_in_optimizer_takes_the_rate(name):
+@pytest.mark.parametrize("name", [*SWEPT_BY_DEFAULT, "keras.Lion", "keras_adam.AdamW"])
+def test_every_optimizer_takes_the_rate(name):
     assert float(build_optimizer(name, 0.25).learning_rate) == 0.25
 
 
 def test_an_optimizer_may_be_given_by_reference_or_by_the_caller():
     by_reference = build_optimizer("keras.optimizers:Nadam", 0.1, {"beta_1": 0.8})
     assert by_reference.beta_1 == 0.8
-    own = {"slow": lambda learning_rate: build_optimizer("sgd", learning_rate / 2)}
+
+    def slow(learning_rate):
+        return build_optimizer("keras.SGD", learning_rate / 2)
+
+    own = {"slow": slow}
     assert float(build_optimizer("slow", 0.5, custom=own).learning_rate) == 0.25
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("adamm", {}, "unknown optimizers.*keras-adam"),
-        ("sgd", {"beta_2": 0.9}, "cannot be made.*beta_2"),
+        ("adamm", {}, "unknown optimizers.*keras.Adam"),
+        ("keras.SGD", {"beta_2": 0.9}, "cannot be made.*beta_2"),
+        ("keras.SGD(momentum=0.9)", {"momentum": 0.5}, "says what momentum is"),
+        ("keras.Adm", {}, "does not exist; keras.optimizers has Adadelta.*Adam, "),
+        ("adam", {}, "Names have changed: adam is keras_adam.Adam now"),
         ("tiny_workload:broken_optimizer", {}, "no optimizer for"),
         ("tiny_workload:NOT_A_WORKLOAD", {}, "a class or a function"),
         ("tiny_workload:make_workload", {}, "cannot be made"),
@@ -305,13 +312,13 @@ def test_every_optimizer_of_a_grid_is_checked():
 
     check_optimizers(make_grid())
     with pytest.raises(ValueError, match="cannot be made"):
-        check_optimizers(make_grid(options={"adam": {"no_such_option": 1}}))
+        check_optimizers(make_grid(options={"keras_adam.Adam": {"no_such_option": 1}}))
 
 
 def test_a_factory_must_make_a_new_optimizer_each_time():
     from sweep_values import make_grid
 
-    only = build_optimizer("sgd", 0.1)
+    only = build_optimizer("keras.SGD", 0.1)
     own = {"same": lambda learning_rate: only}
     with pytest.raises(ValueError, match="must return a new optimizer each time"):
         check_optimizers(make_grid(optimizers=("same",)), own)
@@ -328,10 +335,15 @@ def test_a_factory_that_raises_anything_is_told():
 
 def test_options_are_read_as_json_then_python_then_text():
     assert parse_options(
-        ["adam.beta_2=0.99", "adam.amsgrad=True", "sgd.nesterov=true", "a.b:c.d=x=y"]
+        [
+            "keras_adam.Adam.beta_2=0.99",
+            "keras_adam.Adam.amsgrad=True",
+            "keras.SGD(momentum=0.9).nesterov=true",
+            "a.b:c.d=x=y",
+        ]
     ) == {
-        "adam": {"beta_2": 0.99, "amsgrad": True},
-        "sgd": {"nesterov": True},
+        "keras_adam.Adam": {"beta_2": 0.99, "amsgrad": True},
+        "keras.SGD(momentum=0.9)": {"nesterov": True},
         "a.b:c": {"d": "x=y"},
     }
 
@@ -340,7 +352,7 @@ def test_options_are_read_as_json_then_python_then_text():
     ("assignments", "message"),
     [
         (["beta_2=0.9"], "optimizer.option=value"),
-        (["adam.beta_2"], "optimizer.option=value"),
+        (["keras_adam.Adam.beta_2"], "optimizer.option=value"),
         ([".x=1"], "optimizer.option=value"),
         (["a.x=1", "a.x=2"], "set twice"),
     ],

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tuning.claims.contenders import STORAGE_OPTIONS
+from tuning.claims.contenders import STORAGES
 
 EXPLODING = "tuning.workloads.exploding"
 
@@ -208,7 +208,7 @@ def estimate(
         alone = _estimate_sweep(budget, sweep, contenders)
         found.append(alone._replace(seconds=alone.seconds / gain))
     model = budget.peak_model
-    processes = model.rounds * (len(contenders) + len(STORAGE_OPTIONS))
+    processes = model.rounds * (len(contenders) + len(STORAGES))
     gigabytes = model.parameters * 4 / 1e9
     seconds = SECONDS_PER_PROCESS + SECONDS_PER_PEAK_GIGABYTE * gigabytes
     return [PlannedPart("memory", processes, processes * seconds), *found]

@@ -1,64 +1,56 @@
-"""The optimizers that the claims compare: names, labels, default learning rates."""
+"""The optimizers that the claims compare: names, labels, default learning rates.
+
+Names are those of sweeps, see `tuning.optimizer_names`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-CONTENDERS = (
-    "adam",
-    "robust-adam",
-    "keras-adam",
-    "sgd",
-    "momentum",
-    "adagrad",
-    "rmsprop",
-)
-"""Names of `tuning.training.optimizers.BUILT_IN`."""
+OURS, ROBUST, STOCK = "keras_adam.Adam", "keras_adam.Adam.robust", "keras.Adam"
+SGD, MOMENTUM = "keras.SGD", "keras.SGD(momentum=0.9)"
+ADAGRAD, RMSPROP = "keras.Adagrad", "keras.RMSprop"
 
-STORAGES = ("adam, bfloat16", "adam, 8bit")
+CONTENDERS = (OURS, ROBUST, STOCK, SGD, MOMENTUM, ADAGRAD, RMSPROP)
+
+STORAGES = (
+    "keras_adam.Adam(moment_storage='bfloat16')",
+    "keras_adam.Adam(moment_storage='8bit')",
+)
 """Ours with moments in fewer bytes: subjects where memory is concerned."""
 
-STORAGE_OPTIONS: Mapping[str, Mapping[str, str]] = {
-    STORAGES[0]: {"moment_storage": "bfloat16"},
-    STORAGES[1]: {"moment_storage": "8bit"},
-}
-"""Arguments of ``keras_adam.Adam`` by what the page calls the result."""
+SUBJECTS = (STOCK, OURS, ROBUST)
+"""The claims are made of these: Keras's Adam, ours, and ours with an adapted rate."""
 
+BEYOND = (OURS, ROBUST)
+"""These are also compared with Keras's Adam."""
 
-SUBJECTS = ("keras-adam", "adam", "robust-adam")
-"""Whom claims are made of: Keras's Adam, ours, and ours with an adapted rate."""
-
-BEYOND = ("adam", "robust-adam")
-"""Held against Keras's Adam besides."""
-
-STOCK = "keras-adam"
-
-KEEPERS = ("momentum", "adagrad", "rmsprop")
+KEEPERS = (MOMENTUM, ADAGRAD, RMSPROP)
 """Optimizers that keep one number for each weight; plain SGD keeps none."""
 
-REFERENCE = "sgd"
-"""Whose final loss the others are to reach."""
+REFERENCE = SGD
+"""The others are to reach the final loss of this one."""
 
 DEFAULT_RATES: Mapping[str, float] = {
-    "adam": 1e-3,
-    "robust-adam": 1e-3,
-    "keras-adam": 1e-3,
-    "sgd": 1e-2,
-    "momentum": 1e-2,
-    "adagrad": 1e-3,
-    "rmsprop": 1e-3,
+    OURS: 1e-3,
+    ROBUST: 1e-3,
+    STOCK: 1e-3,
+    SGD: 1e-2,
+    MOMENTUM: 1e-2,
+    ADAGRAD: 1e-3,
+    RMSPROP: 1e-3,
 }
 """Learning rates that the classes have if none is given."""
 
 LABELS: Mapping[str, str] = {
-    "keras-adam": "Keras Adam",
-    "adam": "ours",
-    "robust-adam": "ours, robust",
-    "adam, bfloat16": "ours, bfloat16",
-    "adam, 8bit": "ours, 8bit",
-    "sgd": "SGD",
-    "momentum": "momentum",
-    "adagrad": "Adagrad",
-    "rmsprop": "RMSprop",
+    STOCK: "Keras Adam",
+    OURS: "ours",
+    ROBUST: "ours, robust",
+    STORAGES[0]: "ours, bfloat16",
+    STORAGES[1]: "ours, 8bit",
+    SGD: "SGD",
+    MOMENTUM: "momentum",
+    ADAGRAD: "Adagrad",
+    RMSPROP: "RMSprop",
 }
 """How tables call optimizers."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tuning.claims.budgets import Budget, PlannedPart, PlannedSweep, estimate
-from tuning.claims.contenders import STORAGE_OPTIONS
+from tuning.claims.contenders import STORAGES
 from tuning.claims.peak_memory import BATCH, RATE, measure_peak, state_of_storages
 from tuning.claims.results import (
     FORMAT,
@@ -178,7 +178,7 @@ def _parts(
 
 def _processes(budget: Budget, contenders: Sequence[str]) -> list[tuple[int, str]]:
     """Round and contender of every process that measures memory."""
-    names = (*contenders, *STORAGE_OPTIONS)
+    names = (*contenders, *STORAGES)
     return list(itertools.product(range(budget.peak_model.rounds), names))
 
 

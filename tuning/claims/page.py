@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tuning.claims import drawings, rules, tables
+from tuning.claims.contenders import STORAGES
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
@@ -93,7 +94,7 @@ def page_content(
         of_claim = [j for j in judgements if j.claim == claim]
         # A contender that was left out has no column.
         shown = [j for j in of_claim if _has_figures(j)] or of_claim[:1]
-        optimizers = [*contenders, *(s for s in claim.subjects if s in rules.STORAGES)]
+        optimizers = [*contenders, *(s for s in claim.subjects if s in STORAGES)]
         claims.append(
             {
                 "name": claim.name,

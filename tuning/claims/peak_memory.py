@@ -12,12 +12,11 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tuning.claims.budgets import PeakModel
-from tuning.claims.contenders import STORAGE_OPTIONS
+from tuning.claims.contenders import STORAGES
 
 logger = logging.getLogger(__name__)
 
@@ -31,22 +30,11 @@ START = (
 reason."""
 
 
-def optimizer_of(contender: str) -> tuple[str, Mapping[str, Any]]:
-    """The name in the table of optimizers, and options, that a contender stands for.
-
-    Args:
-        contender: such a name, or a key of `STORAGE_OPTIONS`, which is of ours.
-    """
-    if contender in STORAGE_OPTIONS:
-        return "adam", STORAGE_OPTIONS[contender]
-    return contender, {}
-
-
 def measure_peak(contender: str, model: PeakModel) -> dict[str, int] | None:
     """Train in a process of its own.
 
     Args:
-        contender: see :func:`optimizer_of`.
+        contender: the optimizer's name; see `tuning.optimizer_names`.
         model: what is trained.
 
     Returns:
@@ -87,8 +75,7 @@ def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
     model = keras.Sequential([keras.layers.Input((width,))])
     for _ in range(layers):
         model.add(keras.layers.Dense(width, activation="relu"))
-    name, options = optimizer_of(contender)
-    model.compile(build_optimizer(name, RATE, options), loss="mean_squared_error")
+    model.compile(build_optimizer(contender, RATE), loss="mean_squared_error")
     x = np.random.default_rng(0).random((STEPS * BATCH, width), np.float32)
     model.fit(x, x, batch_size=BATCH, verbose=0)
     peak = peak_of_this_process()
@@ -123,9 +110,8 @@ def state_of_storages(workload: Any) -> dict[str, int]:
 
     model = workload.build_model()
     found = {"parameters": int(model.count_params())}
-    for contender in STORAGE_OPTIONS:
-        name, options = optimizer_of(contender)
-        optimizer = build_optimizer(name, 1e-3, options)
+    for contender in STORAGES:
+        optimizer = build_optimizer(contender, 1e-3)
         optimizer.build(model.trainable_variables)
         found[contender] = state_bytes(optimizer)
     return found

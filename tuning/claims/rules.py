@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from tuning.claims.contenders import KEEPERS, STORAGES, SUBJECTS
+from tuning.claims.contenders import (
+    ADAGRAD,
+    KEEPERS,
+    MOMENTUM,
+    RMSPROP,
+    SGD,
+    STORAGES,
+    SUBJECTS,
+)
 from tuning.statistics.rivals import LEAST_DIFFERENCE
 
 LEAST_TASKS = 3
@@ -62,29 +70,27 @@ CLAIMS = (
         "Fast convergence",
         "It converges faster than SGD, above all early.",
         (
-            Evidence("early area, default rate", ("sgd",)),
-            Evidence("early area, best rate", ("sgd",)),
-            Evidence("steps to SGD's loss, default rate", ("sgd",)),
-            Evidence("steps to SGD's loss, best rate", ("sgd",)),
+            Evidence("early area, default rate", (SGD,)),
+            Evidence("early area, best rate", (SGD,)),
+            Evidence("steps to SGD's loss, default rate", (SGD,)),
+            Evidence("steps to SGD's loss, best rate", (SGD,)),
         ),
     ),
     Claim(
         "Stability",
         "It is more stable than Adagrad and RMSprop.",
         (
-            Evidence("diverged runs", ("adagrad", "rmsprop")),
-            Evidence("spikes, default rate", ("adagrad", "rmsprop")),
-            Evidence("spikes, best rate", ("adagrad", "rmsprop")),
-            Evidence("bad runs", ("adagrad", "rmsprop"), "exploding", 1),
+            Evidence("diverged runs", (ADAGRAD, RMSPROP)),
+            Evidence("spikes, default rate", (ADAGRAD, RMSPROP)),
+            Evidence("spikes, best rate", (ADAGRAD, RMSPROP)),
+            Evidence("bad runs", (ADAGRAD, RMSPROP), "exploding", 1),
         ),
     ),
     Claim(
         "Robustness",
         "It is robust to the learning rate and the batch size.",
         (
-            Evidence(
-                "normalised sensitivity", ("sgd", "momentum", "adagrad", "rmsprop")
-            ),
+            Evidence("normalised sensitivity", (SGD, MOMENTUM, ADAGRAD, RMSPROP)),
             Evidence("batch drift", (), at_most=0.25),
         ),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuning.grid import log_spaced_rates
-from tuning.training.optimizers import check_names
+from tuning.optimizer_names import check_names, split_names
 
 
 def _parts(text: str) -> list[str]:
@@ -18,7 +18,7 @@ def read_names(text: str | None) -> list[str] | None:
     """
     if text is None:
         return None
-    names = _parts(text)
+    names = split_names(text)
     check_names(names)
     return names
 

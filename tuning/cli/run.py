@@ -22,11 +22,11 @@ from tuning.cli.session import drive, read_summary, user_errors, write_reports
 from tuning.cli.terminal import quiet_tensorflow, summary_table
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
+from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT, parse_options
 from tuning.options import COUNTED_STRATEGIES, STRATEGIES
 from tuning.records import read_records
 from tuning.sweep import directory as directories
 from tuning.system.paths import in_one_line
-from tuning.training.optimizers import BUILT_IN, SWEPT_BY_DEFAULT, parse_options
 from tuning.workload import SCHEDULES
 from tuning.workloads import find_workload
 
@@ -47,8 +47,8 @@ def run(
     optimizers: Annotated[
         str | None,
         typer.Option(
-            help=f"Comma-separated names: {', '.join(BUILT_IN)}, or your own as "
-            f"package.module:attribute. [default: {','.join(SWEPT_BY_DEFAULT)}]"
+            help=f"Comma-separated names as in Python: {ALLOWED}. "
+            f"[default: {','.join(SWEPT_BY_DEFAULT)}]"
         ),
     ] = None,
     learning_rates: Annotated[
@@ -85,7 +85,7 @@ def run(
         typer.Option(
             "--set",
             help="An optimizer's option as optimizer.option=value, such as "
-            "adam.beta_2=0.99; may be repeated.",
+            "keras_adam.Adam.beta_2=0.99; may be repeated.",
         ),
     ] = None,
     schedule: Annotated[

@@ -1,58 +1,22 @@
-"""Optimizers by name: the built-in table and the user's own.
+"""Optimizers of runs: made by their names, checked, measured, compared.
 
-The names here are those of a grid's axis. A name says which class is made and with
-which fixed arguments; the learning rate comes from the grid, further options from
-``--set`` or ``options=``.
+`tuning.optimizer_names` says what names look like.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tuning.errors import format_error
 from tuning.grid import Grid
+from tuning.optimizer_names import check_names, parse_name
 from tuning.references import resolve_reference
 from tuning.system.process_end import os_exit_raises
 
 OptimizerFactory = Callable[..., Any]
 """Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
-
-BUILT_IN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "adam": ("keras_adam:Adam", {}),
-    "keras-adam": ("keras.optimizers:Adam", {}),
-    "robust-adam": ("keras_adam:Adam.robust", {}),
-    "sgd": ("keras.optimizers:SGD", {}),
-    # 0.9 is the momentum that Sutskever et al. 2013 and most recipes since use.
-    "momentum": ("keras.optimizers:SGD", {"momentum": 0.9}),
-    "adagrad": ("keras.optimizers:Adagrad", {}),
-    "rmsprop": ("keras.optimizers:RMSprop", {}),
-}
-"""Name -> where the class or its factory is, and the arguments that belong to the
-name."""
-
-SWEPT_BY_DEFAULT = tuple(name for name in BUILT_IN if name != "robust-adam")
-"""What a sweep compares that names no optimizers: ours, and Keras's own."""
-
-
-def check_names(
-    names: Sequence[str], custom: Mapping[str, OptimizerFactory] | None = None
-) -> None:
-    """See that every name means something, without importing Keras.
-
-    Raises:
-        ValueError: a name is neither built in, nor in ``custom``, nor of the form
-            ``package.module:attribute``; the message lists what is allowed.
-    """
-    known = [*BUILT_IN, *(custom or {})]
-    unknown = [name for name in names if name not in known and ":" not in name]
-    if unknown:
-        raise ValueError(
-            f"unknown optimizers {unknown}; use {', '.join(known)} or "
-            "package.module:attribute."
-        )
 
 
 def build_optimizer(
@@ -64,10 +28,10 @@ def build_optimizer(
     """Make a new optimizer of the name, as one run uses it.
 
     Args:
-        name: a built-in name, a key of ``custom`` or ``package.module:attribute``.
+        name: see `tuning.optimizer_names`, or a key of ``custom``.
         learning_rate: passed on as ``learning_rate=``.
         options: further keyword arguments.
-        custom: the caller's own factories by name; they win over built-in names.
+        custom: the caller's own factories by name; they come before other names.
 
     Raises:
         ValueError: the name is unknown, the factory refuses the arguments, or what
@@ -75,18 +39,22 @@ def build_optimizer(
     """
     import keras
 
-    check_names([name], custom)
     if custom and name in custom:
         factory, fixed = custom[name], {}
-    elif name in BUILT_IN:
-        reference, fixed = BUILT_IN[name]
-        factory = resolve_reference(reference, "optimizer")
     else:
-        factory, fixed = resolve_reference(name, "optimizer"), {}
+        check_names([name], custom)
+        reference, fixed = parse_name(name)
+        factory = _find_class(name, reference)
     if not callable(factory):
         raise ValueError(
             f"optimizer {name!r} must be a class or a function that takes "
             f"learning_rate; received {factory!r}."
+        )
+    twice = sorted({*fixed} & {*(options or {})})
+    if twice:
+        raise ValueError(
+            f"the name of optimizer {name!r} says what {twice[0]} is; it cannot be set "
+            "as an option, too."
         )
     arguments = {**fixed, **(options or {})}
     try:
@@ -102,6 +70,28 @@ def build_optimizer(
             f"returned {type(optimizer).__name__}."
         )
     return optimizer
+
+
+def _find_class(name: str, reference: str) -> Any:
+    """The class or function that a name refers to.
+
+    Raises:
+        ValueError: there is none; the message lists Keras's optimizers.
+    """
+    import keras
+
+    module, _, attribute = reference.partition(":")
+    if module == "keras.optimizers" and not hasattr(keras.optimizers, attribute):
+        known = [
+            one
+            for one, kind in vars(keras.optimizers).items()
+            if isinstance(kind, type) and issubclass(kind, keras.optimizers.Optimizer)
+        ]
+        raise ValueError(
+            f"optimizer {name!r} does not exist; keras.optimizers has "
+            f"{', '.join(sorted(known))}."
+        )
+    return resolve_reference(reference, "optimizer")
 
 
 def check_schedule_of(name: str, optimizer: Any, schedule: str) -> None:
@@ -212,42 +202,3 @@ def _tells_its_config(optimizer: Any) -> bool:
     kind = type(optimizer)
     is_known = kind.__module__.partition(".")[0] in ("keras", "keras_adam")
     return is_known or "get_config" in vars(kind)
-
-
-def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Read ``optimizer.option=value`` as ``{optimizer: {option: value}}``.
-
-    A value is read as JSON (``0.99``, ``true``, ``null``), else as a Python literal
-    (``True``, ``None``, ``1e-3``), else taken as text (``bfloat16``).
-
-    Raises:
-        ValueError: an assignment has another form, or an option is set twice.
-    """
-    options: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
-        target, equals, value = assignment.partition("=")
-        # From the right: package.module:attribute has dots of its own.
-        optimizer, _, option = target.strip().rpartition(".")
-        if not (equals and optimizer and option.isidentifier()):
-            raise ValueError(
-                "an option is set as optimizer.option=value, for example "
-                f"adam.beta_2=0.99; received {assignment!r}."
-            )
-        of_optimizer = options.setdefault(optimizer, {})
-        if option in of_optimizer:
-            raise ValueError(f"option {optimizer}.{option} is set twice.")
-        of_optimizer[option] = _parse_value(value.strip())
-    return options
-
-
-def _parse_value(text: str) -> Any:
-    # Brackets inside brackets by the thousand are refused in other ways.
-    too_deep = (RecursionError, MemoryError)
-    try:
-        return json.loads(text)
-    except (ValueError, *too_deep):
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, *too_deep):
-        return text

@@ -18,7 +18,7 @@ from tuning.claims.budgets import (
     PlannedSweep,
     estimate,
 )
-from tuning.claims.contenders import CONTENDERS, STORAGE_OPTIONS, STORAGES
+from tuning.claims.contenders import CONTENDERS, OURS, SGD, STOCK, STORAGES
 from tuning.claims.page import PAGE_FILES, write_claims
 from tuning.claims.results import read_results
 from tuning.claims.rules import CLAIMS, RULES
@@ -28,7 +28,7 @@ from tuning.cli import session
 from tuning.records import read_records
 from tuning.system.json_files import InvalidFileError
 
-TINY_CONTENDERS = ("adam", "keras-adam", "sgd")
+TINY_CONTENDERS = (OURS, STOCK, SGD)
 TINY = tiny_budget("FIRST", "SECOND", "THIRD")
 DIRECTORIES = [sweep.directory for sweep in TINY.sweeps]
 RUNS_EACH = len(TINY_CONTENDERS) * len(RATES) * 2
@@ -139,13 +139,13 @@ def test_the_table_for_a_readme_has_one_row_per_claim_and_measure(finished):
 def test_the_json_holds_what_the_page_says(finished):
     plain = json.loads((finished[0] / "claims.json").read_text())
     judged = {(j["claim"], j["subject"]): j for j in plain["judgements"]}
-    first = judged["Fast convergence", "adam"]["findings"][0]
+    first = judged["Fast convergence", OURS]["findings"][0]
     assert [task["workload"] for task in first["tasks"]] == ["first", "second", "third"]
     # A rate of 0.001 against SGD's 0.01, on the same 4 steps: both barely begin.
     assert 0.9 < first["pooled"]["value"] < 1.1
     assert plain["plan"]["budget"] == "tiny"
     # Twice SGD's momentum or RMSprop's one number: nobody of them was run.
-    assert judged["Little memory", "adam"]["verdict"] == "not judged"
+    assert judged["Little memory", OURS]["verdict"] == "not judged"
 
 
 def test_figures_agree_with_the_records(claims):
@@ -154,7 +154,7 @@ def test_figures_agree_with_the_records(claims):
     assert task.parameters == 4 * 8 + 8 + 8 * 3 + 3
     assert set(task.state_bytes) == set(STORAGES)
     (large,) = results.tasks["large"]
-    assert large.peak_bytes["adam", 0] == 1000 * (10 + 4)
+    assert large.peak_bytes[OURS, 0] == 1000 * (10 + 4)
     assert results.runs == results.planned_runs == 3 * RUNS_EACH
 
 
@@ -199,7 +199,7 @@ def test_an_interrupted_command_is_continued(claims, monkeypatch):
     result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
     assert result.exit_code == 0, result.output
     assert {n: len(read_records(claims / n)) for n in DIRECTORIES} == whole
-    assert asked == ["sgd", *STORAGE_OPTIONS]
+    assert asked == [SGD, *STORAGES]
     assert {path.name for path in claims.iterdir()} >= set(PAGE_FILES)
 
 
@@ -307,8 +307,10 @@ def test_losses_at_the_ends_of_float64_are_no_error(claims, loss):
 
 def test_a_run_of_an_optimizer_that_the_plan_lacks_is_drawn_too(claims):
     path = claims / DIRECTORIES[0] / "runs.jsonl"
-    path.write_text(path.read_text().replace('"optimizer": "sgd"', '"optimizer": "x"'))
-    assert "sgd" in write_claims(claims).read_text()
+    path.write_text(
+        path.read_text().replace('"optimizer": "keras.SGD"', '"optimizer": "x"')
+    )
+    assert SGD in write_claims(claims).read_text()
 
 
 def test_a_plan_can_be_looked_at_without_training(tmp_path, monkeypatch):
@@ -345,7 +347,7 @@ def test_an_estimate_adds_up(monkeypatch):
         learning_rates=(0.1, 0.2),
         peak_model=PeakModel(1, 1, 1),
     )
-    found = estimate(budget, ("adam", "sgd"))[1]
+    found = estimate(budget, (OURS, SGD))[1]
     # 7 steps an epoch; per run 4 * (0.7 + 0.5) + 0.5 and what lies between runs.
     per_run = 4 * 1.2 + 0.5 + budgets.BETWEEN_RUNS
     assert found.runs == 2 * 4
@@ -368,11 +370,11 @@ def test_every_workload_and_optimizer_is_in_both_budgets():
 @pytest.mark.slow
 def test_a_peak_is_that_of_a_process_of_its_own():
     model = PeakModel(width=1024, layers=6, rounds=1)
-    told = {name: peak_memory.measure_peak(name, model) for name in ("sgd", "adam")}
-    assert told["sgd"]["state_bytes"] == 0
-    assert told["adam"]["state_bytes"] == 8 * model.parameters
+    told = {name: peak_memory.measure_peak(name, model) for name in (SGD, OURS)}
+    assert told[SGD]["state_bytes"] == 0
+    assert told[OURS]["state_bytes"] == 8 * model.parameters
     # Two moments of 25 MB each, and whatever the update takes besides.
-    extra = told["adam"]["peak_bytes"] - told["sgd"]["peak_bytes"]
+    extra = told[OURS]["peak_bytes"] - told[SGD]["peak_bytes"]
     assert 30e6 < extra < 200e6
 
 

@@ -9,7 +9,17 @@ from claims_records import falling, make_run
 
 import keras_adam
 from tuning.claims.budgets import BUDGETS
-from tuning.claims.contenders import CONTENDERS, DEFAULT_RATES
+from tuning.claims.contenders import (
+    ADAGRAD,
+    CONTENDERS,
+    DEFAULT_RATES,
+    MOMENTUM,
+    OURS,
+    RMSPROP,
+    SGD,
+    STOCK,
+    STORAGES,
+)
 from tuning.claims.measures import MEASURES
 from tuning.statistics.task_runs import TaskRuns
 from tuning.statistics.training_curves import NEVER
@@ -17,18 +27,18 @@ from tuning.statistics.training_curves import NEVER
 BOTH = (0, 1)
 
 
-def figure(name, records, optimizer="adam", seeds=BOTH, **facts):
+def figure(name, records, optimizer=OURS, seeds=BOTH, **facts):
     return MEASURES[name].figure(TaskRuns.collect(records, **facts), optimizer, seeds)
 
 
 def test_the_default_rates_are_those_of_the_classes():
     for name, kind in {
-        "adam": keras_adam.Adam,
-        "keras-adam": keras.optimizers.Adam,
-        "sgd": keras.optimizers.SGD,
-        "momentum": keras.optimizers.SGD,
-        "adagrad": keras.optimizers.Adagrad,
-        "rmsprop": keras.optimizers.RMSprop,
+        OURS: keras_adam.Adam,
+        STOCK: keras.optimizers.Adam,
+        SGD: keras.optimizers.SGD,
+        MOMENTUM: keras.optimizers.SGD,
+        ADAGRAD: keras.optimizers.Adagrad,
+        RMSPROP: keras.optimizers.RMSprop,
     }.items():
         told = inspect.signature(kind).parameters["learning_rate"].default
         assert DEFAULT_RATES[name] == told
@@ -53,7 +63,7 @@ def test_the_area_at_the_default_rate_is_a_mean_over_batch_sizes_and_seeds():
     name = "early area, default rate"
     assert figure(name, records) == pytest.approx(0.5)
     assert figure(name, records, seeds=(1, 1)) == pytest.approx(0.6)
-    assert figure(name, records, "sgd") is None
+    assert figure(name, records, SGD) is None
 
 
 def test_the_best_rate_is_chosen_by_the_validation_loss_at_each_batch_size():
@@ -71,15 +81,15 @@ def test_the_best_rate_is_chosen_by_the_validation_loss_at_each_batch_size():
 def test_equal_rates_give_way_to_the_lower_one():
     records = [make_run(rate=rate, final=1.0, curve=area(rate)) for rate in (0.1, 0.01)]
     task = TaskRuns.collect(records)
-    assert task.best_rate("adam", 32) == 0.01
-    assert task.best_rate("sgd", 32) is None
+    assert task.best_rate(OURS, 32) == 0.01
+    assert task.best_rate(SGD, 32) is None
 
 
 def test_steps_are_counted_to_the_loss_of_sgd_s_run_with_the_same_seed():
     # SGD ends at 1.1 (seed 0) and 0.2 (seed 1), means of its last five points.
     records = [
-        make_run("sgd", rate=0.01, seed=0, curve=falling(1.0)),
-        make_run("sgd", rate=0.01, seed=1, curve=falling(0.0)),
+        make_run(SGD, rate=0.01, seed=0, curve=falling(1.0)),
+        make_run(SGD, rate=0.01, seed=1, curve=falling(0.0)),
         # Falls by 0.2 a point: the mean of points 2-6 is 1.2, of 3-7 it is 1.0.
         make_run(seed=0, curve=falling(0.0, 10) + [0.0] * 10),
         make_run(seed=1, curve=[2.0] * 20),
@@ -87,13 +97,13 @@ def test_steps_are_counted_to_the_loss_of_sgd_s_run_with_the_same_seed():
     name = "steps to SGD's loss, default rate"
     assert figure(name, records, seeds=(0,)) == pytest.approx(7 / 20)
     assert figure(name, records) == pytest.approx((7 / 20 + NEVER) / 2)
-    assert figure(name, records, "sgd") == 1.0
+    assert figure(name, records, SGD) == 1.0
 
 
 def test_a_reference_that_diverged_is_left_out():
     records = [
-        make_run("sgd", rate=0.01, seed=0, curve=falling(1.0)),
-        make_run("sgd", rate=0.01, seed=1, curve=[9.0], status="diverged"),
+        make_run(SGD, rate=0.01, seed=0, curve=falling(1.0)),
+        make_run(SGD, rate=0.01, seed=1, curve=[9.0], status="diverged"),
         make_run(seed=0, curve=falling(1.0)),
         make_run(seed=1, curve=falling(1.0)),
     ]
@@ -103,7 +113,7 @@ def test_a_reference_that_diverged_is_left_out():
 
 
 def test_a_reference_that_learned_nothing_is_no_goal():
-    records = [make_run("sgd", rate=0.01, curve=[1.9] * 20), make_run(curve=[1.0] * 20)]
+    records = [make_run(SGD, rate=0.01, curve=[1.9] * 20), make_run(curve=[1.0] * 20)]
     assert figure("steps to SGD's loss, default rate", records, seeds=(0,)) is None
 
 
@@ -136,23 +146,21 @@ def test_sensitivity_is_a_share_of_the_best_improvement_of_any():
         make_run(rate=rate, final=loss)
         for rate, loss in zip(rates, (1.0, 0.5, 9.0), strict=True)
     ] + [
-        make_run("sgd", rate=rate, final=loss)
+        make_run(SGD, rate=rate, final=loss)
         for rate, loss in zip(rates, (2.0, 2.0, 0.0), strict=True)
     ]
     # Of an improvement of 2 in all: lost 1.0, 0.5 and, judged as the start, 2.0.
     assert figure("normalised sensitivity", records, seeds=(0,)) == pytest.approx(
         3.5 / 6
     )
-    assert figure("normalised sensitivity", records, "sgd", (0,)) == pytest.approx(
-        4 / 6
-    )
+    assert figure("normalised sensitivity", records, SGD, (0,)) == pytest.approx(4 / 6)
 
 
 def test_sensitivity_needs_every_rate():
     records = [
         make_run(rate=0.001),
-        make_run("sgd", rate=0.001),
-        make_run("sgd", rate=0.1),
+        make_run(SGD, rate=0.001),
+        make_run(SGD, rate=0.1),
     ]
     assert figure("normalised sensitivity", records) is None
     assert (
@@ -192,7 +200,7 @@ def test_drift_is_the_gap_between_the_ranges_of_good_rates():
 def test_learning_nothing_where_another_learns_drifts_over_the_whole_grid(bad):
     records = at_sizes(b16=(0.0, 2.0, 2.0), b64=(bad, bad, bad))
     assert figure("batch drift", records) is None  # nobody learned at 64
-    records.append(make_run("sgd", size=64, rate=0.01, final=0.0))
+    records.append(make_run(SGD, size=64, rate=0.01, final=0.0))
     assert figure("batch drift", records) == pytest.approx(2.0)
 
 
@@ -203,23 +211,23 @@ def test_drift_needs_two_batch_sizes_and_every_rate():
 
 
 def test_state_is_bytes_per_parameter_trained_or_only_built():
-    records = [make_run(state_bytes=800), make_run("sgd", state_bytes=0)]
-    facts = {"parameters": 100, "state_bytes": {"adam, 8bit": 206}}
+    records = [make_run(state_bytes=800), make_run(SGD, state_bytes=0)]
+    facts = {"parameters": 100, "state_bytes": {STORAGES[1]: 206}}
     assert figure("state", records, **facts) == 8.0
-    assert figure("state", records, "sgd", **facts) == 0.0
-    assert figure("state", records, "adam, 8bit", **facts) == 2.06
+    assert figure("state", records, SGD, **facts) == 0.0
+    assert figure("state", records, STORAGES[1], **facts) == 2.06
     assert figure("state", records, "lion", **facts) is None
     assert figure("state", records) is None  # parameters are not known
 
 
 def test_the_peak_is_a_mean_over_rounds():
-    peaks = {("adam", 0): 100, ("adam", 1): 300, ("sgd", 1): 50}
-    task = TaskRuns("large model", {}, 10, {"adam": 80}, peaks)
+    peaks = {(OURS, 0): 100, (OURS, 1): 300, (SGD, 1): 50}
+    task = TaskRuns("large model", {}, 10, {OURS: 80}, peaks)
     assert task.seeds == (0, 1)
     peak = MEASURES["peak"].figure
-    assert peak(task, "adam", (0, 1)) == 200
-    assert peak(task, "sgd", (0, 0)) is None
-    assert MEASURES["state"].figure(task, "adam", (0, 1)) == 8.0
+    assert peak(task, OURS, (0, 1)) == 200
+    assert peak(task, SGD, (0, 0)) is None
+    assert MEASURES["state"].figure(task, OURS, (0, 1)) == 8.0
 
 
 def test_runs_of_several_workloads_are_refused():
@@ -232,7 +240,7 @@ def test_runs_of_several_workloads_are_refused():
 def test_every_figure_is_none_or_finite_where_everything_diverged():
     records = [
         make_run(o, rate=r, size=b, seed=s, curve=[None], status="diverged", steps=2)
-        for o in ("adam", "sgd")
+        for o in (OURS, SGD)
         for r in RATES
         for b in (16, 64)
         for s in BOTH

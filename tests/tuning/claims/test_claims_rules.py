@@ -8,7 +8,15 @@ from claims_records import make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.claims.contenders import SUBJECTS
+from tuning.claims.contenders import (
+    DEFAULT_RATES,
+    OURS,
+    RMSPROP,
+    ROBUST,
+    SGD,
+    STOCK,
+    SUBJECTS,
+)
 from tuning.claims.measures import MEASURES
 from tuning.claims.rules import CLAIMS, Claim, Evidence
 from tuning.claims.verdicts import (
@@ -36,12 +44,18 @@ DIVERGED = MEASURES["diverged runs"]
 
 def task(name="task", **areas):
     """Early areas by optimizer and seed, at the default rates."""
-    rates = {"sgd": 1e-2, "momentum": 1e-2}
+    names = {
+        "adam": OURS,
+        "robust": ROBUST,
+        "keras_adam": STOCK,
+        "sgd": SGD,
+        "rmsprop": RMSPROP,
+    }
     return TaskRuns.collect(
         make_run(
-            optimizer.replace("_", "-"),
+            names[optimizer],
             workload=name,
-            rate=rates.get(optimizer, 1e-3),
+            rate=DEFAULT_RATES[names[optimizer]],
             seed=seed,
             curve=[2.0 * value] * 20,
         )
@@ -52,18 +66,18 @@ def task(name="task", **areas):
 
 def test_an_interval_runs_over_what_the_seeds_allow():
     # Two seeds: either alone, or both. 0.2, 0.4, and 0.3 twice.
-    found = figure_of(AREA, task(adam=(0.2, 0.4)), "adam")
+    found = figure_of(AREA, task(adam=(0.2, 0.4)), OURS)
     assert found.value == pytest.approx(0.3)
     assert found.interval == Interval(pytest.approx(0.2), pytest.approx(0.4), 2)
-    assert figure_of(AREA, task(adam=(0.2,)), "adam") == Estimate(
+    assert figure_of(AREA, task(adam=(0.2,)), OURS) == Estimate(
         pytest.approx(0.2), None
     )
-    assert figure_of(AREA, task(adam=(0.2,)), "sgd") is None
+    assert figure_of(AREA, task(adam=(0.2,)), SGD) is None
 
 
 def test_ratios_are_taken_from_the_same_seeds():
     # 0.2 / 0.4 and 0.4 / 0.8: half with every seed, though single figures overlap.
-    found = compare_rivals(AREA, [task(adam=(0.2, 0.4), sgd=(0.4, 0.8))], "adam", "sgd")
+    found = compare_rivals(AREA, [task(adam=(0.2, 0.4), sgd=(0.4, 0.8))], OURS, SGD)
     (only,) = found.tasks
     assert only.compared.value == pytest.approx(0.5)
     assert only.compared.interval.low == pytest.approx(0.5)
@@ -86,31 +100,27 @@ def test_ratios_are_taken_from_the_same_seeds():
     ],
 )
 def test_an_outcome_needs_the_whole_interval_on_one_side(adam, sgd, outcome):
-    found = compare_rivals(AREA, [task(adam=adam, sgd=sgd)], "adam", "sgd")
+    found = compare_rivals(AREA, [task(adam=adam, sgd=sgd)], OURS, SGD)
     assert found.tasks[0].outcome == outcome
 
 
 def test_where_reaching_the_bar_is_enough_equal_is_better():
     equal = [task(adam=(0.3, 0.3), sgd=(0.3, 0.3))]
-    assert (
-        compare_rivals(AREA, equal, "adam", "sgd", Bar(1.0, True)).count("better") == 1
-    )
-    assert (
-        compare_rivals(AREA, equal, "adam", "sgd", Bar(0.99, True)).count("worse") == 1
-    )
+    assert compare_rivals(AREA, equal, OURS, SGD, Bar(1.0, True)).count("better") == 1
+    assert compare_rivals(AREA, equal, OURS, SGD, Bar(0.99, True)).count("worse") == 1
 
 
 def test_workloads_without_both_figures_are_left_out():
     tasks = [task("a", adam=(0.2, 0.4)), task("b", adam=(0.2, 0.4), sgd=(0.3, 0.3))]
-    found = compare_rivals(AREA, tasks, "adam", "sgd")
+    found = compare_rivals(AREA, tasks, OURS, SGD)
     assert [one.workload for one in found.tasks] == ["b"]
-    nothing = compare_rivals(AREA, tasks[:1], "adam", "sgd")
+    nothing = compare_rivals(AREA, tasks[:1], OURS, SGD)
     assert (nothing.tasks, nothing.pooled) == ((), None)
 
 
 def test_a_ratio_to_nothing_is_no_ratio():
     tasks = [task(adam=(0.2, 0.4), sgd=(0.0, 0.0))]
-    assert compare_rivals(AREA, tasks, "adam", "sgd").tasks == ()
+    assert compare_rivals(AREA, tasks, OURS, SGD).tasks == ()
 
 
 def test_ratios_are_pooled_geometrically_and_differences_as_they_are():
@@ -148,7 +158,7 @@ def test_a_pooled_interval_lies_within_what_was_drawn(drawn):
 
 
 def comparison(
-    value, low=None, high=None, *, better=0, even=0, worse=0, rival="sgd", bar=1.0
+    value, low=None, high=None, *, better=0, even=0, worse=0, rival=SGD, bar=1.0
 ):
     """A pooled comparison with so many workloads of each outcome."""
     one = Estimate(value, None)
@@ -159,7 +169,7 @@ def comparison(
     )
     interval = None if low is None else Interval(low, high, 2)
     bar = Bar(bar, rival is None)
-    return RivalComparison("m", "adam", rival, bar, tasks, Estimate(value, interval))
+    return RivalComparison("m", OURS, rival, bar, tasks, Estimate(value, interval))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +204,7 @@ def test_the_boundaries_of_a_measure_s_verdict(found, verdict):
 
 
 def test_without_figures_there_is_no_verdict():
-    empty = RivalComparison("m", "adam", "sgd", Bar(1.0), (), None)
+    empty = RivalComparison("m", OURS, SGD, Bar(1.0), (), None)
     assert judge_comparison(empty, least_tasks=1) == "not judged"
 
 
@@ -222,10 +232,10 @@ def three(**areas):
 
 def test_a_claim_is_judged_against_every_rival():
     claim = Claim(
-        "Test", "It is.", (Evidence("early area, default rate", ("sgd", "rmsprop")),)
+        "Test", "It is.", (Evidence("early area, default rate", (SGD, RMSPROP)),)
     )
     tasks = {"applications": three(adam=(0.2, 0.2), sgd=(0.4, 0.4), rmsprop=(0.1, 0.1))}
-    found = judge(claim, "adam", tasks)
+    found = judge(claim, OURS, tasks)
     assert [finding.verdict for finding in found.findings] == [
         "supported",
         "not supported",
@@ -235,7 +245,7 @@ def test_a_claim_is_judged_against_every_rival():
 
 def test_equally_many_diverged_runs_do_not_make_an_optimizer_more_stable():
     tasks = three(adam=(0.2, 0.2), rmsprop=(0.4, 0.4))
-    found = compare_rivals(DIVERGED, tasks, "adam", "rmsprop")
+    found = compare_rivals(DIVERGED, tasks, OURS, RMSPROP)
     assert found.pooled == Estimate(0.0, Interval(0.0, 0.0, 4))
     assert judge_comparison(found, 3) == "not supported"
 
@@ -250,24 +260,22 @@ def test_every_claim_is_judged_for_every_subject_even_without_a_run():
 
 def test_ours_is_held_against_keras_s_adam_on_every_measure():
     tasks = {
-        "applications": three(
-            adam=(0.3, 0.3), robust_adam=(0.2, 0.2), keras_adam=(0.3, 0.3)
-        )
+        "applications": three(adam=(0.3, 0.3), robust=(0.2, 0.2), keras_adam=(0.3, 0.3))
     }
     found = {
         (b.comparison.subject, b.comparison.measure): b.standing
         for b in beyond_stock(tasks)
         if b.evidence.tasks == "applications"
     }
-    assert found["adam", "early area, default rate"] == "no clear difference"
+    assert found[OURS, "early area, default rate"] == "no clear difference"
     # A few scalars more are no more state.
     tasks["applications"] = [
         dataclasses.replace(
             one,
             parameters=1000,
             records={},
-            state_bytes={"adam": 8000, "robust-adam": 8004, "keras-adam": 8000},
-            peak_bytes={("adam", 0): 1, ("adam", 1): 1},
+            state_bytes={OURS: 8000, ROBUST: 8004, STOCK: 8000},
+            peak_bytes={(OURS, 0): 1, (OURS, 1): 1},
         )
         for one in tasks["applications"]
     ]
@@ -276,9 +284,9 @@ def test_ours_is_held_against_keras_s_adam_on_every_measure():
         for b in beyond_stock(tasks)
         if b.evidence.measure == "state" and b.evidence.tasks == "applications"
     }
-    assert state["robust-adam"] == "no clear difference"
-    assert found["robust-adam", "early area, default rate"] == "better"
-    assert found["robust-adam", "steps to SGD's loss, best rate"] == "not judged"
+    assert state[ROBUST] == "no clear difference"
+    assert found[ROBUST, "early area, default rate"] == "better"
+    assert found[ROBUST, "steps to SGD's loss, best rate"] == "not judged"
     measures = {evidence.measure for claim in CLAIMS for evidence in claim.evidence}
     assert {measure for _, measure in found} >= measures - {"bad runs", "peak"}
 

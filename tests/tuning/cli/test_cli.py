@@ -16,7 +16,7 @@ from tuning.cli import console, terminal
 from tuning.sweep.progress import Progress
 
 TINY = "tiny_workload:WORKLOAD"
-SMALL = ["--optimizers", "sgd", "--seeds", "1", "--epochs", "1"]
+SMALL = ["--optimizers", "keras.SGD", "--seeds", "1", "--epochs", "1"]
 
 
 def contents(directory):
@@ -38,7 +38,7 @@ def sweep(finished, tmp_path):
 def test_a_sweep_ends_with_a_table_and_where_to_read_on(finished):
     directory, result = finished
     assert result.exit_code == 0, result.output
-    assert re.search(r"sgd +[\d.]+", result.stdout)
+    assert re.search(r"keras.SGD +[\d.]+", result.stdout)
     assert f"report:       {directory}/report.html" in result.stdout
     assert f"keras-adam-sweep tensorboard {directory}" in result.stdout
     assert "2 of 2 runs" in result.stderr
@@ -67,9 +67,10 @@ def test_a_range_of_rates_and_options_reach_the_runs(tmp_path):
     result = invoke(
         "run",
         TINY,
-        *("--out", tmp_path / "s", "--optimizers", "sgd", "--seeds", 1, "--epochs", 1),
+        *("--out", tmp_path / "s", "--optimizers", "keras.SGD"),
+        *("--seeds", 1, "--epochs", 1),
         *("--learning-rates", "0.01:0.1:2", "--batch-sizes", "50"),
-        *("--set", "sgd.momentum=0.5", "--set", "sgd.nesterov=true"),
+        *("--set", "keras.SGD.momentum=0.5", "--set", "keras.SGD.nesterov=true"),
     )
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "s/runs.jsonl").read_text().splitlines()
@@ -97,7 +98,7 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         (["tiny_workload:NOT_A_WORKLOAD"], "received int"),
         (
             ["--optimizers", "adamm"],
-            "unknown optimizers ['adamm']; use adam, keras-adam",
+            "unknown optimizers ['adamm']; use keras.Adam (any class",
         ),
         (["--optimizers", "x:y"], "cannot be imported"),
         (["--optimizers", ""], "optimizers is empty"),
@@ -117,9 +118,9 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         ),
         (["--seeds", "0"], "--seeds must be at least 1; received 0"),
         (["--epochs", "-1"], "--epochs must be at least 1; received -1"),
-        (["--set", "sgd.momentum"], "optimizer.option=value"),
-        (["--set", "sgd.no_such=1"], "cannot be made"),
-        (["--set", "adam.beta_1=1"], "options are given for ['adam']"),
+        (["--set", "keras.SGD.momentum"], "optimizer.option=value"),
+        (["--set", "keras.SGD.no_such=1"], "cannot be made"),
+        (["--set", "keras.Adam.beta_1=1"], "options are given for ['keras.Adam']"),
         (["--learning-rates", "0.1:0.11:50"], "tell (11 are left); use fewer"),
         (["tuning.mine:WORKLOAD"], "is this lab's own"),
         (["tiny_workload:failing_workload"], "cannot be made: RuntimeError: no task"),
@@ -277,7 +278,7 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
             context.setattr(f"tuning.cli.session.{place}", full)
             result = invoke("run", "--out", sweep, "--resume")
         assert result.exit_code == 2, result.output
-        assert re.search(r"sgd +[\d.]+", result.stdout)
+        assert re.search(r"keras.SGD +[\d.]+", result.stdout)
         told = result.stderr.splitlines()[-1]
         assert f"the sweep in {sweep} is done and recorded, but its report" in told
         assert f"{sweep}/report.html: No space left on device" in told
@@ -285,11 +286,11 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
 
 @pytest.mark.parametrize("value", ["[" * 100_000, "(" * 100_000, "-" * 100_000])
 def test_an_option_of_many_brackets_is_told_in_one_short_line(tmp_path, value):
-    arguments = ["--optimizers", "sgd", "--set", f"sgd.momentum={value}"]
+    arguments = ["--optimizers", "keras.SGD", "--set", f"keras.SGD.momentum={value}"]
     result = invoke("run", TINY, "--out", tmp_path / "sweep", *arguments)
     assert result.exit_code == 2, result.output
     (line,) = result.stderr.splitlines()
-    assert "optimizer 'sgd' cannot be made" in line
+    assert "optimizer 'keras.SGD' cannot be made" in line
     assert len(line) < 1100
 
 
@@ -312,7 +313,7 @@ def test_failed_runs_are_told_in_one_line(tmp_path):
     result = invoke("run", "tiny_workload:BROKEN", "--out", out, *SMALL)
     assert result.exit_code == 1, result.output
     assert (
-        "2 of 2 runs failed; the first, sgd/batch=16/lr=0.01/seed=0, with "
+        "2 of 2 runs failed; the first, keras.SGD/batch=16/lr=0.01/seed=0, with "
         f"RuntimeError: no model (tracebacks: {out}/failures.log" in result.stderr
     )
     assert "; the same command tries them again)" in result.stderr
@@ -357,15 +358,16 @@ def test_two_sweeps_are_compared(sweep, tmp_path):
     result = invoke("report", sweep, other)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == f"{other}/comparison.html"
-    assert "sgd: mean loss" in (other / "comparison.md").read_text()
+    assert "keras.SGD: mean loss" in (other / "comparison.md").read_text()
     assert not (sweep / "comparison.html").exists()
 
 
 def test_sweeps_that_have_nothing_in_common_still_get_their_reports(sweep, tmp_path):
     other = shutil.copytree(sweep, tmp_path / "other")
     path = other / "runs.jsonl"
-    path.write_text(path.read_text().replace('"sgd"', '"adam"').replace("0.01", "0.02"))
-    text = (other / "sweep.json").read_text().replace('"sgd"', '"adam"')
+    changed = path.read_text().replace('"keras.SGD"', '"keras.Adam"')
+    path.write_text(changed.replace("0.01", "0.02"))
+    text = (other / "sweep.json").read_text().replace('"keras.SGD"', '"keras.Adam"')
     (other / "sweep.json").write_text(text)
     (other / "report.html").unlink()
     path.write_text(
@@ -519,7 +521,7 @@ def show_progress(is_terminal, tmp_path):
 
 def test_progress_is_a_bar_in_a_terminal(tmp_path):
     shown = show_progress(True, tmp_path)
-    assert "sgd, batch 8 (1 diverged)" in shown
+    assert "keras.SGD, batch 8 (1 diverged)" in shown
     assert "2/2" in shown
 
 
@@ -593,13 +595,13 @@ def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):
             state_bytes=123_456,
             seconds_per_step=1.234e-4,
         )
-        for run in make_grid(optimizers=("sgd", "keras-adam")).runs()
+        for run in make_grid(optimizers=("keras.SGD", "keras.Adam")).runs()
     ]
     screen = Console(width=80, record=True, file=(tmp_path / "x").open("w"))
     screen.print(terminal.summary_table(summarize(records)))
     screen.file.close()
     shown = screen.export_text()
-    assert "keras-adam" in shown
+    assert "keras.Adam" in shown
     assert "\N{HORIZONTAL ELLIPSIS}" not in shown  # nothing was cut off
 
 

@@ -62,7 +62,7 @@ def wait_for_line(stream, text):
 def sweep(out, *options):
     return [
         *(sys.executable, "-m", "tuning", "run", "tiny_workload:WORKLOAD"),
-        *("--out", str(out), "--optimizers", "sgd", "--seeds", "50", *options),
+        *("--out", str(out), "--optimizers", "keras.SGD", "--seeds", "50", *options),
     ]
 
 

@@ -100,7 +100,7 @@ def test_an_encoding_without_greek_letters_is_no_error():
 @pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
 def test_a_sweep_is_trained_whoever_looks_on(tmp_path, redirection):
     script = (
-        '$SWEEP run tiny_workload:WORKLOAD --out "$1" --optimizers sgd --seeds 1 '
+        '$SWEEP run tiny_workload:WORKLOAD --out "$1" --optimizers keras.SGD --seeds 1 '
         f"--epochs 1 --workers 2 {redirection}"
     )
     ended = shell(script, tmp_path / "sweep")

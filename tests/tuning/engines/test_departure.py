@@ -87,7 +87,8 @@ def test_the_report_is_written_before_the_program_leaves_a_thread(tmp_path):
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "tuning", "run", "left_behind:WORKLOAD"),
-            *("--out", "s", "--optimizers", "sgd", "--seeds", "1", "--epochs", "1"),
+            *("--out", "s", "--optimizers", "keras.SGD"),
+            *("--seeds", "1", "--epochs", "1"),
         ],
         cwd=tmp_path,
         env=environment,
@@ -115,7 +116,7 @@ def test_workers_end_together_with_the_processes_that_runs_leave(
     records = run_sweep(
         workload,
         tmp_path / "sweep",
-        optimizers=["sgd"],
+        optimizers=["keras.SGD"],
         learning_rates=[0.1],
         seeds=1,
         epochs=1,

@@ -43,7 +43,7 @@ def test_a_sweep_survives_every_hazard_and_tells_of_it(tmp_path, monkeypatch, ca
     records = run_sweep(
         hazards.WORKLOAD,
         out,
-        optimizers={"sgd": hazards.hazardous},
+        optimizers={"keras.SGD": hazards.hazardous},
         learning_rates=rates,
         workers=2,
         run_timeout=10,
@@ -74,7 +74,7 @@ def test_a_sweep_survives_every_hazard_and_tells_of_it(tmp_path, monkeypatch, ca
         records, key=lambda r: [x.run_id for x in read_records(out)].index(r.run_id)
     )
     assert len((out / RUNS_FILE).read_text().splitlines()) == len(rates)
-    assert len(list(out.glob("tensorboard/sgd/*/*/*/events.*"))) == len(rates)
+    assert len(list(out.glob("tensorboard/keras.SGD/*/*/*/events.*"))) == len(rates)
     log = (out / "failures.log").read_text()
     for message in ("bad luck", "ended after 10 s", "MemoryError", "SIGKILL"):
         assert message in log
@@ -89,7 +89,7 @@ def test_two_workers_come_to_what_this_process_does(tmp_path):
         return data._replace(x_train=data.x_train + offset)
 
     workload = make_workload(load_data=load_data, metrics=lambda: ["accuracy"])
-    arguments = {"optimizers": ["sgd"], "seeds": 2, "batch_sizes": [16, 25]}
+    arguments = {"optimizers": ["keras.SGD"], "seeds": 2, "batch_sizes": [16, 25]}
     here = run_sweep(workload, tmp_path / "one", **arguments)
     there = run_sweep(workload, tmp_path / "two", workers=2, **arguments)
     assert [record.run_id for record in there] == [record.run_id for record in here]
@@ -113,7 +113,7 @@ def told(process, workers):
     return started
 local._WorkerProcess._spawn = told
 run_sweep(
-    hazards.WORKLOAD, sys.argv[1], optimizers={"sgd": hazards.hazardous},
+    hazards.WORKLOAD, sys.argv[1], optimizers={"keras.SGD": hazards.hazardous},
     learning_rates=json.loads(sys.argv[2]), seeds=1, execution="model.fit", workers=2,
 )
 """
@@ -134,7 +134,7 @@ def test_workers_end_with_the_sweep_that_was_killed_and_nobody_joins_it(tmp_path
             run_sweep(
                 hazards.WORKLOAD,
                 out,
-                optimizers={"sgd": hazards.hazardous},
+                optimizers={"keras.SGD": hazards.hazardous},
                 learning_rates=rates,
                 **QUICK,
             )
@@ -145,7 +145,7 @@ def test_workers_end_with_the_sweep_that_was_killed_and_nobody_joins_it(tmp_path
     records = run_sweep(
         hazards.WORKLOAD,
         out,
-        optimizers={"sgd": tiny_workload.keras.optimizers.SGD},
+        optimizers={"keras.SGD": tiny_workload.keras.optimizers.SGD},
         learning_rates=rates,
         **QUICK,
     )
@@ -160,7 +160,7 @@ def test_a_workload_that_cannot_be_sent_is_told(tmp_path):
             Task(workload, tiny_workload.load_data(), 1), EngineOptions(workers=2)
         )
         try:
-            engine.start(0, Run("sgd", 16, 0.1, 0))
+            engine.start(0, Run("keras.SGD", 16, 0.1, 0))
             with pytest.raises(WorkerStartError, match=r"cannot be sent.*pickle"):
                 engine.wait(60)
         finally:

@@ -105,12 +105,12 @@ def test_the_sweep_goes_on_after_a_run_that_ended_the_process(tmp_path):
     records = run_sweep(
         hazards.WORKLOAD,
         tmp_path / "sweep",
-        optimizers={"sgd": hazards.hazardous, "other": keras.optimizers.SGD},
+        optimizers={"keras.SGD": hazards.hazardous, "other": keras.optimizers.SGD},
         learning_rates=[hazards.FINE, *rates[:2]],
         seeds=1,
         execution="model.fit",
     )
-    of_sgd = {r.learning_rate: r.status for r in records if r.optimizer == "sgd"}
+    of_sgd = {r.learning_rate: r.status for r in records if r.optimizer == "keras.SGD"}
     assert [of_sgd[rate] for rate in rates] == ["failed", "failed", "ok"]
     assert len(records) == 6
 

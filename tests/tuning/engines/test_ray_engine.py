@@ -57,7 +57,7 @@ def test_a_sweep_on_ray_survives_a_killed_worker_and_a_run_that_hangs(
     records = run_sweep(
         hazards.WORKLOAD,
         out,
-        optimizers={"sgd": hazards.hazardous},
+        optimizers={"keras.SGD": hazards.hazardous},
         learning_rates=rates,
         seeds=1,
         execution="model.fit",
@@ -75,7 +75,7 @@ def test_a_sweep_on_ray_survives_a_killed_worker_and_a_run_that_hangs(
     assert caplog.text.count("the run is tried again") == 1
     assert {r.run_id for r in read_records(out)} == {r.run_id for r in records}
     assert len((out / RUNS_FILE).read_text().splitlines()) == len(rates)
-    assert len(list(out.glob("tensorboard/sgd/*/*/*/events.*"))) == len(rates)
+    assert len(list(out.glob("tensorboard/keras.SGD/*/*/*/events.*"))) == len(rates)
     assert "ended after 15 s" in (out / "failures.log").read_text()
     assert ray.is_initialized()  # a cluster that others started stays
 
@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_from_outside_is_lost_and_replaced(cluster):
     engine = RayEngine(task, EngineOptions("ray", workers=1))
     try:
         pid_file = Path(os.environ[hazards.MARK]).with_name("pid")
-        engine.start(0, Run("sgd", 16, 0.1, 0))
+        engine.start(0, Run("keras.SGD", 16, 0.1, 0))
         assert engine.wait(60) == Began(0)
         while not (pid_file.exists() and pid_file.read_text()):
             assert engine.wait(0.1) is None
@@ -97,7 +97,7 @@ def test_a_worker_that_is_killed_from_outside_is_lost_and_replaced(cluster):
         assert isinstance(lost, Lost)
         assert lost.worker == 0
         pid_file.with_name("go").touch()
-        engine.start(0, Run("sgd", 16, 0.1, 0))
+        engine.start(0, Run("keras.SGD", 16, 0.1, 0))
         assert engine.wait(60) == Began(0)
         finished = engine.wait(60)
         assert isinstance(finished, Finished)
@@ -138,7 +138,7 @@ def test_runs_share_a_gpu_by_fractions(cluster):
     engine = RayEngine(task, EngineOptions("ray", gpus_per_run=0.5))
     try:
         for worker in range(2):
-            engine.start(worker, Run("sgd", 16, 0.1, worker))
+            engine.start(worker, Run("keras.SGD", 16, 0.1, worker))
         told = [engine.wait(60) for _ in range(4)]
         finished = [event for event in told if isinstance(event, Finished)]
         assert [event.record.status for event in finished] == ["ok"] * 2
@@ -154,7 +154,7 @@ def test_a_worker_that_cannot_be_set_up_is_told_once(cluster):
     task = Task(tiny_workload.WORKLOAD, tiny_workload.load_data(), 1, execution="no")
     engine = RayEngine(task, EngineOptions("ray", workers=1))
     try:
-        engine.start(0, Run("sgd", 16, 0.1, 0))
+        engine.start(0, Run("keras.SGD", 16, 0.1, 0))
         with pytest.raises(WorkerStartError, match="execution must be one of"):
             engine.wait(60)
     finally:

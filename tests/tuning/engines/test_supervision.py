@@ -12,7 +12,7 @@ from tuning.grid import Run
 from tuning.training.task import Task
 from tuning.workload import Workload
 
-RUN = Run("sgd", 8, 0.1, 0)
+RUN = Run("keras.SGD", 8, 0.1, 0)
 TASK = Task(Workload("tiny", list, list, "mse"), data=(), epochs=3)
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_ends_before_its_limit_is_kept():
 
 
 def test_one_late_run_leaves_the_others_their_time():
-    other = Run("sgd", 8, 0.1, 1)
+    other = Run("keras.SGD", 8, 0.1, 1)
     script = Script(Began(1), 6, Began(0), 4, Finished(0, make_record(1)))
     runs = supervise(script, run_timeout=10)
     runs.start(0, other)

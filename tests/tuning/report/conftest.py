@@ -12,7 +12,11 @@ from tuning.records import append_record
 @pytest.fixture
 def grid():
     return Grid(
-        ("adam", "my.pkg:lion_2"), log_spaced_rates(1e-4, 0.1, 4), (32, 128), (0, 1), 5
+        ("keras.Adam", "my.pkg:lion_2"),
+        log_spaced_rates(1e-4, 0.1, 4),
+        (32, 128),
+        (0, 1),
+        5,
     )
 
 
@@ -22,7 +26,7 @@ def records(grid):
     for number, run in enumerate(grid.runs()):
         loss = 0.5 + number / 50
         status, message = "ok", ""
-        if run.learning_rate == 0.1 and run.optimizer != "adam":
+        if run.learning_rate == 0.1 and run.optimizer != "keras.Adam":
             loss, status, message = None, "diverged", "loss is not finite in epoch 2"
         if number == 3:
             loss, status, message = None, "failed", ATTACK

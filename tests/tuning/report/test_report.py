@@ -42,7 +42,9 @@ def test_writes_four_files_and_returns_the_page(sweep):
         *("runs.jsonl", "sweep.json"),
     }
     summary = json.loads((sweep / "summary.json").read_text())
-    assert summary["verdict"][0].startswith("Most robust to the learning rate: adam")
+    assert summary["verdict"][0].startswith(
+        "Most robust to the learning rate: keras.Adam"
+    )
     assert summary["planned_runs"] == summary["runs"] == 32
 
 
@@ -70,7 +72,7 @@ def test_works_while_runs_are_missing(tmp_path, records, plan):
     (tmp_path / "sweep.json").write_text(json.dumps(plan))
     page = write_report(tmp_path).read_text()
     assert "27 planned runs are missing" in page
-    assert "adam (partial)" in page
+    assert "keras.Adam (partial)" in page
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
@@ -112,8 +114,8 @@ def test_a_killed_writer_leaves_a_hidden_file(tmp_path, monkeypatch):
 def test_tables_mark_who_is_not_ranked_and_embolden_what_reads_the_same(grid):
     # adam and its twin differ in the seventh digit; flat learns nothing, and its S
     # against its own best, 0, is no achievement.
-    grid = Grid(("adam", "twin", "flat"), (1e-3, 1e-2), (32,), (0,), 1)
-    losses = {"adam": (1.0, 0.5), "twin": (1.0, 0.5000001), "flat": (2.0, 2.0)}
+    grid = Grid(("keras.Adam", "twin", "flat"), (1e-3, 1e-2), (32,), (0,), 1)
+    losses = {"keras.Adam": (1.0, 0.5), "twin": (1.0, 0.5000001), "flat": (2.0, 2.0)}
     records = [
         make_record(
             run,
@@ -122,7 +124,7 @@ def test_tables_mark_who_is_not_ranked_and_embolden_what_reads_the_same(grid):
         for run in grid.runs()
     ]
     text = render_markdown(summarize(records, grid=grid))
-    assert "| adam | **0.250** | **0.250** |" in text
+    assert "| keras.Adam | **0.250** | **0.250** |" in text
     assert "| twin | **0.250** | **0.250** |" in text
     assert "| flat (learned nothing) | 1.50 | 0 |" in text
 
@@ -190,8 +192,10 @@ def test_figures_have_descriptions(records, plan, grid):
     # A panel per batch size and one per optimizer; in legends, a line for each.
     assert len(drawings) == 2 + 2 + 2 + 2
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
-    assert "batch size 32. adam: lowest 0.510 at rate 1e-4" in str(drawings)
-    assert "of adam. batch 32: lowest 0.510 at rate 1e-4; batch 128" in str(drawings)
+    assert "batch size 32. keras.Adam: lowest 0.510 at rate 1e-4" in str(drawings)
+    assert "of keras.Adam. batch 32: lowest 0.510 at rate 1e-4; batch 128" in str(
+        drawings
+    )
 
 
 def test_budget_tells_command_grid_versions_and_time(records, plan, grid):
@@ -231,7 +235,7 @@ def test_report_of_failed_runs_alone_can_be_written(grid, plan):
 
 @pytest.mark.parametrize("losses", [(0.001, 5.0), (2.0, 2.0), (-3.0, -1.0)])
 def test_any_range_of_losses_can_be_drawn(grid, losses):
-    grid = Grid(("adam",), (1e-3,), (32, 64), (0,), 1)
+    grid = Grid(("keras.Adam",), (1e-3,), (32, 64), (0,), 1)
     records = [
         make_record(run, loss=loss, initial_loss=5.0)
         for run, loss in zip(grid.runs(), losses, strict=True)

@@ -15,9 +15,9 @@ from tuning.search.tuner import SweepTuner
 from tuning.statistics import summarize
 
 RATES = log_spaced_rates(1e-5, 10, 25)
-GRID = Grid(("adam", "sgd"), RATES, (16, 64), (0, 1, 2), 9)
+GRID = Grid(("keras_adam.Adam", "keras.SGD"), RATES, (16, 64), (0, 1, 2), 9)
 COUNTS = {"random": 20, "bayesian": 14}  # 12 of these are drawn at random first
-BEST = {"adam": -3.0, "sgd": -1.0}
+BEST = {"keras_adam.Adam": -3.0, "keras.SGD": -1.0}
 
 
 def outcome(run):

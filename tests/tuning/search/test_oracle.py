@@ -115,7 +115,7 @@ def test_workers_keep_to_an_optimizer_and_batch_size_while_it_lasts(tmp_path):
 
 
 def test_more_workers_than_groups_share_one(tmp_path):
-    grid = make_grid(optimizers=("sgd",), batch_sizes=(8,))
+    grid = make_grid(optimizers=("keras.SGD",), batch_sizes=(8,))
     assert sorted(map(str, search(tmp_path, grid=grid, workers=3))) == sorted(
         map(str, grid.runs())
     )
@@ -168,7 +168,7 @@ def test_kerastuner_reads_the_project_and_finds_the_best_run(tmp_path):
 
 
 def test_a_diverged_run_counts_as_no_better_than_no_training():
-    run = Run("sgd", 8, 0.1, 0)
+    run = Run("keras.SGD", 8, 0.1, 0)
     assert objective_value(record_of(run)) == 0.5
     assert objective_value(record_of(run, status="diverged")) == 2.0
     lost = record_of(run, status="diverged", initial_loss=None)

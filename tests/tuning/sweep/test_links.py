@@ -14,7 +14,7 @@ from tuning.system.files import write_whole
 from tuning.tensorboard.report_events import write_report_run
 from tuning.tensorboard.sweep_events import is_written, write_run
 
-QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 1, "seeds": 1}
+QUICK = {"optimizers": ["keras.SGD"], "execution": "model.fit", "epochs": 1, "seeds": 1}
 EVENTS = "events.out.tfevents.mine"
 
 
@@ -50,8 +50,8 @@ def outside(tmp_path):
     ("link", "target"),
     [
         ("tensorboard", ""),
-        ("tensorboard/sgd", ""),
-        ("tensorboard/sgd/batch=16", "batch=16"),
+        ("tensorboard/keras.SGD", ""),
+        ("tensorboard/keras.SGD/batch=16", "batch=16"),
         ("tensorboard/report", ""),
         ("kerastuner", ""),
         ("kerastuner/trial_0", ""),

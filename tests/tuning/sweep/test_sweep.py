@@ -21,7 +21,7 @@ from tuning.sweep import directory as directories
 from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 
 # Training itself is tested elsewhere; model.fit starts fastest here.
-QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 1}
+QUICK = {"optimizers": ["keras.SGD"], "execution": "model.fit", "epochs": 1}
 
 
 def contents(directory):
@@ -139,9 +139,9 @@ def test_a_python_programs_own_workload_cannot_be_continued_without_it(tmp_path)
     [
         ({"epochs": 2}, "epochs is 1 there, 2 here"),
         ({"learning_rates": [0.5]}, "learning_rates is"),
-        ({"optimizers": ["sgd", "adam"]}, "optimizers is"),
+        ({"optimizers": ["keras.SGD", "keras_adam.Adam"]}, "optimizers is"),
         ({"seeds": 3}, "seeds is"),
-        ({"options": {"sgd": {"momentum": 0.5}}}, "options is"),
+        ({"options": {"keras.SGD": {"momentum": 0.5}}}, "options is"),
     ],
 )
 def test_another_plan_is_refused_and_nothing_changes(sweep, changes, named):
@@ -202,8 +202,8 @@ def test_another_reference_and_an_optimizer_of_ones_own_are_told_apart(sweep):
     before = contents(sweep)
     with pytest.raises(ValueError, match="reference is tiny_workload:WORKLOAD there"):
         run_sweep("tiny_workload:make_workload", sweep, **QUICK)
-    own = {"sgd": tiny_workload.keras.optimizers.Adam}
-    with pytest.raises(ValueError, match=r"own optimizers is \[\] there, \['sgd'\]"):
+    own = {"keras.SGD": tiny_workload.keras.optimizers.Adam}
+    with pytest.raises(ValueError, match=r"custom optimizers is \[\].*keras.SGD"):
         run_sweep(WORKLOAD, sweep, **{**QUICK, "optimizers": own})
     assert contents(sweep) == before
 
@@ -316,7 +316,7 @@ def test_tensorboard_logs_that_were_deleted_are_made_again(sweep):
     before = (sweep / RUNS_FILE).read_bytes()
     shutil.rmtree(sweep / "tensorboard")
     assert len(run_sweep("tiny_workload:WORKLOAD", sweep, **QUICK)) == 4
-    assert len(list(sweep.glob("tensorboard/sgd/*/*/*/events.*"))) == 4
+    assert len(list(sweep.glob("tensorboard/keras.SGD/*/*/*/events.*"))) == 4
     assert len(list(sweep.glob("tensorboard/events.*"))) == 1
     assert (sweep / RUNS_FILE).read_bytes() == before
 
@@ -336,14 +336,14 @@ def test_numbers_of_numpy_may_count_seeds_and_epochs(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"optimizers": "adam"}, "optimizers must be a sequence; received 'adam'"),
+        ({"optimizers": "keras.Adam"}, "must be a sequence; received 'keras.Adam'"),
         ({"seeds": -1}, "seeds must be a count of at least 1.*received -1"),
         ({"seeds": 0}, "seeds must be a count"),
         ({"seeds": 2.0}, r"seeds must be a count.*received 2\.0"),
         ({"seeds": True}, "seeds must be a count"),
         ({"epochs": "3"}, "epochs must be an integer"),
         ({"execution": "fast"}, "execution must be one of"),
-        ({"options": {"sgd": {"momentum": {1}}}}, "option 'momentum'"),
+        ({"options": {"keras.SGD": {"momentum": {1}}}}, "option 'momentum'"),
     ],
     ids=str,
 )
@@ -382,7 +382,7 @@ def test_overwriting_removes_the_sweep_and_nothing_else(sweep):
     assert (sweep / "notes.txt").read_text() == mine.read_text() == "mine"
     assert not (sweep / "report.html").exists()
     assert [r.learning_rate for r in read_records(sweep)] == [0.3, 0.3]
-    runs = {path.parent.name for path in sweep.glob("tensorboard/sgd/*/*/seed=*")}
+    runs = {path.parent.name for path in sweep.glob("tensorboard/keras.SGD/*/*/seed=*")}
     assert runs == {"lr=0.3"}
 
 
@@ -390,7 +390,7 @@ def test_overwriting_removes_the_sweep_and_nothing_else(sweep):
     "changes",
     [
         {"optimizers": ["no-such-optimizer"]},
-        {"options": {"sgd": {"no_such_option": 1}}},
+        {"options": {"keras.SGD": {"no_such_option": 1}}},
         {"batch_sizes": [51]},
         {"learning_rates": []},
         {"on_existing": "merge"},
@@ -465,7 +465,7 @@ def test_diverging_and_failing_runs_are_records_and_the_sweep_goes_on(tmp_path):
         workload,
         tmp_path,
         optimizers={
-            "sgd": tiny_workload.keras.optimizers.SGD,
+            "keras.SGD": tiny_workload.keras.optimizers.SGD,
             "stops": tiny_workload.StopsEarly,
         },
         learning_rates=[0.01, 1e6],
@@ -473,8 +473,8 @@ def test_diverging_and_failing_runs_are_records_and_the_sweep_goes_on(tmp_path):
     )
     by_kind = {(r.optimizer, r.learning_rate): r.status for r in records}
     assert by_kind == {
-        ("sgd", 0.01): "ok",
-        ("sgd", 1e6): "diverged",
+        ("keras.SGD", 0.01): "ok",
+        ("keras.SGD", 1e6): "diverged",
         ("stops", 0.01): "ok",
         ("stops", 1e6): "failed",
     }
@@ -508,7 +508,8 @@ def test_a_record_that_cannot_be_written_stops_the_sweep(tmp_path, monkeypatch):
 def test_kill_9_loses_the_run_in_progress_and_no_other(tmp_path):
     code = (
         "import sys; from tuning import run_sweep;"
-        "run_sweep('tiny_workload:WORKLOAD', sys.argv[1], optimizers=['sgd', 'adam'],"
+        "run_sweep('tiny_workload:WORKLOAD', sys.argv[1],"
+        "optimizers=['keras.SGD', 'keras_adam.Adam'],"
         " seeds=5, epochs=3)"
     )
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH}

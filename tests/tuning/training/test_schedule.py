@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 EPOCHS = 4
-QUICK = {"optimizers": ["sgd"], "execution": "model.fit", "epochs": 2, "seeds": 1}
+QUICK = {"optimizers": ["keras.SGD"], "execution": "model.fit", "epochs": 2, "seeds": 1}
 
 
 def train(workload, run, **options):
@@ -61,7 +61,7 @@ def test_a_linear_schedule_falls_from_the_given_rate_in_equal_parts():
 
 @pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
 def test_each_epoch_has_the_rate_of_its_schedule(execution):
-    run = Run("momentum", 16, 0.1, seed=1)
+    run = Run("keras.SGD(momentum=0.9)", 16, 0.1, seed=1)
     record = train(make_workload(schedule="linear"), run, execution=execution)
     orders = [epoch_order(50, 1, epoch) for epoch in range(EPOCHS)]
     expected = fit_by_hand(run, [0.1, 0.075, 0.05, 0.025], orders)
@@ -72,15 +72,15 @@ def test_each_epoch_has_the_rate_of_its_schedule(execution):
 
 def test_rates_and_schedules_share_one_compiled_epoch():
     trainer = Trainer(Task(make_workload(schedule="linear"), load_data(), epochs=2))
-    first = trainer.run(Run("momentum", 16, 0.1, seed=0))
-    trainer.run(Run("momentum", 16, 0.01, seed=0))
-    again = trainer.run(Run("momentum", 16, 0.1, seed=0))
-    assert trainer.traces == {("momentum", 16): 1}
+    first = trainer.run(Run("keras.SGD(momentum=0.9)", 16, 0.1, seed=0))
+    trainer.run(Run("keras.SGD(momentum=0.9)", 16, 0.01, seed=0))
+    again = trainer.run(Run("keras.SGD(momentum=0.9)", 16, 0.1, seed=0))
+    assert trainer.traces == {("keras.SGD(momentum=0.9)", 16): 1}
     assert again.history == first.history
 
 
 def test_a_schedule_begins_with_the_given_rate():
-    run = Run("momentum", 16, 0.1, seed=1)
+    run = Run("keras.SGD(momentum=0.9)", 16, 0.1, seed=1)
     plain, linear = (
         train(make_workload(schedule=schedule), run, execution="model.fit")
         for schedule in ("constant", "linear")
@@ -123,7 +123,7 @@ def test_a_schedule_that_there_is_not_is_refused(tmp_path):
 
 def test_the_command_line_takes_a_schedule_and_the_report_names_it(tmp_path):
     arguments = ["run", "tiny_workload:WORKLOAD", "--out", str(tmp_path / "s")]
-    arguments += ["--optimizers", "sgd", "--seeds", "1", "--epochs", "1"]
+    arguments += ["--optimizers", "keras.SGD", "--seeds", "1", "--epochs", "1"]
     result = CliRunner().invoke(app, [*arguments, "--schedule", "linear"])
     assert result.exit_code == 0, result.output
     report = (tmp_path / "s" / "report.md").read_text()
@@ -146,7 +146,7 @@ def test_epochs_are_pieces_of_one_pass_after_the_other(examples, per_epoch, epoc
 @pytest.mark.parametrize("per_epoch", [20, 70])
 def test_an_epoch_takes_as_many_examples_as_it_is_told(execution, per_epoch):
     workload = make_workload(examples_per_epoch=per_epoch)
-    run = Run("momentum", 16, 0.1, seed=1)
+    run = Run("keras.SGD(momentum=0.9)", 16, 0.1, seed=1)
     record = train(workload, run, execution=execution)
     orders = [epoch_order(50, 1, epoch, per_epoch) for epoch in range(EPOCHS)]
     expected = fit_by_hand(run, [0.1] * EPOCHS, orders)

@@ -99,7 +99,12 @@ SHARINGS = [
     weights_are_copied,
 ]
 
-RUNS = [Run("sgd", 16, 0.1, 0), Run("sgd", 16, 0.1, 1), Run("momentum", 16, 0.03, 1)]
+MOMENTUM = "keras.SGD(momentum=0.9)"
+RUNS = [
+    Run("keras.SGD", 16, 0.1, 0),
+    Run("keras.SGD", 16, 0.1, 1),
+    Run(MOMENTUM, 16, 0.03, 1),
+]
 
 
 def train(build_model, runs, execution):
@@ -153,7 +158,7 @@ def test_a_run_starts_from_the_weights_that_were_loaded(execution):
     assert_same_history(
         record,
         fit_with_keras(
-            make_workload(build_model=build), RUNS[1], build_optimizer("sgd", 0.1)
+            make_workload(build_model=build), RUNS[1], build_optimizer("keras.SGD", 0.1)
         ),
     )
 
@@ -204,7 +209,7 @@ def build_on_the_backbone():
 @pytest.mark.slow
 def test_workers_start_from_the_weights_of_the_program(tmp_path):
     workload = make_workload(build_model=build_on_the_backbone)
-    arguments = {"optimizers": ["sgd"], "seeds": 2, "execution": "model.fit"}
+    arguments = {"optimizers": ["keras.SGD"], "seeds": 2, "execution": "model.fit"}
     here = run_sweep(workload, tmp_path / "one", **arguments)
     there = run_sweep(workload, tmp_path / "two", workers=2, **arguments)
     for record, other in zip(here, there, strict=True):
@@ -216,7 +221,7 @@ def test_workers_start_from_the_weights_of_the_program(tmp_path):
 
 def test_a_sweep_that_is_continued_trains_as_one_that_was_not(tmp_path):
     arguments = {
-        "optimizers": ["sgd"],
+        "optimizers": ["keras.SGD"],
         "learning_rates": [0.1],
         "seeds": 3,
         "execution": "model.fit",

@@ -38,7 +38,7 @@ def test_a_run_is_read_back_as_it_was_recorded(tmp_path):
     assert not is_written(tmp_path, RECORD)
     write_run(tmp_path, RECORD)
     assert is_written(tmp_path, RECORD)
-    events = read(tmp_path / "sgd/batch=8/lr=0.1/seed=0")
+    events = read(tmp_path / "keras.SGD/batch=8/lr=0.1/seed=0")
     assert read_scalar(events, "epoch_loss") == {1: 1.5, 2: 3.0}
     assert read_scalar(events, "epoch_val_loss") == {0: 2.0, 1: 1.0, 2: 4.0}
     assert read_scalar(events, "best_val_loss") == {0: 1.0}
@@ -71,7 +71,7 @@ def test_a_run_stands_on_the_hparams_page(tmp_path):
     messages = read_hparams(read(tmp_path / RECORD.run_id))
     start = messages[metadata.SESSION_START_INFO_TAG].session_start_info
     assert start.group_name == RECORD.run_id
-    assert start.hparams["optimizer"].string_value == "sgd"
+    assert start.hparams["optimizer"].string_value == "keras.SGD"
     assert start.hparams["learning_rate"].number_value == pytest.approx(0.1)
     assert start.hparams["batch_size"].number_value == 8
     assert metadata.SESSION_END_INFO_TAG in messages
@@ -99,7 +99,7 @@ def test_the_experiment_names_its_axes_once(tmp_path):
     domains = {
         info.name: list(info.domain_discrete) for info in experiment.hparam_infos
     }
-    assert domains["optimizer"] == ["adam", "sgd"]
+    assert domains["optimizer"] == ["keras.SGD", "keras_adam.Adam"]
     assert domains["learning_rate"] == [0.01, 0.1]
     assert experiment.metric_infos[0].name.tag == "best_val_loss"
 
@@ -118,7 +118,7 @@ def files_of_at_most(size):
 @pytest.mark.parametrize("size", [10, 300, 3000])
 def test_a_full_disk_is_an_error_of_python_in_one_line(tmp_path, size):
     image = np.random.default_rng(0).integers(256, size=(80, 80, 3), dtype=np.uint8)
-    report = ("text", {"adam": image}, {"batch=8/adam": {0.1: 1.0}})
+    report = ("text", {"keras.Adam": image}, {"batch=8/keras.Adam": {0.1: 1.0}})
     with files_of_at_most(size), pytest.raises(OSError, match="too large") as error:
         write_report_run(tmp_path, *report)
     assert (

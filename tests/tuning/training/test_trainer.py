@@ -37,19 +37,20 @@ def test_compiled_epochs_train_as_model_fit_does(name):
 
 def test_compiled_epochs_stay_with_a_compiled_fit_where_rounding_is_amplified():
     """At such a rate two ways of rounding part within a few epochs."""
-    run = Run("rmsprop", 16, 0.3, seed=0)
+    run = Run("keras.RMSprop", 16, 0.3, seed=0)
     record = make_trainer(execution="compiled-epochs", epochs=15).run(run)
-    optimizer = build_optimizer("rmsprop", 0.3)
+    optimizer = build_optimizer("keras.RMSprop", 0.3)
     expected = fit_with_keras(WORKLOAD, run, optimizer, epochs=15, jit_compile=True)
     assert_same_history(record, expected)
 
 
 def test_the_plain_path_trains_as_model_fit_does():
-    run = Run("momentum", 16, 0.03, seed=1)
+    run = Run("keras.SGD(momentum=0.9)", 16, 0.03, seed=1)
     record = make_trainer(execution="model.fit").run(run)
     assert record.execution == "model.fit"
     assert_same_history(
-        record, fit_with_keras(WORKLOAD, run, build_optimizer("momentum", 0.03))
+        record,
+        fit_with_keras(WORKLOAD, run, build_optimizer("keras.SGD(momentum=0.9)", 0.03)),
     )
 
 
@@ -69,15 +70,15 @@ def test_dropout_and_batch_normalization_agree_with_a_compiled_fit():
     """TensorFlow draws other random numbers inside XLA, so fit is compiled too."""
     workload = make_workload(build_model=build_noisy_model)
     trainer = make_trainer(workload, execution="compiled-epochs")
-    trainer.run(Run("adam", 16, 0.1, seed=0))  # leaves its traces everywhere
-    run = Run("adam", 16, 0.03, seed=1)
+    trainer.run(Run("keras_adam.Adam", 16, 0.1, seed=0))  # leaves its traces everywhere
+    run = Run("keras_adam.Adam", 16, 0.03, seed=1)
     expected = fit_with_keras(
-        workload, run, build_optimizer("adam", 0.03), jit_compile=True
+        workload, run, build_optimizer("keras_adam.Adam", 0.03), jit_compile=True
     )
     assert_same_history(trainer.run(run), expected)
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adam"])
+@pytest.mark.parametrize("name", ["keras.Adagrad", "keras_adam.Adam"])
 def test_a_run_does_not_depend_on_the_runs_before_it(name):
     trainer = make_trainer(make_workload(build_model=build_noisy_model))
     run = Run(name, 16, 0.03, seed=1)
@@ -94,8 +95,9 @@ def test_one_trace_per_optimizer_serves_every_batch_size():
     for batch_size in (16, 50, 7):
         for rate in (0.1, 0.01):
             for seed in (0, 1):
-                trainer.run(Run("sgd", batch_size, rate, seed))
-    assert trainer.traces == {("sgd", 16): 1, ("sgd", 50): 0, ("sgd", 7): 0}
+                trainer.run(Run("keras.SGD", batch_size, rate, seed))
+    sgd = "keras.SGD"
+    assert trainer.traces == {(sgd, 16): 1, (sgd, 50): 0, (sgd, 7): 0}
 
 
 def test_a_batch_size_that_comes_again_is_not_compiled_again(monkeypatch):
@@ -109,7 +111,7 @@ def test_a_batch_size_that_comes_again_is_not_compiled_again(monkeypatch):
     monkeypatch.setattr(CompiledEpochs, "_compiled_training", counted)
     trainer = make_trainer()
     first, _, again = (
-        trainer.run(Run("sgd", batch_size, 0.1, 1)) for batch_size in (16, 25, 16)
+        trainer.run(Run("keras.SGD", batch_size, 0.1, 1)) for batch_size in (16, 25, 16)
     )
     assert compiled == [16, 25]
     assert again.history == first.history
@@ -128,7 +130,7 @@ class KnowsItsBatch(keras.Model):
 
 def test_a_model_that_must_know_its_batch_size_is_traced_for_each():
     trainer = make_trainer(make_workload(build_model=KnowsItsBatch))
-    runs = [Run("sgd", batch_size, 0.1, 1) for batch_size in (16, 25, 50)]
+    runs = [Run("keras.SGD", batch_size, 0.1, 1) for batch_size in (16, 25, 50)]
     records = [trainer.run(run) for run in runs]
     assert {record.execution for record in records} == {"compiled-epochs"}
     assert all(trainer.traces[run.optimizer, run.batch_size] for run in runs)
@@ -139,7 +141,7 @@ def test_a_model_that_must_know_its_batch_size_is_traced_for_each():
     plain = make_workload(build_model=build)
     for run, record in zip(runs, records, strict=True):
         assert_same_history(
-            record, fit_with_keras(plain, run, build_optimizer("sgd", 0.1))
+            record, fit_with_keras(plain, run, build_optimizer("keras.SGD", 0.1))
         )
 
 
@@ -155,8 +157,9 @@ def load_with_validation_of(examples):
 @pytest.mark.parametrize("examples", [1, 256, 257, 300, 1024])
 def test_validation_does_not_depend_on_its_batches(examples):
     workload = make_workload(load_data=load_with_validation_of(examples))
-    run = Run("sgd", 16, 0.1, 1)
-    expected = fit_with_keras(workload, run, build_optimizer("sgd", 0.1), epochs=1)
+    run = Run("keras.SGD", 16, 0.1, 1)
+    optimizer = build_optimizer("keras.SGD", 0.1)
+    expected = fit_with_keras(workload, run, optimizer, epochs=1)
     for execution in ("compiled-epochs", "model.fit"):
         record = make_trainer(workload, execution=execution, epochs=1).run(run)
         assert_same_history(record, expected)
@@ -204,7 +207,8 @@ def losses_step_by_step(run, epochs):
 
 @pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
 def test_a_record_tells_the_training_loss_of_every_step(execution):
-    run = Run("sgd", 16, 0.1, seed=1)  # 50 examples: three full steps and one of 2
+    # 50 examples: three full steps and one of 2
+    run = Run("keras.SGD", 16, 0.1, seed=1)
     record = make_trainer(execution=execution).run(run)
     assert record.steps_per_point == 1
     expected = losses_step_by_step(run, EPOCHS)
@@ -213,7 +217,7 @@ def test_a_record_tells_the_training_loss_of_every_step(execution):
 
 
 def test_a_long_curve_is_a_hundred_means_over_equally_many_steps():
-    run = Run("sgd", 8, 0.1, seed=0)
+    run = Run("keras.SGD", 8, 0.1, seed=0)
     record = make_trainer(epochs=40).run(run)  # 7 steps an epoch, 280 in all
     assert record.steps_per_point == 3
     assert len(record.training_curve) == 94
@@ -224,7 +228,7 @@ def test_a_long_curve_is_a_hundred_means_over_equally_many_steps():
 
 @pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
 def test_the_curve_of_a_diverged_run_ends_with_it(execution):
-    run = Run("sgd", 16, 1e30, seed=0)
+    run = Run("keras.SGD", 16, 1e30, seed=0)
     record = make_trainer(execution=execution, epochs=9).run(run)
     assert record.status == "diverged"
     assert len(record.training_curve) == record.steps < 36
@@ -242,8 +246,8 @@ def test_losses_of_steps_are_taken_out_of_running_means():
 
 def test_a_record_tells_what_was_run():
     workload = make_workload(target_val_loss=1e9)
-    record = make_trainer(workload).run(Run("adam", 16, 0.01, seed=3))
-    assert record.run_id == "adam/batch=16/lr=0.01/seed=3"
+    record = make_trainer(workload).run(Run("keras_adam.Adam", 16, 0.01, seed=3))
+    assert record.run_id == "keras_adam.Adam/batch=16/lr=0.01/seed=3"
     assert record.workload == "tiny"
     assert record.optimizer_config["learning_rate"] == pytest.approx(0.01)
     assert (record.epochs, record.steps, record.steps_to_target) == (3, 12, 4)
@@ -258,7 +262,12 @@ def test_a_record_tells_what_was_run():
 
 @pytest.mark.parametrize(
     ("name", "bytes_per_parameter"),
-    [("sgd", 0), ("momentum", 4), ("keras-adam", 8), ("adam", 8)],
+    [
+        ("keras.SGD", 0),
+        ("keras.SGD(momentum=0.9)", 4),
+        ("keras.Adam", 8),
+        ("keras_adam.Adam", 8),
+    ],
 )
 @pytest.mark.parametrize("execution", ["compiled-epochs", "model.fit"])
 def test_state_bytes_leave_step_count_and_rate_out(
@@ -278,7 +287,7 @@ def squared_error(y_true, y_pred):
 def test_a_diverged_run_is_a_result(execution):
     workload = make_workload(loss=squared_error, metrics=list)
     trainer = make_trainer(workload, execution=execution, epochs=50)
-    record = trainer.run(Run("sgd", 16, 1e9, seed=0))
+    record = trainer.run(Run("keras.SGD", 16, 1e9, seed=0))
     assert record.status == "diverged", record.message
     assert "loss became" in record.message
     epochs_run = len(record.history["loss"])
@@ -286,7 +295,7 @@ def test_a_diverged_run_is_a_result(execution):
     assert record.steps == 4 * epochs_run
     assert record.final_val_loss is None
     assert None in (record.history["loss"][-1], record.history["val_loss"][-1])
-    assert trainer.run(Run("sgd", 16, 1e-3, seed=0)).status == "ok"
+    assert trainer.run(Run("keras.SGD", 16, 1e-3, seed=0)).status == "ok"
 
 
 def test_a_failing_model_is_a_record_with_one_line(caplog):
@@ -294,7 +303,7 @@ def test_a_failing_model_is_a_record_with_one_line(caplog):
         raise RuntimeError("no model\ntoday")
 
     trainer = make_trainer(make_workload(build_model=build))
-    records = [trainer.run(Run("sgd", 16, rate, 0)) for rate in (0.1, 0.2)]
+    records = [trainer.run(Run("keras.SGD", 16, rate, 0)) for rate in (0.1, 0.2)]
     told = "RuntimeError: no model today"
     assert [(r.status, r.message) for r in records] == [("failed", told)] * 2
     assert list(trainer.tracebacks) == [told]
@@ -329,7 +338,7 @@ def test_a_model_that_cannot_be_compiled_is_trained_with_fit_and_says_so(caplog)
     workload = make_workload(build_model=build_uncompilable_model)
     trainer = make_trainer(workload, epochs=1)
     with caplog.at_level(logging.WARNING, logger="tuning"):
-        records = [trainer.run(Run("sgd", 16, rate, 0)) for rate in (0.1, 0.2)]
+        records = [trainer.run(Run("keras.SGD", 16, rate, 0)) for rate in (0.1, 0.2)]
     assert [record.execution for record in records] == ["model.fit"] * 2
     assert [record.message for record in records] == [""] * 2
     assert caplog.text.count("is trained with model.fit") == 1
@@ -338,7 +347,7 @@ def test_a_model_that_cannot_be_compiled_is_trained_with_fit_and_says_so(caplog)
 def test_insisting_on_compiled_epochs_fails_where_they_cannot_be():
     workload = make_workload(build_model=build_uncompilable_model)
     record = make_trainer(workload, execution="compiled-epochs").run(
-        Run("sgd", 16, 0.1, 0)
+        Run("keras.SGD", 16, 0.1, 0)
     )
     assert record.status == "failed"
     assert "cannot be compiled" in record.message
@@ -358,7 +367,7 @@ def build_convnet():
     )
 
 
-@pytest.mark.parametrize("name", ["keras-adam", "adam"])
+@pytest.mark.parametrize("name", ["keras.Adam", "keras_adam.Adam"])
 def test_convolutions_on_a_cpu_are_trained_without_xla_as_fit_does(name):
     workload = make_workload(build_model=build_convnet)
     trainer = make_trainer(workload, execution="compiled-epochs")
@@ -384,7 +393,8 @@ def test_random_numbers_that_belong_to_nobody_are_left_to_fit(caplog):
             [keras.layers.Input((4,)), UnownedNoise(), keras.layers.Dense(3)]
         )
 
-    record = make_trainer(make_workload(build_model=build)).run(Run("sgd", 16, 0.1, 0))
+    trainer = make_trainer(make_workload(build_model=build))
+    record = trainer.run(Run("keras.SGD", 16, 0.1, 0))
     assert (record.status, record.execution, record.message) == ("ok", "model.fit", "")
     assert "keras.random.SeedGenerator" in caplog.text
 
@@ -421,7 +431,7 @@ def test_random_numbers_of_tensorflow_are_left_to_fit(draw, caplog):
         )
 
     trainer = make_trainer(make_workload(build_model=build), epochs=1)
-    records = [trainer.run(Run("sgd", 16, 0.1, 0)) for _ in range(2)]
+    records = [trainer.run(Run("keras.SGD", 16, 0.1, 0)) for _ in range(2)]
     assert [r.execution for r in records] == ["model.fit"] * 2, records[0].message
     assert records[0].history == records[1].history
     assert "tf.random does" in caplog.text
@@ -445,7 +455,7 @@ def test_texts_are_trained_with_fit(kind, execution):
     workload = make_workload(
         build_model=build, load_data=lambda: Data(texts, y, texts[:6], y[:6])
     )
-    run = Run("adam", 16, 0.1, 0)
+    run = Run("keras_adam.Adam", 16, 0.1, 0)
     record = make_trainer(workload, epochs=5, execution=execution).run(run)
     assert (record.status, record.execution) == ("ok", "model.fit"), record.message
     assert record.final_val_loss < 0.5 * record.initial_loss
@@ -472,11 +482,11 @@ class OwnStep(keras.Model):
 
 def test_the_model_s_own_train_step_is_what_runs():
     workload = make_workload(build_model=OwnStep, metrics=list)
-    run = Run("sgd", 16, 0.1, seed=1)
+    run = Run("keras.SGD", 16, 0.1, seed=1)
     record = make_trainer(workload, execution="compiled-epochs").run(run)
     assert record.history["last_batch"] == [2.0] * EPOCHS  # 50 = 3 * 16 + 2
     assert_same_history(
-        record, fit_with_keras(workload, run, build_optimizer("sgd", 0.1))
+        record, fit_with_keras(workload, run, build_optimizer("keras.SGD", 0.1))
     )
 
 
@@ -485,7 +495,8 @@ def test_a_step_without_a_loss_is_told():
         def train_step(self, data):
             return {"steps": tf.constant(1.0)}
 
-    record = make_trainer(make_workload(build_model=NoLoss)).run(Run("sgd", 16, 0.1, 0))
+    trainer = make_trainer(make_workload(build_model=NoLoss))
+    record = trainer.run(Run("keras.SGD", 16, 0.1, 0))
     assert record.status == "failed"
     assert "needs the value 'loss'" in record.message
 
@@ -557,13 +568,13 @@ def half_precision():
 @pytest.mark.usefixtures("half_precision")
 def test_loss_scaling_starts_anew_with_every_run():
     trainer = make_trainer(execution="compiled-epochs")
-    run = Run("keras-adam", 16, 0.03, seed=1)
+    run = Run("keras.Adam", 16, 0.03, seed=1)
     first, other, again = (
-        trainer.run(r) for r in (run, Run("keras-adam", 16, 0.3, 0), run)
+        trainer.run(r) for r in (run, Run("keras.Adam", 16, 0.3, 0), run)
     )
     assert (first.status, other.status) == ("ok", "ok")
     assert first.history == again.history
-    expected = fit_with_keras(WORKLOAD, run, build_optimizer("keras-adam", 0.03))
+    expected = fit_with_keras(WORKLOAD, run, build_optimizer("keras.Adam", 0.03))
     # Half precision: XLA keeps intermediate values in float32 where fit rounds.
     np.testing.assert_allclose(first.history["loss"], expected["loss"], rtol=1e-2)
 
@@ -572,7 +583,7 @@ def test_loss_scaling_starts_anew_with_every_run():
 def test_tensorflow_told_to_run_eagerly_is_obeyed(caplog):
     tf.config.run_functions_eagerly(True)
     try:
-        record = make_trainer(epochs=1).run(Run("sgd", 50, 0.1, 0))
+        record = make_trainer(epochs=1).run(Run("keras.SGD", 50, 0.1, 0))
     finally:
         tf.config.run_functions_eagerly(False)
     assert (record.status, record.execution, record.message) == ("ok", "model.fit", "")
@@ -581,7 +592,7 @@ def test_tensorflow_told_to_run_eagerly_is_obeyed(caplog):
 
 def test_a_workload_may_say_how_its_runs_are_executed(caplog):
     workload = make_workload(execution="model.fit")
-    run = Run("sgd", 50, 0.1, 0)
+    run = Run("keras.SGD", 50, 0.1, 0)
     assert make_trainer(workload, epochs=1).run(run).execution == "model.fit"
     assert "model.fit" not in caplog.text  # wanted so, and no news
     insisting = make_trainer(workload, epochs=1, execution="compiled-epochs")

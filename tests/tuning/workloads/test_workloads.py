@@ -166,7 +166,7 @@ def test_a_tiny_sweep_learns_more_than_the_trivial_answer(
     (record,) = run_sweep(
         workload,
         tmp_path / "sweep",
-        optimizers=["keras-adam"],
+        optimizers=["keras.Adam"],
         learning_rates=[rate],
         batch_sizes=[batch_size],
         seeds=1,

@@ -1,0 +1,228 @@
+"""What a sweep calls optimizers: what one writes in Python.
+
+======================================  ==========================================
+``keras.Adam``, ``keras.Lion``          any class of `keras.optimizers`
+``keras_adam.Adam``,                    any class of `keras_adam`, or a function
+``keras_adam.Adam.robust``              of such a class
+``package.module:attribute``            a class or a function of the user's own
+======================================  ==========================================
+
+Arguments that belong to the name may follow, as in ``keras.SGD(momentum=0.9)``. The
+learning rate comes from the grid, further options from ``--set`` or ``options=``.
+Nothing is imported here: names are read, not looked up.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+SWEPT_BY_DEFAULT = (
+    "keras_adam.Adam.robust",
+    "keras_adam.Adam",
+    "keras.Adam",
+    "keras.AdamW",
+    "keras.RMSprop",
+    # 0.9 is the momentum that Sutskever et al. 2013 and most recipes since use.
+    "keras.SGD(momentum=0.9)",
+    "keras.Adagrad",
+)
+"""What a sweep compares if it names no optimizers."""
+
+ALLOWED = (
+    "keras.Adam (any class of keras.optimizers), keras_adam.Adam, "
+    "keras_adam.Adam.robust, keras.SGD(momentum=0.9) or package.module:attribute"
+)
+"""What names look like, for messages."""
+
+EARLIER_NAMES: Mapping[str, str] = {
+    "adam": "keras_adam.Adam",
+    "keras-adam": "keras.Adam",
+    "robust-adam": "keras_adam.Adam.robust",
+    "sgd": "keras.SGD",
+    "momentum": "keras.SGD(momentum=0.9)",
+    "adagrad": "keras.Adagrad",
+    "rmsprop": "keras.RMSprop",
+}
+"""Names of earlier versions, and today's."""
+
+_MODULES: Mapping[str, str] = {"keras": "keras.optimizers", "keras_adam": "keras_adam"}
+"""The first word of a name -> the module that its class is in."""
+
+
+class ParsedName(NamedTuple):
+    """What a name says.
+
+    Attributes:
+        reference: ``package.module:attribute``.
+        arguments: that belong to the name.
+    """
+
+    reference: str
+    arguments: Mapping[str, Any]
+
+
+def parse_name(name: str) -> ParsedName:
+    """Read a name.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    target, bracket, rest = name.partition("(")
+    arguments = _parse_arguments(rest) if bracket else {}
+    reference = _reference_of(target)
+    if reference is None or arguments is None:
+        raise ValueError(f"unknown optimizer {name!r}; use {ALLOWED}.")
+    return ParsedName(reference, arguments)
+
+
+def check_names(names: Sequence[str], custom: Collection[str] | None = None) -> None:
+    """Check that every name can mean something, without importing Keras.
+
+    Args:
+        names: of optimizers.
+        custom: names of the caller's own factories.
+
+    Raises:
+        ValueError: a name is not in ``custom`` and has another form; the message says
+            what is allowed.
+    """
+    custom = custom or ()
+    unknown = [name for name in names if name not in custom and not _is_name(name)]
+    if unknown:
+        own = "".join(f"{name}, " for name in custom)
+        raise ValueError(
+            f"unknown optimizers {unknown}; use {own}{ALLOWED}."
+            + _describe_renaming(unknown)
+        )
+
+
+def earlier_names(names: Sequence[str], custom: Collection[str]) -> str:
+    """How optimizers of a sweep of an earlier version are called today.
+
+    Args:
+        names: of the sweep's optimizers.
+        custom: those that a Python program brought along.
+
+    Returns:
+        ``adam is keras_adam.Adam``, and so on; empty if no name has changed.
+    """
+    found = [name for name in names if name in EARLIER_NAMES and name not in custom]
+    return ", ".join(f"{name} is {EARLIER_NAMES[name]}" for name in found)
+
+
+def file_name(name: str) -> str:
+    """A name as a part of a path: without brackets, quotes and what else they hold.
+
+    A name without brackets stays as it is.
+    """
+    if "(" not in name:
+        return name
+    return re.sub(r"[^\w.:=+-]+", "-", re.sub(r"['\"]", "", name)).strip("-")
+
+
+def split_names(text: str) -> list[str]:
+    """The names of a comma-separated list; commas inside brackets separate nothing."""
+    return [part.strip() for part in _split_outside(text, ",") if part.strip()]
+
+
+def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read ``optimizer.option=value`` as ``{optimizer: {option: value}}``.
+
+    A value is read as JSON (``0.99``, ``true``, ``null``), else as a Python literal
+    (``True``, ``None``, ``1e-3``), else taken as text (``bfloat16``).
+
+    Raises:
+        ValueError: an assignment has another form, or an option is set twice.
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        target, *values = _split_outside(assignment, "=", most=1)
+        # From the right: the optimizer's name has dots of its own.
+        optimizer, _, option = target.strip().rpartition(".")
+        if not (values and optimizer and option.isidentifier()):
+            raise ValueError(
+                "an option is set as optimizer.option=value, for example "
+                f"keras_adam.Adam.beta_2=0.99; received {assignment!r}."
+            )
+        of_optimizer = options.setdefault(optimizer, {})
+        if option in of_optimizer:
+            raise ValueError(f"option {optimizer}.{option} is set twice.")
+        of_optimizer[option] = _parse_value(values[0].strip())
+    return options
+
+
+def _is_name(name: str) -> bool:
+    try:
+        parse_name(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _reference_of(target: str) -> str | None:
+    """Where the class or function of a name without arguments is."""
+    if ":" in target:
+        return target
+    first, *rest = target.split(".")
+    if first not in _MODULES or not all(part.isidentifier() for part in rest):
+        return None
+    if rest[:1] == ["optimizers"] and first == "keras":
+        rest = rest[1:]  # keras.optimizers.Adam
+    return f"{_MODULES[first]}:{'.'.join(rest)}" if rest else None
+
+
+def _parse_arguments(text: str) -> dict[str, Any] | None:
+    """The arguments of a call, from behind its bracket; ``None`` if it is no call."""
+    try:
+        call = ast.parse(f"f({text}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            return None
+        arguments = {}
+        for keyword in call.keywords:
+            if keyword.arg is None or keyword.arg in arguments:
+                return None
+            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    is_one_call = isinstance(call.func, ast.Name)  # not f(...)(...)
+    return arguments if is_one_call else None
+
+
+def _describe_renaming(unknown: Sequence[str]) -> str:
+    renamed = earlier_names(unknown, ())
+    return f" Names have changed: {renamed} now." if renamed else ""
+
+
+def _split_outside(text: str, separator: str, most: int = -1) -> list[str]:
+    """Split at a separator, except inside round brackets.
+
+    Args:
+        text: what is split.
+        separator: one character.
+        most: splits; all by default.
+    """
+    parts, start, depth = [], 0, 0
+    for place, character in enumerate(text):
+        if character in "()":
+            depth = max(depth + (1 if character == "(" else -1), 0)
+        elif character == separator and depth == 0 and len(parts) != most:
+            parts.append(text[start:place])
+            start = place + 1
+    return [*parts, text[start:]]
+
+
+def _parse_value(text: str) -> Any:
+    # Brackets inside brackets by the thousand are refused in other ways.
+    too_deep = (RecursionError, MemoryError)
+    try:
+        return json.loads(text)
+    except (ValueError, *too_deep):
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, *too_deep):
+        return text
