@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_adam.backend.conditional import assign_if
-from keras_adam.backend.variables import assign, read
+from keras_adam.backend.variables import read
 from keras_adam.control.control import Control
 from keras_adam.state.weight_state import WeightState
 
@@ -52,11 +52,11 @@ class Accumulation(Control):
                 accumulator = weight.accumulator
                 if accumulator is not None:
                     zero = ops.zeros(accumulator.shape, dtype=accumulator.dtype)
-                    assign(accumulator, zero)
+                    weight.assign(accumulator, zero)
 
         def keep_totals() -> None:
             for weight, total in zip(weights, totals, strict=True):
-                assign(weight.accumulator, total)
+                weight.assign(weight.accumulator, total)
 
         is_complete = (read(iterations) + 1) % micro_batches == 0
         assign_if(is_complete, take_by_mean, keep_totals, variables)

@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from keras_adam.backend.conditional import assign_if
-from keras_adam.backend.variables import assign, read
+from keras_adam.backend.variables import read
 from keras_adam.control.control import Control
 from keras_adam.options import Options
 from keras_adam.rule.averaging import update_average
@@ -42,7 +42,7 @@ class Averaging(Control):
                 continue
             if not weight.is_trained:
                 # Keras's files have an average of it.
-                assign(weight.average, read(weight.parameter))
+                weight.assign(weight.average, read(weight.parameter))
                 continue
             updated = update_average(
                 read(weight.average),
@@ -50,7 +50,7 @@ class Averaging(Control):
                 options.ema_momentum,
                 is_first,
             )
-            assign(weight.average, updated)
+            weight.assign(weight.average, updated)
         if not options.ema_overwrite_frequency:
             return
         # A layer frozen since keeps its weights.

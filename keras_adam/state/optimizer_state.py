@@ -31,6 +31,8 @@ class OptimizerState:
         packing: which small weights share their variables.
         iterations: Keras's step count, which counts micro-batches.
         steps_taken: counts steps for rows that catch up.
+        assign: assigns a variable by the optimizer's method, which subclasses may
+            override.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class OptimizerState:
         iterations: keras.Variable,
         steps_taken: StepCount,
         tracked: Callable[[], list[keras.Variable]],
+        assign: Callable[[Any, Any], None],
     ) -> None:
         self.weights = list(weights)
         self.packing = packing
         self.iterations = iterations
         self.steps_taken = steps_taken
         self._tracked = tracked
+        self.assign = assign
 
     def variables_of(self, name: str) -> list[Any]:
         """One kind of variable of all weights, ``None`` where a weight has none.
@@ -141,6 +145,7 @@ def build_state(
             WeightVariables(variable, **moments[index]),
             storages[index],
             is_decayed[index],
+            creation.assign,
             averages[index] if averages else None,
             accumulators[index] if accumulators else None,
             index,
@@ -153,6 +158,7 @@ def build_state(
         iterations,
         steps_taken,
         tracked,
+        creation.assign,
     )
 
 

@@ -13,7 +13,7 @@ from keras_adam.state.packing import Pack, PackedVariable
 
 
 class VariableCreation:
-    """Creates variables of an optimizer, which tracks them as its own.
+    """Creates and assigns variables of an optimizer, which tracks them as its own.
 
     Args:
         optimizer: a Keras optimizer.
@@ -59,6 +59,10 @@ class VariableCreation:
             )
         optimizer._track_variable(view)
         return view
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Assign a variable by the optimizer's own method, as it is at that time."""
+        self._optimizer.assign(variable, value)
 
     def is_overwritten(self, weight: Any) -> bool:
         """Whether a weight's gradient is its new value: nothing is kept for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -13,7 +14,6 @@ from keras_adam.backend import precision
 from keras_adam.backend.rows import assign_rows, read_rows
 from keras_adam.backend.variables import (
     VariableView,
-    assign,
     native_variable,
     read,
 )
@@ -79,6 +79,7 @@ class WeightState:
         is_decayed: whether weight decay concerns it, if there is any.
         average: its moving average, with ``use_ema``.
         accumulator: the sum of its gradients, with accumulation.
+        assign: the optimizer's method, which subclasses may override.
         stream: of random bits: the index, as a tensor where weights share a program.
     """
 
@@ -86,6 +87,7 @@ class WeightState:
     variables: WeightVariables
     storage: MomentStorage
     is_decayed: bool
+    assign: Callable[[Any, Any], None]
     average: Any = None
     accumulator: Any = None
     stream: Any = None
@@ -148,13 +150,13 @@ class WeightState:
     def write_parameter(self, parameter: Tensor, ids: Tensor | None = None) -> None:
         """Assign the weight, or only the rows ``ids`` of it if they are given."""
         if self.variables.rounding_error is None:
-            _assign(self.parameter, parameter, ids)
+            self._assign(self.parameter, parameter, ids)
             return
         rounded, lost = compensation.split(
             parameter, precision.dtype_of(self.parameter)
         )
-        _assign(self.parameter, rounded, ids)
-        _assign(self.variables.rounding_error, lost, ids)
+        self._assign(self.parameter, rounded, ids)
+        self._assign(self.variables.rounding_error, lost, ids)
 
     def read_moments(self, ids: Tensor | None = None) -> Moments:
         """The moments in the compute dtype, in the shape in which they are stored."""
@@ -190,7 +192,7 @@ class WeightState:
 
         def keep(variable: Any, codec: Codec, values: Any, scale: Any) -> Any:
             codes = codec.encode(values, scale, bits)
-            _assign(variable, codes, ids)
+            self._assign(variable, codes, ids)
             return codec.decode(codes, scale)
 
         first, second = self.storage.first, self.storage.second
@@ -203,8 +205,8 @@ class WeightState:
             else keep(variables.velocity_hat, second, moments.largest_second, None),
         )
         if scales.first is not None:
-            assign(variables.momentum_scale, scales.first)
-            assign(variables.velocity_scale, scales.second)
+            self.assign(variables.momentum_scale, scales.first)
+            self.assign(variables.velocity_scale, scales.second)
         return kept
 
     def next_scales(self, gradient: Tensor, beta_1: float, beta_2: float) -> Moments:
@@ -245,15 +247,14 @@ class WeightState:
             last_step = self.variables.last_step
             length = last_step.shape if ids is None else ops.shape(ids)
             steps = ops.full(length, steps, "int32")
-        _assign(self.variables.last_step, steps, ids)
+        self._assign(self.variables.last_step, steps, ids)
 
-
-def _assign(variable: Any, value: Any, ids: Any | None) -> None:
-    """Assign a variable, or only the rows ``ids`` of it if they are given."""
-    if ids is None:
-        assign(variable, value)
-    else:
-        assign_rows(variable, ids, ops.cast(value, variable.dtype))
+    def _assign(self, variable: Any, value: Any, ids: Any | None) -> None:
+        """Assign a variable, or only the rows ``ids`` of it if they are given."""
+        if ids is None:
+            self.assign(variable, value)
+        else:
+            assign_rows(variable, ids, ops.cast(value, variable.dtype))
 
 
 STATE_ATTRIBUTES = {

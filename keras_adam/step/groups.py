@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_adam.backend import precision
 from keras_adam.backend.gradients import as_dense
-from keras_adam.backend.variables import assign, read
+from keras_adam.backend.variables import read
 from keras_adam.backend.xla_fusion import fuses_several_outputs
 from keras_adam.control.learning_rate import Sample, alignments_of, samples_of
 from keras_adam.rule import adam
@@ -80,14 +80,14 @@ class PackedGroup:
         for name, old, new in zip(names, before, after, strict=False):
             # A weight without a gradient keeps its moments.
             kept = new if mask is None else ops.where(mask, new, old)
-            assign(pack.moment(name), kept)
+            self.context.state.assign(pack.moment(name), kept)
         return parameter, samples_of(gradient, after, options)
 
     def finish(self, parameter: Any) -> None:
         """Assign to each member its part of the new parameters."""
         for index, part in self.pack.split(parameter).items():
             if index in self.members:
-                assign(self.members[index].parameter, part)
+                self.context.state.assign(self.members[index].parameter, part)
 
     def variables(self) -> list[Any]:
         """What `step` reads and assigns."""
