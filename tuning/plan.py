@@ -114,7 +114,7 @@ class Plan:
         return plan
 
     def differences(self, other: Plan) -> list[str]:
-        """What other runs ``other`` would do, one phrase per point of difference.
+        """How the runs of ``other`` would differ, one phrase per difference.
 
         Descriptions, versions and dates may differ: the runs stay the same.
         """

@@ -238,7 +238,7 @@ def read_records(directory: Path) -> list[RunRecord]:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that hold something, without a byte order mark.
+    """The lines of a file that are not empty, without a byte order mark.
 
     Raises:
         FileNotFoundError: it is not there.

@@ -79,7 +79,7 @@ class Workload:
     examples_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse ways of training that there are not."""
+        """Refuse unknown schedules and other invalid values."""
         if self.execution not in EXECUTIONS:
             raise ValueError(
                 f"execution of workload {self.name!r} must be one of "

@@ -32,14 +32,14 @@ LARGEST_COUNT = 2**31 - 1
 
 
 def checked_learning_rate(learning_rate: Any) -> Any:
-    """The rate as Keras wants it: a float, a schedule or a callable.
+    """The learning rate in a form that Keras accepts: float, schedule or callable.
 
     Whole numbers and NumPy scalars mean the float of the same value.
 
     Raises:
         TypeError: something else, for example a string.
-        ValueError: negative, NaN or infinite; or a schedule of Keras's that starts
-            with no rate.
+        ValueError: negative, NaN or infinite; or a schedule of Keras's whose first
+            learning rate is invalid.
     """
     if isinstance(learning_rate, LearningRateSchedule):
         check_schedule(learning_rate)
@@ -112,12 +112,13 @@ def deserialized_learning_rate(
 
 
 def check_schedule(schedule: LearningRateSchedule) -> None:
-    """Refuse a schedule of Keras's own that gives no rate at its first step.
+    """Refuse a schedule of Keras's own whose first learning rate is invalid.
 
-    Of another class nothing is known: it may depend on what is set later.
+    Schedules of other classes are not checked: they may depend on what is set later.
 
     Raises:
-        ValueError: it cannot be called, or the rate is negative, NaN or infinite.
+        ValueError: it cannot be called, or the learning rate is negative, NaN or
+            infinite.
     """
     if type(schedule) not in vars(keras.optimizers.schedules).values():
         return

@@ -36,14 +36,14 @@ class Moments(NamedTuple):
     largest_second: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Moments:
-        """Each moment that there is, changed alike."""
+        """Apply a function to each moment that exists."""
         return Moments(*(None if part is None else change(part) for part in self))
 
 
 def bias_corrected_rate(
     learning_rate: Tensor, step: Tensor, beta_1: float, beta_2: float
 ) -> Tensor:
-    """The rate that makes up for moments that started at zero.
+    """The learning rate, corrected for moments that started at zero.
 
     ``rate = learning_rate · √(1 - β₂ᵗ) / (1 - β₁ᵗ)``
 
@@ -109,14 +109,14 @@ def restated_moments(
 
 
 def within_largest_ratio(moments: Moments, beta_1: float, beta_2: float) -> Moments:
-    """Moments whose ratio is one that gradients can bring about.
+    """Bound the ratio of the moments by the largest that any gradients can produce.
 
     ``|m| ≤ √v · (1 - β₁) / √(1 - β₂) / √(1 - β₁² / β₂)``
 
-    Exact moments always are (Cauchy-Schwarz over the two sums of past gradients), so
-    this changes what storage has made of them and nothing else: a v that was rounded
-    down would let the step explode. Without effect for β₁² ≥ β₂, where there is no
-    bound.
+    Exact moments always obey the bound (Cauchy-Schwarz over the two sums of past
+    gradients), so only moments that were changed by storage are clipped: a second
+    moment that was rounded down would make the step explode. For β₁² ≥ β₂ there is no
+    bound, and nothing is changed.
 
     Shapes:
         every moment has the parameter's shape, which is kept.

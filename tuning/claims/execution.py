@@ -58,7 +58,7 @@ def check_claims_directory(
                 f"(it holds {held}); use a new directory."
             )
         return
-    # What is damaged is told before anything is trained.
+    # Report damaged files before anything is trained.
     read_memory(directory)
     for sweep in budget.sweeps:
         check_inside(directory, directory / sweep.directory)

@@ -128,7 +128,7 @@ def _has_any(judgements: Sequence[Judgement], subject: str) -> bool:
 
 
 def _closest_cell(findings: Sequence[Finding]) -> Cell:
-    """Of the rivals, the one beside which the subject looks worst."""
+    """The rival that does best against the subject."""
     judged = [f for f in findings if f.comparison.pooled is not None]
     if not judged:
         return Cell(NOTHING)

@@ -28,7 +28,7 @@ class Finished(NamedTuple):
         worker: who is free again.
         record: what came out.
         traceback: of a run that failed; else ``None``.
-        notes: what the trainer had to say, one text each.
+        notes: the trainer's remarks, one text each.
     """
 
     worker: int

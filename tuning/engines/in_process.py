@@ -10,7 +10,7 @@ from tuning.training.trainer import Trainer
 
 
 class InProcessEngine:
-    """One worker, which is this process: nothing to start, nothing to send.
+    """Trains runs in this process, one after the other.
 
     A run that hangs or takes the process down takes the sweep with it; `LocalEngine`
     does not.

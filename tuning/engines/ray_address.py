@@ -72,6 +72,6 @@ def _host_and_port(address: str) -> tuple[str, int] | None:
     try:
         place = urllib.parse.urlsplit(f"//{rest}")
         host, port = place.hostname, place.port
-    except ValueError:  # Ray says what it thinks of such an address
+    except ValueError:  # Ray has its own error for such an address
         return None
     return (host, port) if host and port else None

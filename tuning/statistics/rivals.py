@@ -121,7 +121,7 @@ def compare_rivals(
     rival: str | None,
     bar: Bar | None = None,
 ) -> RivalComparison:
-    """Hold an optimizer against another one, or its figures against a bar.
+    """Compare an optimizer with another one, or its figures with a fixed limit.
 
     Args:
         measure: what is compared.

@@ -118,7 +118,7 @@ class CompiledEpochs:
     def set_batch_size(self, batch_size: int) -> None:
         """Trace and compile the training for a batch size, unless that has been done.
 
-        Compiled here, so that no run's time includes it. The loop is told to take no
+        Compiled here, so that no run's time includes it. The loop takes no
         steps: compiling needs shapes, not work.
 
         Args:
@@ -148,7 +148,7 @@ class CompiledEpochs:
         optimizer_state: Sequence[np.ndarray] | None = None,
         schedule: str = "constant",
     ) -> None:
-        """Train from the given state and tell ``course`` how it goes.
+        """Train from the given state and report progress to ``course``.
 
         Args:
             state: values of ``model.variables`` at the start.
