@@ -9,6 +9,7 @@ import pytest
 import keras_adam
 from keras_adam import change_batch_size, scale_for_batch_size
 from keras_adam.batch_size import LARGEST_SHARE, ScaledSchedule
+from keras_adam.options import Options
 
 
 def config(**options):
@@ -144,10 +145,10 @@ def test_an_adapted_rate_goes_along_with_the_batch():
     assert after == pytest.approx(2 * before)
     assert optimizer.rate_cap == pytest.approx(2 * cap)
     assert optimizer.beta_1 == pytest.approx(0.9)
-    state = optimizer._rate_state(optimizer.learning_rate)
-    assert math.exp(float(state.log_multiplier)) == pytest.approx(
-        optimizer.rate_multiplier
-    )
+    # The step itself takes the scaled learning rate for no rise of a schedule.
+    control = optimizer._controls.learning_rate
+    in_step = control.controlled(optimizer.learning_rate, Options.of(optimizer))
+    assert float(in_step) == pytest.approx(after)
 
 
 @pytest.mark.parametrize("make", [keras_adam.Adam, keras_adam.Adam.robust])
