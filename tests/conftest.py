@@ -37,7 +37,10 @@ if keras.backend.backend() == "tensorflow":
 
 
 def pytest_collection_modifyitems(items):
-    """Skip under another backend what is marked for TensorFlow alone."""
+    """Begin with the files of slow tests; skip what is marked for TensorFlow alone."""
+    # A slow file that comes last would keep one process busy and leave the others idle.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if keras.backend.backend() != "tensorflow":
         for item in items:
             if item.get_closest_marker("tensorflow_only"):
