@@ -154,7 +154,7 @@ def test_figures_agree_with_the_records(claims):
     assert task.parameters == 4 * 8 + 8 + 8 * 3 + 3
     assert set(task.state_bytes) == set(STORAGES)
     (large,) = results.tasks["large"]
-    assert large.peak_bytes[OURS, 0] == 1000 * (10 + 4)
+    assert large.peak_bytes[OURS, 0] == 1000 * (10 + len(OURS))
     assert results.runs == results.planned_runs == 3 * RUNS_EACH
 
 
