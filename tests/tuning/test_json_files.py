@@ -381,11 +381,17 @@ def test_a_grid_from_anywhere_is_checked_alike():
     for changes, told in (
         ({"options": [1]}, "options must be a dictionary of dictionaries"),
         (
-            {"options": {"keras.Adam": 3}},
+            {"options": {"keras_adam.Adam": 3}},
             "options must be a dictionary of dictionaries",
         ),
-        ({"options": {"keras.Adam": {"x": float("nan")}}}, "must be a finite number"),
-        ({"options": {"keras.Adam": {"x": nested(200)}}}, "and dictionaries of these"),
+        (
+            {"options": {"keras_adam.Adam": {"x": float("nan")}}},
+            "must be a finite number",
+        ),
+        (
+            {"options": {"keras_adam.Adam": {"x": nested(200)}}},
+            "and dictionaries of these",
+        ),
         ({"learning_rates": (10**400,)}, "must hold float values"),
         ({"learning_rates": (1e-200,)}, "from 1e-100 to 1e100"),
         ({"seeds": (2**32,)}, "at least 0 and below 2"),
