@@ -155,7 +155,8 @@ def test_a_command_never_ends_well_by_the_user_s_code(tmp_path, monkeypatch):
 )
 def test_processes_and_threads_of_a_run_may_end_as_they_do(ending):
     code = (
-        "import os, sys, threading\nfrom tuning.system.process_end import os_exit_raises\n"
+        "import os, sys, threading\n"
+        "from tuning.system.process_end import os_exit_raises\n"
         f"with os_exit_raises(), os_exit_raises():\n    {ending}\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], check=False)
