@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_grid import make_grid
+from sweep_values import make_grid
 from tiny_workload import WORKLOAD
 
 from tuning import resume_sweep, run_sweep, write_report

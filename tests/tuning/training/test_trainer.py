@@ -14,11 +14,12 @@ from training_by_keras import (
 
 from tuning import Data
 from tuning.grid import Run
+from tuning.optimizer_names import EARLIER_NAMES
 from tuning.training.compiled_epochs import CompiledEpochs
 from tuning.training.course import epoch_order, evaluation_batch, losses_of_steps
-from tuning.training.optimizers import BUILT_IN, build_optimizer
+from tuning.training.optimizers import build_optimizer
 
-NAMES = list(BUILT_IN)
+NAMES = list(EARLIER_NAMES.values())
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"
