@@ -59,6 +59,14 @@ def wait_for_line(stream, text):
     assert any(text in line for line in iter(stream.readline, ""))
 
 
+def wait_for_a_record(path, process):
+    """Wait until a file has a whole line: it is there, and empty, a moment before."""
+    while process.poll() is None:
+        if path.exists() and "\n" in path.read_text():
+            return
+        time.sleep(0.05)
+
+
 def sweep(out, *options):
     return [
         *(sys.executable, "-m", "tuning", "run", "tiny_workload:WORKLOAD"),
@@ -102,8 +110,7 @@ def test_a_sweep_that_is_interrupted_can_be_continued(
     out = tmp_path / "s"
     with start(sweep(out, *options), tmp_path) as process:
         wait_for_line(process.stderr, "0 of 100 runs")
-        while not (out / "runs.jsonl").exists() and process.poll() is None:
-            time.sleep(0.05)
+        wait_for_a_record(out / "runs.jsonl", process)
         process.send_signal(number)
         _, told = process.communicate()
     assert told.splitlines()[-1] == advice
