@@ -19,7 +19,7 @@ from robustness_contenders import Contender
 from robustness_tasks import BATCH_SIZE, EPOCHS, TASKS, Task
 
 from tuning import Data, RunRecord, Workload, run_sweep
-from tuning.records import RUNS_FILE, read_records
+from tuning.runs_file import RUNS_FILE, read_records
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from tuning.claims.rules import CLAIMS, RULES
 from tuning.cli import app as cli
 from tuning.cli import claims as claims_command
 from tuning.cli import session
-from tuning.records import read_records
-from tuning.system.json_files import InvalidFileError
+from tuning.runs_file import read_records
+from tuning.system.json_values import InvalidFileError
 
 TINY_CONTENDERS = (OURS, STOCK, SGD)
 TINY = tiny_budget("FIRST", "SECOND", "THIRD")

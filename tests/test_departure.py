@@ -10,7 +10,7 @@ import pytest
 from test_local_engine import is_alive, wait_until
 
 from tuning import run_sweep
-from tuning.records import read_records
+from tuning.runs_file import read_records
 
 LEAVINGS = {
     "thread 'mine'": "threading.Thread(target=wait, name='mine').start()",

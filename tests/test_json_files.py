@@ -19,10 +19,11 @@ from tuning.cli.session import read_summary, write_reports
 from tuning.cli.terminal import summary_table
 from tuning.grid import Grid
 from tuning.plan import Plan, read_plan, write_plan
-from tuning.records import RUNS_FILE, RunRecord, append_record, read_records
+from tuning.records import RunRecord
+from tuning.runs_file import RUNS_FILE, append_record, read_records
 from tuning.search.strategies import make_oracle
 from tuning.sweep.directory import check_directory
-from tuning.system.json_files import MOST_LEVELS, InvalidFileError, NotJSONError, parse
+from tuning.system.json_values import MOST_LEVELS, InvalidFileError, NotJSONError, parse
 
 GRID = make_grid(options={"keras_adam.Adam": {"beta_2": 0.99}})
 

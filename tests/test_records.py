@@ -5,13 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from tuning.records import (
-    RUNS_FILE,
-    RunRecord,
-    append_record,
-    least_finite,
-    read_records,
-)
+from tuning.records import RunRecord, least_finite
+from tuning.runs_file import RUNS_FILE, append_record, read_records
 
 
 def make_record(seed=0, **changes):

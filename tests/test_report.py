@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from tuning.grid import Grid, log_spaced_rates
-from tuning.records import RunRecord, append_record
+from tuning.records import RunRecord
 from tuning.report import (
     render_html,
     render_markdown,
@@ -26,6 +26,7 @@ from tuning.report.number_text import (
     format_seconds,
     format_share,
 )
+from tuning.runs_file import append_record
 from tuning.statistics import summarize
 from tuning.sweep import directory as directories
 from tuning.system import files

@@ -15,7 +15,7 @@ import tiny_workload
 from tiny_workload import WORKLOAD, make_workload
 
 from tuning import read_records, resume_sweep, run_sweep
-from tuning.records import RUNS_FILE
+from tuning.runs_file import RUNS_FILE
 from tuning.sweep import directory as directories
 from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 

@@ -16,8 +16,8 @@ from test_grid import make_grid
 from test_robustness import make_records
 from test_tensorboard_log import read, read_scalar
 
-from tuning.records import read_records
 from tuning.report import tensorboard_pages
+from tuning.runs_file import read_records
 from tuning.statistics import summarize
 from tuning.tensorboard.report_events import write_report_run
 from tuning.tensorboard.sweep_events import write_experiment

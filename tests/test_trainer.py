@@ -8,13 +8,15 @@ from tiny_workload import WORKLOAD, build_model, load_data, make_workload
 
 from tuning import Data
 from tuning.grid import Run
+from tuning.optimizer_names import EARLIER_NAMES
 from tuning.training.compiled_epochs import CompiledEpochs
-from tuning.training.course import epoch_order, evaluation_batch, losses_of_steps
-from tuning.training.optimizers import BUILT_IN, build_optimizer
+from tuning.training.data_order import epoch_order, evaluation_batch
+from tuning.training.optimizers import build_optimizer
 from tuning.training.task import Task
 from tuning.training.trainer import Trainer
+from tuning.training.training_log import losses_of_steps
 
-NAMES = list(BUILT_IN)
+NAMES = list(EARLIER_NAMES.values())
 EPOCHS = 3
 AGREE = 1e-5  # relative; losses of compiled epochs against Keras's own fit
 

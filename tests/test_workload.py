@@ -8,13 +8,9 @@ import pytest
 import scipy.sparse
 import tiny_workload
 
+from tuning.optimizer_names import SWEPT_BY_DEFAULT, parse_options
 from tuning.references import resolve_reference
-from tuning.training.optimizers import (
-    SWEPT_BY_DEFAULT,
-    build_optimizer,
-    check_optimizers,
-    parse_options,
-)
+from tuning.training.optimizers import build_optimizer, check_optimizers
 from tuning.workload import checked_metric_names, load_checked_data
 from tuning.workloads import digits, find_workload
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tuning.grid import Grid
-    from tuning.records import RunRecord, read_records
+    from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
+    from tuning.runs_file import read_records
     from tuning.statistics import summarize
     from tuning.sweep.run import resume_sweep, run_sweep
     from tuning.workload import Data, Workload
@@ -36,7 +37,7 @@ _HOMES = {
     "Grid": "tuning.grid",
     "RunRecord": "tuning.records",
     "Workload": "tuning.workload",
-    "read_records": "tuning.records",
+    "read_records": "tuning.runs_file",
     "resume_sweep": "tuning.sweep.run",
     "run_sweep": "tuning.sweep.run",
     "summarize": "tuning.statistics",

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from tuning.optimizer_names import file_name
-from tuning.system.json_files import (
+from tuning.system.json_values import (
     Integer,
     InvalidFileError,
     Number,

@@ -19,9 +19,10 @@ from pydantic import TypeAdapter
 
 from tuning.grid import Grid
 from tuning.optimizer_names import earlier_names
-from tuning.options import STRATEGIES, check_strategy
+from tuning.options import SCHEDULES, STRATEGIES, check_strategy
 from tuning.system.files import write_whole
-from tuning.system.json_files import (
+from tuning.system.json_files import read_text
+from tuning.system.json_values import (
     Count,
     InvalidFileError,
     NotJSONError,
@@ -32,12 +33,10 @@ from tuning.system.json_files import (
     check_present,
     one_of,
     parse,
-    read_text,
     show_value,
     storable,
 )
 from tuning.system.paths import check_directory, show_path
-from tuning.workload import SCHEDULES
 
 PLAN_FILE = "sweep.json"
 """Name of the file with the sweep's plan inside its directory."""
@@ -66,7 +65,7 @@ class Plan:
         created: when, ISO 8601 with time zone.
         strategy: which of the grid's runs are done; see `STRATEGIES`.
         max_runs: how many at most; ``None`` leaves it to the strategy.
-        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tuning.array_data import as_array, check_no_nan, how_to_make_arrays_of, kind_of
 from tuning.errors import user_code
+from tuning.options import EXECUTIONS, check_schedule
 
 
 class Data(NamedTuple):
@@ -20,13 +21,6 @@ class Data(NamedTuple):
     y_train: np.ndarray
     x_val: np.ndarray
     y_val: np.ndarray
-
-
-EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
-"""Ways of executing a run; see `tuning.training.task.Task`."""
-
-SCHEDULES = ("constant", "linear")
-"""How the learning rate changes over a run: `tuning.training.course.scheduled_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,30 +86,6 @@ class Workload:
                 f"examples_per_epoch of workload {self.name!r} must be a positive "
                 f"integer or None; received {examples!r}."
             )
-
-
-def check_schedule(schedule: str) -> None:
-    """See that the learning rate can take that course.
-
-    Raises:
-        ValueError: ``schedule`` is none of `SCHEDULES`.
-    """
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"schedule must be one of {list(SCHEDULES)}; received {schedule!r}."
-        )
-
-
-def check_execution(execution: str) -> None:
-    """Check that runs can be executed that way.
-
-    Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`.
-    """
-    if execution not in EXECUTIONS:
-        raise ValueError(
-            f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
-        )
 
 
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:

@@ -28,7 +28,8 @@ from tuning.claims.results import (
 )
 from tuning.engines.options import EngineOptions
 from tuning.grid import Run
-from tuning.records import RunRecord, installed_versions, read_records
+from tuning.records import RunRecord, installed_versions
+from tuning.runs_file import read_records
 from tuning.sweep.progress import Progress
 from tuning.sweep.run import run_sweep
 from tuning.system.files import write_whole

@@ -17,7 +17,7 @@ from tuning.claims.contenders import (
     STORAGES,
     SUBJECTS,
 )
-from tuning.statistics.rivals import LEAST_DIFFERENCE
+from tuning.statistics.limits import LEAST_DIFFERENCE
 
 LEAST_TASKS = 3
 """Workloads that a measure needs for a verdict, unless the claim says otherwise."""

@@ -11,10 +11,9 @@ from tuning.claims.rules import CLAIMS, Claim, Evidence
 from tuning.claims.verdicts import BeyondStock, Finding, Judgement
 from tuning.report.number_text import NOTHING, format_bytes, format_number, format_share
 from tuning.report.tables import Cell, Table, brackets
-from tuning.statistics.measure import Measure
 from tuning.statistics.rivals import Estimate, RivalComparison, figure_of
-from tuning.statistics.seed_losses import Interval
-from tuning.statistics.task_runs import TaskRuns
+from tuning.statistics.task_runs import Measure, TaskRuns
+from tuning.statistics.values import Interval
 
 KINDS: Mapping[str, str] = {
     "applications": "",

@@ -9,12 +9,8 @@ from typing import Literal
 from tuning.claims.contenders import BEYOND, STOCK
 from tuning.claims.measures import MEASURES
 from tuning.claims.rules import CLAIMS, WORSE_SHARE, Claim, Evidence
-from tuning.statistics.rivals import (
-    LEAST_DIFFERENCE,
-    Bar,
-    RivalComparison,
-    compare_rivals,
-)
+from tuning.statistics.limits import LEAST_DIFFERENCE
+from tuning.statistics.rivals import Bar, RivalComparison, compare_rivals
 from tuning.statistics.task_runs import TaskRuns
 
 Verdict = Literal["supported", "mixed", "not supported", "not judged"]

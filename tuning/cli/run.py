@@ -23,11 +23,10 @@ from tuning.cli.terminal import quiet_tensorflow, summary_table
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
 from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT, parse_options
-from tuning.options import COUNTED_STRATEGIES, STRATEGIES
-from tuning.records import read_records
+from tuning.options import COUNTED_STRATEGIES, SCHEDULES, STRATEGIES
+from tuning.runs_file import read_records
 from tuning.sweep import directory as directories
 from tuning.system.paths import in_one_line
-from tuning.workload import SCHEDULES
 from tuning.workloads import find_workload
 
 NOTHING_TO_JUDGE = 1

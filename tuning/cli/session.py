@@ -21,9 +21,10 @@ from tuning.cli.terminal import ProgressDisplay, quiet_tensorflow
 from tuning.engines.engine import WorkerStartError
 from tuning.errors import format_error
 from tuning.plan import read_plan
-from tuning.records import read_records
 from tuning.report import tensorboard_pages, write_report
-from tuning.statistics import Summary, summarize
+from tuning.runs_file import read_records
+from tuning.statistics import summarize
+from tuning.statistics.values import Summary
 from tuning.sweep import directory as directories
 from tuning.system.paths import explain_with_place, in_one_line, show_path
 from tuning.tensorboard import report_events

@@ -31,7 +31,7 @@ from tuning.report.number_text import (
     format_share,
 )
 from tuning.report.tables import Table as TextTable
-from tuning.statistics import Summary
+from tuning.statistics.values import Summary
 from tuning.system.paths import in_one_line
 
 if TYPE_CHECKING:

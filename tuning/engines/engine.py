@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from tuning.grid import Run
-from tuning.records import RunRecord, installed_versions
-from tuning.training.task import Task
-
-SHARED_GPU = {
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-}
-"""Environment variables with which TensorFlow and JAX share a GPU."""
+from tuning.records import RunRecord
 
 
 class Began(NamedTuple):
@@ -87,21 +80,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """End all workers."""
         ...
-
-
-def failed_record(task: Task, run: Run, message: str) -> RunRecord:
-    """The record of a run that never came back."""
-    return RunRecord(
-        run_id=run.run_id,
-        workload=task.workload.name,
-        optimizer=run.optimizer,
-        optimizer_config={},
-        learning_rate=run.learning_rate,
-        batch_size=run.batch_size,
-        seed=run.seed,
-        epochs=task.epochs if run.epochs is None else run.epochs,
-        schedule=task.workload.schedule,
-        status="failed",
-        message=message,
-        versions=installed_versions(),
-    )

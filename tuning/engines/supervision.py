@@ -6,14 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from tuning.engines.engine import (
-    Began,
-    Engine,
-    Finished,
-    Lost,
-    failed_record,
-)
+from tuning.engines.engine import Began, Engine, Finished, Lost
+from tuning.engines.options import check_run_timeout
 from tuning.grid import Run
+from tuning.records import RunRecord, installed_versions
 from tuning.training.task import Task
 
 logger = logging.getLogger(__name__)
@@ -140,13 +136,19 @@ class SupervisedRuns:
                 logger.warning("%s", note)
 
 
-def check_run_timeout(run_timeout: float | None) -> None:
-    """See that a limit can be kept.
-
-    Raises:
-        ValueError: it is not a positive number.
-    """
-    if run_timeout is not None and not run_timeout > 0:
-        raise ValueError(
-            f"run_timeout must be a positive number of seconds; received {run_timeout}."
-        )
+def failed_record(task: Task, run: Run, message: str) -> RunRecord:
+    """The record of a run that never came back."""
+    return RunRecord(
+        run_id=run.run_id,
+        workload=task.workload.name,
+        optimizer=run.optimizer,
+        optimizer_config={},
+        learning_rate=run.learning_rate,
+        batch_size=run.batch_size,
+        seed=run.seed,
+        epochs=task.epochs if run.epochs is None else run.epochs,
+        schedule=task.workload.schedule,
+        status="failed",
+        message=message,
+        versions=installed_versions(),
+    )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import keras
 
-from tuning.engines.engine import SHARED_GPU
+from tuning.engines.options import SHARED_GPU
 from tuning.grid import Run
 from tuning.records import RunRecord
 from tuning.training.task import Task

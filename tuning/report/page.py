@@ -20,13 +20,15 @@ from markupsafe import Markup
 
 from tuning.grid import Grid
 from tuning.plan import PLAN_FILE, read_plan_fields
-from tuning.records import RunRecord, read_records
+from tuning.records import RunRecord
 from tuning.report import colours, figures, notes, svg, tables
 from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
-from tuning.statistics.curves import GOOD_TOLERANCE
-from tuning.statistics.summary import Summary, summarize
+from tuning.runs_file import read_records
+from tuning.statistics.limits import GOOD_TOLERANCE
+from tuning.statistics.summary import summarize
+from tuning.statistics.values import Summary
 from tuning.system.files import write_whole
 from tuning.system.paths import check_path
 

@@ -6,8 +6,7 @@ Their rules are told with `tuning.report.verdict.write_verdict`.
 from __future__ import annotations
 
 from tuning.report.number_text import format_number, format_rate, join_words
-from tuning.statistics.seed_losses import Interval
-from tuning.statistics.summary import OptimizerSummary, Summary
+from tuning.statistics.values import Interval, OptimizerSummary, Summary
 
 
 def name_most_robust(summary: Summary) -> list[str]:

@@ -15,8 +15,7 @@ from tuning.report.ranking_text import (
     name_steadiest,
     tell_strategy,
 )
-from tuning.statistics.curves import Curve
-from tuning.statistics.summary import OptimizerSummary, Summary
+from tuning.statistics.values import Curve, OptimizerSummary, Summary
 
 
 def write_verdict(summary: Summary) -> tuple[str, ...]:

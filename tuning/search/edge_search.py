@@ -22,7 +22,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from tuning.statistics.curves import GOOD_TOLERANCE
+from tuning.statistics.limits import GOOD_TOLERANCE
 
 DECADES_BETWEEN_FIRST_RATES = 1.0
 

@@ -21,7 +21,8 @@ from tuning.search.oracle import (
     search_arguments,
     values_of,
 )
-from tuning.statistics.seed_losses import LARGEST_LOSS, judged_loss
+from tuning.statistics.limits import LARGEST_LOSS
+from tuning.statistics.seed_losses import judged_loss
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from tuning.records import RunRecord
-from tuning.statistics.seed_losses import LARGEST_LOSS
+from tuning.statistics.limits import LARGEST_LOSS
 
 EARLY_SHARE = 0.2
 """Share of the planned steps that counts as early."""

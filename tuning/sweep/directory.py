@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tuning.plan import PLAN_FILE, may_be_plan
-from tuning.records import RUNS_FILE, RunRecord
+from tuning.records import RunRecord
+from tuning.runs_file import RUNS_FILE
 from tuning.system.paths import check_directory as check_path
 from tuning.system.paths import (
     check_inside,

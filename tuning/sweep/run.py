@@ -11,7 +11,7 @@ from typing import Any
 
 from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
-from tuning.optimizer_names import SWEPT_BY_DEFAULT, check_names
+from tuning.optimizer_names import SWEPT_BY_DEFAULT, OptimizerFactory, check_names
 from tuning.options import SweepOptions
 from tuning.plan import PLAN_FILE, check_writable, read_plan, write_plan
 from tuning.records import RunRecord
@@ -27,7 +27,7 @@ from tuning.sweep.planning import (
 from tuning.sweep.progress import ProgressListener
 from tuning.system.paths import check_path
 from tuning.training.model_builder import ModelBuilder
-from tuning.training.optimizers import OptimizerFactory, check_optimizers
+from tuning.training.optimizers import check_optimizers
 from tuning.workload import Workload, checked_metric_names, load_checked_data
 from tuning.workloads import find_workload
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tuning.training import model_fit
+from tuning.training.model_input import as_model_input
 from tuning.workload import Data, Workload
 
 TRIAL_SEED = 0
@@ -113,7 +113,7 @@ class ModelBuilder:
         # Before the call: a model that has been built takes no new metrics.
         model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
         # Models without an Input are built by a call.
-        model(model_fit.as_model_input(self._example))
+        model(as_model_input(self._example))
         self._look_at(model.variables)
         self._shared.update(id(v) for v in model.variables if id(v) in earlier)
         return model

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tuning.errors import format_error
 from tuning.grid import Grid
-from tuning.optimizer_names import check_names, parse_name
+from tuning.optimizer_names import OptimizerFactory, check_names, parse_name
 from tuning.references import resolve_reference
 from tuning.system.process_end import os_exit_raises
-
-OptimizerFactory = Callable[..., Any]
-"""Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
 
 
 def build_optimizer(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tuning.training.course import evaluation_batch
+from tuning.training.data_order import evaluation_batch
 
 STATEFUL_RANDOM_OPS = frozenset(
     {
