@@ -24,7 +24,7 @@ from tuning.claims.results import read_results
 from tuning.claims.rules import CLAIMS, RULES
 from tuning.cli import app as cli
 from tuning.cli import claims as claims_command
-from tuning.cli import session
+from tuning.cli import reports, session
 from tuning.runs_file import read_records
 from tuning.system.json_values import InvalidFileError
 
@@ -154,7 +154,7 @@ def test_figures_agree_with_the_records(claims):
     assert task.parameters == 4 * 8 + 8 + 8 * 3 + 3
     assert set(task.state_bytes) == set(STORAGES)
     (large,) = results.tasks["large"]
-    assert large.peak_bytes[OURS, 0] == 1000 * (10 + 4)
+    assert large.peak_bytes[OURS, 0] == 1000 * (10 + len(OURS))
     assert results.runs == results.planned_runs == 3 * RUNS_EACH
 
 
@@ -191,7 +191,7 @@ def test_an_interrupted_command_is_continued(claims, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(claims_command, "write_reports", interrupt)
+        context.setattr(reports, "write_reports", interrupt)
         result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
     assert result.exit_code == session.INTERRUPTED
     assert "Interrupted; the same command continues" in result.stderr

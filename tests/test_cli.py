@@ -281,7 +281,7 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
 
     for place in ("write_report", "report_events.write_report_run"):
         with monkeypatch.context() as context:
-            context.setattr(f"tuning.cli.session.{place}", full)
+            context.setattr(f"tuning.cli.reports.{place}", full)
             result = invoke("run", "--out", sweep, "--resume")
         assert result.exit_code == 2, result.output
         assert re.search(r"keras.SGD +[\d.]+", result.stdout)

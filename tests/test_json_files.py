@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tuning import run_sweep, summarize, write_comparison, write_report
 from tuning.cli.app import app
-from tuning.cli.session import read_summary, write_reports
+from tuning.cli.reports import read_summary, write_reports
 from tuning.cli.terminal import summary_table
 from tuning.grid import Grid
 from tuning.plan import Plan, read_plan, write_plan

@@ -18,9 +18,10 @@ from markupsafe import Markup
 
 from tuning.claims import drawings, rules, tables
 from tuning.claims.contenders import STORAGES
+from tuning.claims.findings import BeyondStock, Judgement
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
-from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
+from tuning.claims.verdicts import beyond_stock, judge_all
 from tuning.report import colours, svg
 from tuning.report.number_text import count_of, format_rate, format_seconds, join_words
 from tuning.report.rendering import html_template, markdown_template

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tuning.claims.contenders import LABELS, SUBJECTS
+from tuning.claims.findings import BeyondStock, Finding, Judgement
 from tuning.claims.measures import MEASURES
 from tuning.claims.rules import CLAIMS, Claim, Evidence
-from tuning.claims.verdicts import BeyondStock, Finding, Judgement
 from tuning.report.number_text import NOTHING, format_bytes, format_number, format_share
 from tuning.report.tables import Cell, Table, brackets
 from tuning.statistics.rivals import Estimate, RivalComparison, figure_of

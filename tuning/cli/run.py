@@ -18,7 +18,7 @@ from tuning.cli.interruption import (
     advise,
 )
 from tuning.cli.option_values import read_count, read_integers, read_names, read_rates
-from tuning.cli.session import drive, read_summary, user_errors, write_reports
+from tuning.cli.session import drive, user_errors
 from tuning.cli.terminal import quiet_tensorflow, summary_table
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
@@ -220,6 +220,9 @@ def _check_workload(name: str) -> None:
 
 def _finish(directory: Path, *, overwrite: bool) -> None:
     """Report the finished sweep: a table, failures, where to read and look on."""
+    # Drawing takes a second to import, which help and errors need not wait for.
+    from tuning.cli.reports import read_summary, write_reports
+
     records = read_records(directory)
     failed = [record for record in records if record.status == "failed"]
     if failed:
