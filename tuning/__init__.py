@@ -1,8 +1,8 @@
-"""A lab that shows how robust an optimizer is, on your own Keras model.
+"""A lab that measures how robust an optimizer is, on your own Keras model.
 
-A sweep trains a `Workload` at every point of a `Grid`, keeps one record per run, and
-a report tells how much learning rate, batch size and seed matter. Names are imported
-when they are used, so ``import tuning`` is quick.
+A sweep trains a `Workload` at every point of a `Grid` and keeps one record per run. A
+report says how much learning rate, batch size and seed matter. Names are imported when
+they are used, so ``import tuning`` is quick.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The plan of a sweep: what its runs are, and how it is told from another one.
+"""The plan of a sweep: which runs it has, and how it differs from another one.
 
 ``sweep.json`` is written before the first run and never changed afterwards. It says
 what every record in ``runs.jsonl`` belongs to, so a directory can be continued,
@@ -200,7 +200,7 @@ def may_be_plan(path: Path) -> bool:
 
 
 def check_writable(plan: Plan) -> None:
-    """See that a plan can be read back when it has been written.
+    """Check that a plan can be read back when it has been written.
 
     Raises:
         ValueError: a field is of another type, such as a description that is no text.
@@ -256,7 +256,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say of what is wrong in a plan where it stands, and what to do."""
+    """Add to an error in a plan where the plan is, and what to do."""
     try:
         yield
     except InvalidFileError as error:

@@ -33,7 +33,7 @@ from tuning.system.json_values import (
 
 STATUSES = ("ok", "diverged", "failed")
 """``ok``: trained to the end. ``diverged``: a loss became non-finite; a result like
-any other. ``failed``: the run raised an error, told in ``message``."""
+any other. ``failed``: the run raised an error, which ``message`` holds."""
 
 
 _RUN_ID = re.compile(
@@ -42,7 +42,7 @@ _RUN_ID = re.compile(
 
 
 def _check_run_id(text: str) -> str:
-    """See that a text is what `tuning.grid.Run.run_id` makes: it names a directory."""
+    """Check that a text is a `tuning.grid.Run.run_id`, which names a directory."""
     if not _RUN_ID.fullmatch(text):
         raise ValueError(
             "must be OPTIMIZER/batch=N/lr=R/seed=N, because it names a directory; "

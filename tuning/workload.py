@@ -136,7 +136,7 @@ def checked_metric_names(workload: Workload) -> list[str]:
 
 
 def _check_values(data: Data, workload: Workload) -> None:
-    """See that no value is missing, where a loss of NaN must follow."""
+    """Check that no value is missing, where a loss of NaN must follow."""
     fields = ["x_train", "x_val"]
     # A loss of the user's own may pass over targets that are missing.
     loss = workload.loss

@@ -150,13 +150,13 @@ def _claim_sentence(name: str, judged: Sequence[Judgement]) -> str:
     if not judged:
         return f"{name}: not judged."
     said: dict[str, list[str]] = {}
-    told = " comparisons support it"
+    unit = " comparisons support it"
     for judgement in judged:
         verdicts = [f.verdict for f in judgement.findings if f.verdict != "not judged"]
-        count = f"{verdicts.count('supported')} of {len(verdicts)}{told}"
+        count = f"{verdicts.count('supported')} of {len(verdicts)}{unit}"
         subject = f"{tables.label(judgement.subject)} ({count})"
         said.setdefault(judgement.verdict, []).append(subject)
-        told = ""
+        unit = ""
     parts = [f"{verdict} for {join_words(who)}" for verdict, who in said.items()]
     return f"{name}: {'; '.join(parts)}."
 

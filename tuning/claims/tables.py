@@ -20,7 +20,7 @@ KINDS: Mapping[str, str] = {
     "exploding": "",
     "large": " (large model)",
 }
-"""What a measure's name lacks to be told from the same one on other workloads."""
+"""Added to a measure's name where other workloads have the same measure."""
 
 
 def label(optimizer: str) -> str:
@@ -29,7 +29,7 @@ def label(optimizer: str) -> str:
 
 
 def measure_name(evidence: Evidence) -> str:
-    """A measure, told apart from the same one on other workloads."""
+    """The name of a measure, and of its workloads where others have it, too."""
     return evidence.measure + KINDS[evidence.tasks]
 
 

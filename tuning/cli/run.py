@@ -210,7 +210,7 @@ def run(
 
 
 def _check_workload(name: str) -> None:
-    """See that the workload is there before anything starts."""
+    """Check that the workload is there before anything starts."""
     if ":" in name:
         # The user's module may import Keras; TensorFlow greets when it is imported.
         with quiet_tensorflow():

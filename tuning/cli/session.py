@@ -24,7 +24,7 @@ from tuning.system.paths import explain_with_place, in_one_line
 USER_ERROR = 2
 
 LONGEST_ERROR = 1000
-"""Characters of an error that are shown; it may tell of a long option."""
+"""Characters of an error that are shown; it may quote a long option."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

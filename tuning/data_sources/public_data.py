@@ -138,7 +138,7 @@ def find_file(source: PublicData, directory: Path) -> Path:
 
 
 def _checked(directory: Path) -> Path:
-    """See that a directory of real data is one, or can be made.
+    """Check that a directory of real data is one, or can be made.
 
     Raises:
         ValueError: it is a file, or cannot be used otherwise.

@@ -74,7 +74,7 @@ class Engine(Protocol):
         ...
 
     def end(self, worker: int) -> None:
-        """End a worker and the run it trains, of which nothing more is told."""
+        """End a worker and the run it trains; nothing more is reported of that run."""
         ...
 
     def close(self) -> None:

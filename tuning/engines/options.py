@@ -118,7 +118,7 @@ class EngineOptions:
 
 
 def check_run_timeout(run_timeout: float | None) -> None:
-    """See that a limit can be kept.
+    """Check that a limit can be kept.
 
     Raises:
         ValueError: it is not a positive number.

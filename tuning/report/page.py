@@ -22,7 +22,7 @@ def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
 
     Args:
         summary: of the sweep.
-        plan: what ``sweep.json`` holds; the page tells what of it is there.
+        plan: what ``sweep.json`` holds; the page shows what of it is there.
     """
     template = html_template("report.html.j2")
     return template.render(**_content(summary, plan or {}), **_drawings(summary))

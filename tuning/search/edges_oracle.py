@@ -36,7 +36,7 @@ class _Search:
 
 
 class EdgesOracle(SweepOracle):
-    """Proposes the runs of a grid that tell where the good rates end.
+    """Proposes the runs of a grid that show where the stable range ends.
 
     Args:
         grid: runs to choose from.

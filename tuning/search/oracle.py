@@ -224,7 +224,7 @@ def run_of(trial: Trial) -> Run:
 
 
 def run_of_record(record: RunRecord) -> Run:
-    """The planned run that a record tells of."""
+    """The planned run that a record belongs to."""
     return Run(record.optimizer, record.batch_size, record.learning_rate, record.seed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 GOOD_TOLERANCE = 0.05
-"""Share of the improvement that a good rate may miss, unless told otherwise."""
+"""Share of the improvement that a good learning rate may miss, by default."""
 
 LEAST_DIFFERENCE = 0.01
 """Figures of one workload that differ by a smaller share are even."""

@@ -25,7 +25,7 @@ NEVER = 2.0
 there were."""
 
 LEAST_GAIN = 0.1
-"""Share of the initial loss that must have been gained for a loss to tell something:
+"""Share of the initial loss that must have been gained for a loss to mean something:
 less is within the noise of batches and seeds."""
 
 SPIKE_SHARE = 0.25

@@ -246,7 +246,7 @@ class ExcludedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a sweep tells about its optimizers.
+    """What a sweep says about its optimizers.
 
     Attributes:
         workload: what was trained.

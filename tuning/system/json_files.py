@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
 
 
 def check_file(path: Path) -> None:
-    """See that a file, if something stands at a path, is one that can be read.
+    """Check that a file, if something stands at a path, is one that can be read.
 
     Raises:
         InvalidFileError: it is a directory, a pipe or the like.

@@ -24,7 +24,7 @@ LONGEST_SHOWN = 60
 """Characters of what was received that an error shows."""
 
 LONGEST_PROBLEM = 300
-"""Characters of an error that tells of a whole list."""
+"""Characters of an error that quotes a whole list."""
 
 Text = Annotated[str, Strict()]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -122,7 +122,7 @@ def check(schema: TypeAdapter[T], plain: Any) -> T:
 
 
 def check_present(schema: TypeAdapter[Any], plain: Mapping[str, Any]) -> None:
-    """See that the fields that are there fit a schema; any of them may be missing.
+    """Check that the fields that are there fit a schema; any of them may be missing.
 
     Raises:
         InvalidFileError: one does not fit.
@@ -175,12 +175,12 @@ def describe_problem(problem: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"{field} is missing"
     if kind == "value_error":
-        told = str(limits["error"]).rstrip(".")
-        if len(told) > LONGEST_PROBLEM:
-            told = told[:LONGEST_PROBLEM] + " ..."
+        text = str(limits["error"]).rstrip(".")
+        if len(text) > LONGEST_PROBLEM:
+            text = text[:LONGEST_PROBLEM] + " ..."
         if not problem["loc"]:
-            return told
-        return f"{field} {told}" if told.startswith("must") else f"{field}: {told}"
+            return text
+        return f"{field} {text}" if text.startswith("must") else f"{field}: {text}"
     if kind in _LIMITS:
         (limit,) = limits.values()
         wanted = f"must be {_LIMITS[kind]} {limit:g}"

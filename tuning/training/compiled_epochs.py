@@ -115,8 +115,8 @@ class CompiledEpochs:
     def set_batch_size(self, batch_size: int) -> None:
         """Trace and compile the training for a batch size, unless that has been done.
 
-        Compiled here, so that no run's time includes it. The loop is told to take no
-        steps: compiling needs shapes, not work.
+        Compiled here, so that no run's time includes it. The loop takes no steps then:
+        compiling needs shapes, not work.
 
         Args:
             batch_size: examples per step; the last step of an epoch takes the rest,

@@ -121,7 +121,7 @@ class ModelBuilder:
     def _take_over(self, variables: Sequence[Any]) -> None:
         """Replace first values by those of the process that drives the sweep."""
         if self._given is None or len(self._given) != len(variables):
-            return  # the model has other variables here: nothing tells which is which
+            return  # the model has other variables here: they cannot be matched
         for variable, value in zip(variables, self._given, strict=True):
             if value is not None and value.shape == tuple(variable.shape):
                 key = id(variable)

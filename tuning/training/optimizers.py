@@ -92,7 +92,7 @@ def _find_class(name: str, reference: str) -> Any:
 
 
 def check_schedule_of(name: str, optimizer: Any, schedule: str) -> None:
-    """See that an optimizer's learning rate can follow the runs' schedule.
+    """Check that an optimizer's learning rate can follow the runs' schedule.
 
     Raises:
         ValueError: it has a schedule of its own, and theirs is not ``"constant"``.
@@ -161,7 +161,7 @@ def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
     The configuration and every plain attribute: what Python knows of an optimizer is
     a constant in the trace. The rate is left out of the key only where it is a
     variable that can be assigned and nothing else is made of it: a schedule, or a
-    class whose ``get_config`` does not tell what it keeps, has it in the key.
+    class whose ``get_config`` does not say what it keeps, has it in the key.
 
     Args:
         optimizer: newly made.

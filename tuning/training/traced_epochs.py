@@ -145,7 +145,7 @@ def convolves(traced: Any) -> bool:
 
 
 def check_random_numbers(traced: Any) -> None:
-    """See that a traced function draws none that a second run could not draw again.
+    """Check that a traced function draws none that a second run could not draw again.
 
     Raises:
         ValueError: it does.

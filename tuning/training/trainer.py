@@ -71,7 +71,7 @@ class Trainer:
         self._refused: dict[tuple, str] = {}
 
     def run(self, run: Run) -> RunRecord:
-        """Train once; whatever happens to the training is told in the record."""
+        """Train once; the record says what happened, whatever it was."""
         examples = self._workload.examples_per_epoch or len(self._data.x_train)
         steps_per_epoch = -(-examples // run.batch_size)
         target = self._workload.target_val_loss

@@ -81,7 +81,7 @@ class TrainingLog:
     def training_curve(self) -> list[float | None]:
         """Training loss, one mean per `steps_per_point` steps, the last perhaps fewer.
 
-        ``None`` where it is not finite; empty if no step's loss was told.
+        ``None`` where it is not finite; empty if no step's loss is known.
         """
         if not self._step_losses:
             return []
