@@ -76,7 +76,7 @@ class SupervisedRuns:
                 if self._timeout is not None:
                     self._deadlines[event.worker] = self._clock() + self._timeout
             elif isinstance(event, Finished):
-                self._tell(event.notes)
+                self._log_notes(event.notes)
                 self._forget(event.worker)
                 return event
             elif isinstance(event, Lost):
@@ -128,7 +128,7 @@ class SupervisedRuns:
         self._tries.pop(worker, None)
         return self._runs.pop(worker)
 
-    def _tell(self, notes: tuple[str, ...]) -> None:
+    def _log_notes(self, notes: tuple[str, ...]) -> None:
         """Log what workers had to say, each text once: all of them say the same."""
         for note in notes:
             if note not in self._notes:

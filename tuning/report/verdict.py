@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from tuning.report.number_text import count_of, join_words
 from tuning.report.ranking_text import (
+    describe_strategy,
     name_lowest_loss,
     name_most_robust,
     name_steadiest,
-    describe_strategy,
 )
 from tuning.statistics.values import Curve, OptimizerSummary, Summary
 

@@ -178,7 +178,7 @@ def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
     if isinstance(optimizer.learning_rate, keras.Variable):
         rate = float(optimizer.learning_rate)
         config.pop("learning_rate", None)
-    if rate is None or not _tells_its_config(optimizer):
+    if rate is None or not _reports_its_config(optimizer):
         config["planned_learning_rate"] = learning_rate
     inner = getattr(optimizer, "inner_optimizer", None)
     attributes = [
@@ -195,7 +195,7 @@ def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
     return json.dumps(fixed, default=str, sort_keys=True), rate
 
 
-def _tells_its_config(optimizer: Any) -> bool:
+def _reports_its_config(optimizer: Any) -> bool:
     kind = type(optimizer)
     is_known = kind.__module__.partition(".")[0] in ("keras", "keras_adam")
     return is_known or "get_config" in vars(kind)
