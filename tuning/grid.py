@@ -1,9 +1,9 @@
 """What a sweep plans to run: optimizers x batch sizes x learning rates x seeds.
 
-A :class:`Grid` is a plain value. It checks itself when it is made, can be written
-down as JSON and read back, and lists its runs in the order in which they are run:
-all runs of one (optimizer, batch size) pair are neighbours, because they can share
-one compiled train function.
+A :class:`Grid` is a plain value. It checks itself when it is made, can be written as
+JSON and read back, and lists its runs in the order in which they are trained: runs with
+the same optimizer and batch size are neighbours, because they share one compiled train
+function.
 """
 
 from __future__ import annotations

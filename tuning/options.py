@@ -72,7 +72,7 @@ def check_strategy(strategy: str, max_runs: int | None) -> None:
 
 
 def check_schedule(schedule: str) -> None:
-    """Check that the learning rate can take that course.
+    """Check that the learning rate can change that way.
 
     Raises:
         ValueError: ``schedule`` is none of `SCHEDULES`.

@@ -1,8 +1,8 @@
 """The plan of a sweep: which runs it has, and how it differs from another one.
 
 ``sweep.json`` is written before the first run and never changed afterwards. It says
-what every record in ``runs.jsonl`` belongs to, so a directory can be continued,
-refused or cleared without guessing.
+what the records in ``runs.jsonl`` belong to, so a directory can be continued, refused
+or cleared without guessing.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Plan:
         description: the workload's own sentence.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
         loss: what is minimised, as `tuning.sweep.fingerprint.describe_loss` puts it.
-        own_optimizers: those of the grid that the Python program brought along.
-        fingerprints: of ``data`` and ``model``; ``None`` for what could not be had.
+        own_optimizers: custom optimizers of the grid, which only a Python program has.
+        fingerprints: of ``data`` and ``model``; ``None`` where there is none.
         versions: of Python and the packages when the sweep was started.
         command: what started the sweep.
         created: when, ISO 8601 with time zone.

@@ -46,12 +46,11 @@ class Workload:
         execution: how runs are executed where the sweep says ``"auto"``; see
             `tuning.training.task.Task`. XLA takes 30 times as long as TensorFlow for
             the gradients of two-dimensional convolutions on a CPU.
-        schedule: course of the learning rate over a run: ``"constant"``, or
-            ``"linear"``, which falls to zero, epoch by epoch.
-        examples_per_epoch: so many examples make an epoch, after which the run is
-            judged, though the training data hold more or fewer: every epoch goes on
-            where the last one ended, and each example is taken once before any is
-            taken again. ``None``: all of them, once.
+        schedule: how the learning rate changes over a run: ``"constant"``, or
+            ``"linear"``, which falls to zero epoch by epoch.
+        examples_per_epoch: how many examples make an epoch, after which the run is
+            evaluated, if not all of them once. Every epoch goes on where the last one
+            ended, and each example is taken once before any is taken again.
 
     Raises:
         ValueError: ``execution`` is none of `EXECUTIONS`, ``schedule`` none of
@@ -73,7 +72,7 @@ class Workload:
     examples_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse ways of training that there are not."""
+        """Check the values that name one of several ways of training."""
         if self.execution not in EXECUTIONS:
             raise ValueError(
                 f"execution of workload {self.name!r} must be one of "
@@ -89,7 +88,7 @@ class Workload:
 
 
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
-    """Load the workload's data and see that every batch size can be used on it.
+    """Load the workload's data and check that every batch size fits them.
 
     Raises:
         TypeError: ``load_data`` returned something else than four arrays.
@@ -119,7 +118,7 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
 
 
 def checked_metric_names(workload: Workload) -> list[str]:
-    """Names of the metrics, none of which the records need for something else.
+    """Names of the metrics; none is a name that records use for something else.
 
     Raises:
         ValueError: a metric is called ``loss``, or making the metrics failed.

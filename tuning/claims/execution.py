@@ -136,7 +136,7 @@ def run_claims(
 
 
 def _workload(sweep: PlannedSweep) -> Workload | str:
-    """By its name, where that says it all: then ``run --resume`` can go on, too."""
+    """Its name, if all examples are used, so that ``run --resume`` can continue it."""
     if sweep.examples is None:
         return sweep.workload
     workload = find_workload(sweep.workload)
@@ -218,7 +218,7 @@ def _measure_memory(
 
 
 def _memory_record(contender: str, number: int) -> RunRecord:
-    """A process that measures memory, for those who look on."""
+    """A process that measures memory, as a record for the progress display."""
     return RunRecord(
         run_id=Run(contender, BATCH, RATE, number).run_id,
         workload=LARGE_MODEL,

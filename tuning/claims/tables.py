@@ -127,7 +127,7 @@ def _has_any(judgements: Sequence[Judgement], subject: str) -> bool:
 
 
 def _closest_cell(findings: Sequence[Finding]) -> Cell:
-    """Of the rivals, the one beside which the subject looks worst."""
+    """The cell of the rival against which the subject does worst."""
     judged = [f for f in findings if f.comparison.pooled is not None]
     if not judged:
         return Cell(NOTHING)

@@ -18,7 +18,7 @@ _READER_IS_GONE = {errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ESHUTDOWN}
 
 
 class DisplayFile(io.FileIO):
-    """A file that takes whatever is written; after an error it lets go of it.
+    """A file whose writes never fail: after the first error it drops what is written.
 
     Args:
         descriptor: open for writing; it stays open.

@@ -78,7 +78,7 @@ class ProgressDisplay:
             self._bar.stop()
 
     def show(self, progress: SweepProgress) -> None:
-        """Take note of a sweep's start or of one more finished run."""
+        """Show a sweep's start, or one more finished run."""
         record = progress.record
         if record is None:
             self._begin_sweep(progress)
@@ -91,9 +91,9 @@ class ProgressDisplay:
             self._write_line(progress)
 
     def _begin_sweep(self, progress: SweepProgress) -> None:
-        """One of several, perhaps, of which a part was done in an earlier session.
+        """Note the start of a sweep, of which a part may have been done earlier.
 
-        That part took no time of this one, so it says nothing about the time left.
+        That part took no time now, so it says nothing about the time left.
         """
         if not self._done_here:
             self._started = self._last_line = time.monotonic()

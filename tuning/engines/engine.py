@@ -18,10 +18,10 @@ class Finished(NamedTuple):
     """A run has come to an end, good or bad.
 
     Attributes:
-        worker: who is free again.
+        worker: the one that is free again.
         record: what came out.
         traceback: of a run that failed; else ``None``.
-        notes: what the trainer had to say, one text each.
+        notes: warnings of the trainer, one text each.
     """
 
     worker: int
@@ -46,7 +46,7 @@ Event = Began | Finished | Lost
 
 
 class WorkerStartError(RuntimeError):
-    """A worker could not be set up, which the next one could not be either."""
+    """A worker could not be set up; the next one could not be set up either."""
 
 
 class Engine(Protocol):
@@ -59,7 +59,7 @@ class Engine(Protocol):
     workers: int
 
     def start(self, worker: int, run: Run) -> None:
-        """Have an idle worker train a run; starts the worker if it is not there."""
+        """Give a run to an idle worker; start the worker if it is not there."""
         ...
 
     def wait(self, seconds: float | None) -> Event | None:

@@ -1,4 +1,4 @@
-"""Runs that hang, and workers that are lost: what becomes of them, on any engine."""
+"""Time limits for runs and second tries for lost workers, on any engine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tuning.training.task import Task
 logger = logging.getLogger(__name__)
 
 TRIES = 2
-"""A worker may be lost through no fault of its run, with the machine it was on; a run
-that loses a second one is at fault."""
+"""A worker may be lost through no fault of its run, for example with its machine. A run
+that loses a second worker is at fault."""
 
 
 class SupervisedRuns:
-    """Runs on an engine, each of which comes back with a record, whatever happens.
+    """Runs on an engine; each ends with a record, whatever happens.
 
     A run that takes longer than the limit is ended and counts as failed; a run whose
     worker is lost is tried once more.
@@ -65,7 +65,7 @@ class SupervisedRuns:
         self._engine.start(worker, run)
 
     def next_finished(self) -> Finished:
-        """Wait for the next run that comes to an end, in whatever way.
+        """Wait for the next run that ends, in whatever way.
 
         Raises:
             WorkerStartError: a worker could not be set up.
@@ -129,7 +129,7 @@ class SupervisedRuns:
         return self._runs.pop(worker)
 
     def _log_notes(self, notes: tuple[str, ...]) -> None:
-        """Log what workers had to say, each text once: all of them say the same."""
+        """Log the warnings of workers, each text once: all workers log the same."""
         for note in notes:
             if note not in self._notes:
                 self._notes.add(note)

@@ -87,7 +87,7 @@ class EdgesOracle(SweepOracle):
         self._note(record)
 
     def _next_group(self) -> Group | None:
-        """Where whoever asks is at, if something is to be done there; else nearby."""
+        """The group that the worker is at, if it has runs left; else another one."""
         here = self._places.get(self.asking)
         if here is not None and self._to_do(self._searches[here]):
             return here

@@ -176,7 +176,7 @@ def _walk(
     start: int,
     step: int,
 ) -> tuple[float, bool]:
-    """Go from ``start`` to where the curve exceeds ``limit``, and if it never does."""
+    """The place where the curve exceeds ``limit``, and whether it never does."""
     inside = start
     while 0 <= inside + step < len(losses):
         outside = inside + step

@@ -151,7 +151,7 @@ def clear_sweep(directory: Path) -> None:
 
 
 def log_failure(directory: Path, record: RunRecord, traceback: str) -> None:
-    """Keep the traceback of the first run that failed with this message."""
+    """Append the traceback of the first run that failed with this message."""
     path = directory / FAILURES_FILE
     # The name of a file in a traceback may not be UTF-8.
     with path.open("a", encoding="utf-8", errors="backslashreplace") as file:

@@ -1,10 +1,10 @@
 """One training epoch as one computation, shared by many runs.
 
-A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
-time on everything but arithmetic: a new model, a new trace, a Python round trip per
-step. Here one function, traced once per optimizer and compiled once per batch size,
-loops over Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs
-only variables are assigned. TensorFlow only.
+A sweep trains small models hundreds of times. Keras's ``fit`` then spends most of its
+time outside the arithmetic: on a new model, a new trace, a Python call per step. Here
+one function, traced once per optimizer and compiled once per batch size, loops over
+Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs only variables
+are assigned. TensorFlow only.
 
 What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
 ``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "compiled-epochs"
 NAME_WITHOUT_XLA = "graph-epochs"
-"""How records call the two ways of running the computation."""
+"""Names of the two ways of running the computation, in records."""
 
 NUMERIC_KINDS = "biufc"
 """Kinds of NumPy types that XLA computes with."""
@@ -226,7 +226,7 @@ class CompiledEpochs:
         return train
 
     def _make(self, trace: Callable[..., Any], *arguments: Any) -> Any:
-        """A function traced for such arguments; to be called with the like of them."""
+        """A function traced for these arguments, or others of the same shapes."""
         uses_xla = self.execution == NAME
         function = tf.function(trace, jit_compile=uses_xla, autograph=False)
         return function.get_concrete_function(*arguments)

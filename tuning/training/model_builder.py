@@ -1,4 +1,4 @@
-"""The models that runs train, each built as if it were the first.
+"""Models of runs, each built as if it were the first.
 
 ``build_model`` may return layers that exist already, such as a backbone that was loaded
 once. Training changes them, so the next run would start where the last one ended. Here
@@ -74,7 +74,7 @@ class ModelBuilder:
         return self._build(seed, optimizer)
 
     def build_trial(self) -> Any:
-        """A model that is not trained: it shows what models look like and share.
+        """A model that is not trained; it shows which variables models have and share.
 
         Raises:
             Exception: whatever the workload's functions raise.

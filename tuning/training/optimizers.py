@@ -22,7 +22,7 @@ def build_optimizer(
     options: Mapping[str, Any] | None = None,
     custom: Mapping[str, OptimizerFactory] | None = None,
 ) -> Any:
-    """Make a new optimizer of the name, as one run uses it.
+    """Make the optimizer of that name for one run.
 
     Args:
         name: see `tuning.optimizer_names`, or a key of ``custom``.

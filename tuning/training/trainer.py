@@ -196,7 +196,7 @@ class Trainer:
         return group
 
     def _refuse(self, key: tuple, reason: str) -> None:
-        """Turn to ``model.fit`` for this kind of run, and say so once per reason.
+        """Use ``model.fit`` for this kind of run, and log each reason once.
 
         Raises:
             RuntimeError: ``execution="compiled-epochs"`` forbids that.
@@ -214,7 +214,7 @@ class Trainer:
         self._refused[key] = reason
 
     def _drop_group(self) -> None:
-        """Let go of model and compiled functions before the next ones are made."""
+        """Free the model and its compiled functions before the next ones are made."""
         if self._group is not None:
             self._group = self._group_key = None
             self._optimizer_states.clear()
