@@ -3,8 +3,8 @@
 A sweep trains small models hundreds of times. Keras's ``fit`` then spends most of its
 time outside the arithmetic: on a new model, a new trace, a Python call per step. Here
 one function, traced once per optimizer and compiled once per batch size, loops over
-Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs only variables
-are assigned. TensorFlow only.
+Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs only
+variables are assigned. TensorFlow only.
 
 What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
 ``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
