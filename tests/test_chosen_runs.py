@@ -6,7 +6,7 @@ import pytest
 from test_oracle import Runs, record_of
 
 from tuning.grid import Grid, log_spaced_rates
-from tuning.plan import check_strategy
+from tuning.options import SweepOptions, check_strategy
 from tuning.report.tables import optimizer_table
 from tuning.report.verdict import write_verdict
 from tuning.search.strategies import make_oracle
@@ -45,7 +45,7 @@ def outcome(run):
 def search(directory, strategy, records=(), workers=1, max_runs=None):
     """Let a strategy run to its end; records by run, in the order done."""
     runs = Runs(outcome, workers)
-    oracle = make_oracle(strategy, max_runs, GRID, list(records))
+    oracle = make_oracle(SweepOptions(strategy, max_runs), GRID, list(records))
     SweepTuner(oracle, directory, "project", runs, lambda _: None).search()
     return {run: outcome(run) for _, run in runs.done}
 
