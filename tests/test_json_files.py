@@ -18,6 +18,7 @@ from tuning.cli.app import app
 from tuning.cli.reports import read_summary, write_reports
 from tuning.cli.terminal import summary_table
 from tuning.grid import Grid
+from tuning.options import SweepOptions
 from tuning.plan import Plan, read_plan, write_plan
 from tuning.records import RunRecord
 from tuning.runs_file import RUNS_FILE, append_record, read_records
@@ -421,7 +422,7 @@ def test_losses_at_the_ends_of_float64_can_be_summarized(tmp_path, loss):
     plain = json.loads((tmp_path / "summary.json").read_text())
     assert plain["runs"] == len(GRID)
     for strategy in ("grid", "edges"):
-        assert not make_oracle(strategy, None, GRID, records).has_more()
+        assert not make_oracle(SweepOptions(strategy), GRID, records).has_more()
 
 
 def test_a_grid_from_anywhere_is_checked_alike():
