@@ -544,7 +544,7 @@ def test_a_grid_and_an_engine_may_be_given_whole(tmp_path):
         execution="model.fit",
     )
     assert [record.run_id for record in records] == ["mine/batch=16/lr=0.01/seed=0"]
-    with pytest.raises(ValueError, match="grid already holds.*seeds, epochs"):
+    with pytest.raises(ValueError, match=r"grid already holds.*seeds, epochs"):
         run_sweep(WORKLOAD, tmp_path / "other", grid=grid, seeds=3, epochs=2)
     with pytest.raises(TypeError, match="no argument 'worker'; its engine has"):
         run_sweep(WORKLOAD, tmp_path / "other", worker=2)

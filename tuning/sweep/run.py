@@ -112,7 +112,7 @@ def run_sweep(
         _check_alone(
             learning_rates=learning_rates,
             batch_sizes=batch_sizes,
-            seeds=None if seeds == SEEDS else seeds,
+            seeds=None if seeds is SEEDS else seeds,
             epochs=epochs,
             options=options,
             optimizers=None if isinstance(optimizers, Mapping) else optimizers,
