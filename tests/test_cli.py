@@ -601,7 +601,9 @@ def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):
             state_bytes=123_456,
             seconds_per_step=1.234e-4,
         )
-        for run in make_grid(optimizers=("keras.SGD", "keras.Adam")).runs()
+        for run in make_grid(
+            optimizers=("keras.SGD(momentum=0.9)", "keras.Adam")
+        ).runs()
     ]
     screen = Console(width=80, record=True, file=(tmp_path / "x").open("w"))
     screen.print(terminal.summary_table(summarize(records)))

@@ -147,7 +147,8 @@ def summary_table(summary: Summary) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),  # nine columns fit a terminal of 80
     )
-    table.add_column("optimizer", no_wrap=True)
+    # Names with arguments are long: they go on in a second line.
+    table.add_column("optimizer", overflow="fold")
     for header in (
         "loss",
         "at rate",
