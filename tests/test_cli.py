@@ -134,7 +134,7 @@ def test_a_workload_may_lie_in_the_working_directory(tmp_path, monkeypatch):
         (["--engine", "slurm"], "engine must be one of ['local', 'ray']"),
         (["--workers", "0"], "workers must be at least 1; received 0"),
         (["--run-timeout", "-5"], "run_timeout must be a positive number"),
-        (["--ray-address", "auto"], "options of the engine 'ray'"),
+        (["--ray-address", "auto"], "an option of the engine 'ray'"),
         (["--strategy", "random"], "set max_runs (--max-runs)"),
         (["--strategy", "edges", "--max-runs", "3"], "'edges' ends by itself"),
     ],
