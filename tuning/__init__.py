@@ -1,8 +1,8 @@
-"""A lab that shows how robust an optimizer is, on your own Keras model.
+"""A lab that measures how robust an optimizer is, on your own Keras model.
 
-A sweep trains a `Workload` at every point of a `Grid`, keeps one record per run, and
-a report tells how much learning rate, batch size and seed matter. Names are imported
-when they are used, so ``import tuning`` is quick.
+A sweep trains a `Workload` at every point of a `Grid` and keeps one record per run. A
+report says how much learning rate, batch size and seed matter. Names are imported when
+they are used, so ``import tuning`` is quick.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tuning.grid import Grid
-    from tuning.records import RunRecord, read_records
+    from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
+    from tuning.runs_file import read_records
     from tuning.statistics import summarize
     from tuning.sweep.run import resume_sweep, run_sweep
     from tuning.workload import Data, Workload
@@ -36,7 +37,7 @@ _HOMES = {
     "Grid": "tuning.grid",
     "RunRecord": "tuning.records",
     "Workload": "tuning.workload",
-    "read_records": "tuning.records",
+    "read_records": "tuning.runs_file",
     "resume_sweep": "tuning.sweep.run",
     "run_sweep": "tuning.sweep.run",
     "summarize": "tuning.statistics",

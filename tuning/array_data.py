@@ -69,7 +69,7 @@ def as_array(part: Any, field: str) -> np.ndarray:
 
 
 def check_no_nan(array: np.ndarray, field: str) -> None:
-    """See that no value is missing.
+    """Check that no value is missing.
 
     Raises:
         ValueError: there is a NaN: every loss would be NaN, too.
@@ -132,7 +132,7 @@ def _how_to_make_an_array_of(part: Any) -> str:
 
 
 def _check_objects(array: np.ndarray, part: Any, field: str) -> None:
-    """See that an array of Python objects holds texts."""
+    """Check that an array of Python objects holds texts."""
     others = [one for one in array.flat if not isinstance(one, (str, bytes))]
     if not others:
         return

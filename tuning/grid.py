@@ -1,9 +1,9 @@
 """What a sweep plans to run: optimizers x batch sizes x learning rates x seeds.
 
-A :class:`Grid` is a plain value. It checks itself when it is made, can be written
-down as JSON and read back, and lists its runs in the order in which they are run:
-all runs of one (optimizer, batch size) pair are neighbours, because they can share
-one compiled train function.
+A :class:`Grid` is a plain value. It checks itself when it is made, can be written as
+JSON and read back, and lists its runs in the order in which they are trained: runs with
+the same optimizer and batch size are neighbours, because they share one compiled train
+function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from tuning.optimizer_names import file_name
-from tuning.system.json_files import (
+from tuning.system.json_values import (
     Integer,
     InvalidFileError,
     Number,
@@ -70,7 +70,7 @@ class Grid:
         learning_rates: positive and finite, in any order.
         batch_sizes: positive, examples per step.
         seeds: non-negative integers; an axis of its own, because the spread over
-            seeds tells what a difference is worth.
+            seeds shows what a difference is worth.
         epochs: passes over the training data, the same for every run, so that
             runs with different batch sizes see equally many examples.
         options: further constructor arguments by optimizer name, for example
@@ -151,7 +151,7 @@ class Grid:
         ):
             raise ValueError(
                 "two learning_rates agree in their first six digits, so their runs "
-                f"could not be told apart; received {list(self.learning_rates)}."
+                f"could not be distinguished; received {list(self.learning_rates)}."
             )
 
     def _checked_options(self) -> dict[str, dict[str, Any]]:
@@ -294,7 +294,7 @@ def _is_name(name: str) -> bool:
 
 
 def _check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """See that the plan can be written down and compared with an earlier one."""
+    """Check that the plan can be written down and compared with an earlier one."""
     for optimizer, of_optimizer in options.items():
         for option, value in of_optimizer.items():
             try:

@@ -17,8 +17,11 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+
+OptimizerFactory = Callable[..., Any]
+"""Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
 
 SWEPT_BY_DEFAULT = (
     "keras_adam.Adam.robust",

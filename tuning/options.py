@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from tuning.workload import check_execution, check_schedule
+EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
+"""Ways of executing a run; see `tuning.training.task.Task`."""
+
+SCHEDULES = ("constant", "linear")
+"""How the learning rate changes over a run; see `tuning.training.schedule`."""
 
 STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
 """Which runs of a grid are trained; `tuning.search.strategies` makes their oracles."""
@@ -21,7 +25,7 @@ class SweepOptions:
         strategy: which runs of the grid are trained; one of `STRATEGIES`.
         max_runs: how many at most, for a strategy that has no end of its own.
         schedule: how the learning rate changes over a run; ``None`` leaves it to the
-            workload. One of `tuning.workload.SCHEDULES`.
+            workload. One of `SCHEDULES`.
         execution: see `tuning.training.task.Task`.
         command: how the sweep was started, for the report.
 
@@ -65,3 +69,27 @@ def check_strategy(strategy: str, max_runs: int | None) -> None:
         )
     if max_runs is not None and max_runs < 1:
         raise ValueError(f"max_runs must be at least 1; received {max_runs}.")
+
+
+def check_schedule(schedule: str) -> None:
+    """Check that the learning rate can change that way.
+
+    Raises:
+        ValueError: ``schedule`` is none of `SCHEDULES`.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"schedule must be one of {list(SCHEDULES)}; received {schedule!r}."
+        )
+
+
+def check_execution(execution: str) -> None:
+    """Check that runs can be executed that way.
+
+    Raises:
+        ValueError: ``execution`` is none of `EXECUTIONS`.
+    """
+    if execution not in EXECUTIONS:
+        raise ValueError(
+            f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
+        )

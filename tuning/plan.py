@@ -1,8 +1,8 @@
-"""The plan of a sweep: what its runs are, and how it is told from another one.
+"""The plan of a sweep: which runs it has, and how it differs from another one.
 
 ``sweep.json`` is written before the first run and never changed afterwards. It says
-what every record in ``runs.jsonl`` belongs to, so a directory can be continued,
-refused or cleared without guessing.
+what the records in ``runs.jsonl`` belong to, so a directory can be continued, refused
+or cleared without guessing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pydantic import TypeAdapter
 
 from tuning.grid import Grid
 from tuning.optimizer_names import earlier_names
-from tuning.options import STRATEGIES, check_strategy
+from tuning.options import SCHEDULES, STRATEGIES, check_strategy
 from tuning.system.files import write_whole
-from tuning.system.json_files import (
+from tuning.system.json_files import read_text
+from tuning.system.json_values import (
     Count,
     InvalidFileError,
     NotJSONError,
@@ -32,12 +33,10 @@ from tuning.system.json_files import (
     check_present,
     one_of,
     parse,
-    read_text,
     show_value,
     storable,
 )
 from tuning.system.paths import check_directory, show_path
-from tuning.workload import SCHEDULES
 
 PLAN_FILE = "sweep.json"
 """Name of the file with the sweep's plan inside its directory."""
@@ -59,14 +58,14 @@ class Plan:
         description: the workload's own sentence.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
         loss: what is minimised, as `tuning.sweep.fingerprint.describe_loss` puts it.
-        own_optimizers: those of the grid that the Python program brought along.
-        fingerprints: of ``data`` and ``model``; ``None`` for what could not be had.
+        own_optimizers: custom optimizers of the grid, which only a Python program has.
+        fingerprints: of ``data`` and ``model``; ``None`` where there is none.
         versions: of Python and the packages when the sweep was started.
         command: what started the sweep.
         created: when, ISO 8601 with time zone.
         strategy: which of the grid's runs are done; see `STRATEGIES`.
         max_runs: how many at most; ``None`` leaves it to the strategy.
-        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
 
@@ -201,7 +200,7 @@ def may_be_plan(path: Path) -> bool:
 
 
 def check_writable(plan: Plan) -> None:
-    """See that a plan can be read back when it has been written.
+    """Check that a plan can be read back when it has been written.
 
     Raises:
         ValueError: a field is of another type, such as a description that is no text.
@@ -257,7 +256,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say of what is wrong in a plan where it stands, and what to do."""
+    """Add to an error in a plan where the plan is, and what to do."""
     try:
         yield
     except InvalidFileError as error:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tuning.array_data import as_array, check_no_nan, how_to_make_arrays_of, kind_of
 from tuning.errors import user_code
+from tuning.options import EXECUTIONS, check_schedule
 
 
 class Data(NamedTuple):
@@ -20,13 +21,6 @@ class Data(NamedTuple):
     y_train: np.ndarray
     x_val: np.ndarray
     y_val: np.ndarray
-
-
-EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
-"""Ways of executing a run; see `tuning.training.task.Task`."""
-
-SCHEDULES = ("constant", "linear")
-"""How the learning rate changes over a run: `tuning.training.course.scheduled_rate`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +46,11 @@ class Workload:
         execution: how runs are executed where the sweep says ``"auto"``; see
             `tuning.training.task.Task`. XLA takes 30 times as long as TensorFlow for
             the gradients of two-dimensional convolutions on a CPU.
-        schedule: course of the learning rate over a run: ``"constant"``, or
-            ``"linear"``, which falls to zero, epoch by epoch.
-        examples_per_epoch: so many examples make an epoch, after which the run is
-            judged, though the training data hold more or fewer: every epoch goes on
-            where the last one ended, and each example is taken once before any is
-            taken again. ``None``: all of them, once.
+        schedule: how the learning rate changes over a run: ``"constant"``, or
+            ``"linear"``, which falls to zero epoch by epoch.
+        examples_per_epoch: how many examples make an epoch, after which the run is
+            evaluated, if not all of them once. Every epoch goes on where the last one
+            ended, and each example is taken once before any is taken again.
 
     Raises:
         ValueError: ``execution`` is none of `EXECUTIONS`, ``schedule`` none of
@@ -94,32 +87,8 @@ class Workload:
             )
 
 
-def check_schedule(schedule: str) -> None:
-    """See that the learning rate can take that course.
-
-    Raises:
-        ValueError: ``schedule`` is none of `SCHEDULES`.
-    """
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"schedule must be one of {list(SCHEDULES)}; received {schedule!r}."
-        )
-
-
-def check_execution(execution: str) -> None:
-    """Check that runs can be executed that way.
-
-    Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`.
-    """
-    if execution not in EXECUTIONS:
-        raise ValueError(
-            f"execution must be one of {list(EXECUTIONS)}; received {execution!r}."
-        )
-
-
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
-    """Load the workload's data and see that every batch size can be used on it.
+    """Load the workload's data and check that every batch size fits them.
 
     Raises:
         TypeError: ``load_data`` returned something else than four arrays.
@@ -149,7 +118,7 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
 
 
 def checked_metric_names(workload: Workload) -> list[str]:
-    """Names of the metrics, none of which the records need for something else.
+    """Names of the metrics; none is a name that records use for something else.
 
     Raises:
         ValueError: a metric is called ``loss``, or making the metrics failed.
@@ -166,7 +135,7 @@ def checked_metric_names(workload: Workload) -> list[str]:
 
 
 def _check_values(data: Data, workload: Workload) -> None:
-    """See that no value is missing, where a loss of NaN must follow."""
+    """Check that no value is missing, where a loss of NaN must follow."""
     fields = ["x_train", "x_val"]
     # A loss of the user's own may pass over targets that are missing.
     loss = workload.loss

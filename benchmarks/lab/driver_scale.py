@@ -131,8 +131,9 @@ def stock_oracle(grid: Any) -> Any:
 
 def measure(records: int, kind: str) -> dict[str, Any]:
     from tuning.plan import Plan, write_plan
-    from tuning.records import RUNS_FILE, installed_versions, read_records
+    from tuning.records import installed_versions
     from tuning.report import write_report
+    from tuning.runs_file import RUNS_FILE, read_records
     from tuning.search.oracle import GridOracle
     from tuning.search.tuner import SweepTuner
     from tuning.sweep.loop import Keeper

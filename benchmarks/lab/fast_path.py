@@ -37,7 +37,7 @@ import numpy as np
 from benchmarks.results import print_table, write_results
 from tuning.grid import Run
 from tuning.optimizer_names import SWEPT_BY_DEFAULT
-from tuning.training.course import epoch_order, evaluation_batch
+from tuning.training.data_order import epoch_order, evaluation_batch
 from tuning.training.optimizers import build_optimizer
 from tuning.training.task import Task
 from tuning.training.trainer import Trainer

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.robustness.contenders import Contender
 from benchmarks.robustness.tasks import BATCH_SIZE, EPOCHS, TASKS, Task
 from tuning import Data, RunRecord, Workload, run_sweep
-from tuning.records import RUNS_FILE, read_records
+from tuning.runs_file import RUNS_FILE, read_records
 
 logger = logging.getLogger(__name__)
 

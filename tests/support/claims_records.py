@@ -7,7 +7,8 @@ from tuning.claims.budgets import BUDGETS
 from tuning.claims.contenders import CONTENDERS, OURS
 from tuning.claims.results import FORMAT, PLAN_FILE
 from tuning.grid import Run
-from tuning.records import RunRecord, append_record
+from tuning.records import RunRecord
+from tuning.runs_file import append_record
 
 IMAGINED = ("digits", "detection", "exploding-deep")
 """Workloads of which :func:`write_claims_directory` imagines runs."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from tiny_workload import WORKLOAD
 
-from tuning.training.course import epoch_order
+from tuning.training.data_order import epoch_order
 from tuning.training.task import Task
 from tuning.training.trainer import Trainer
 

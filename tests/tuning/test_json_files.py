@@ -16,15 +16,15 @@ from written_sweep import GRID, PLAN, record_of
 
 from tuning import run_sweep, summarize, write_comparison, write_report
 from tuning.cli.app import app
-from tuning.cli.session import read_summary, write_reports
+from tuning.cli.reports import read_summary, write_reports
 from tuning.cli.terminal import summary_table
 from tuning.grid import Grid
 from tuning.options import SweepOptions
 from tuning.plan import Plan, read_plan, write_plan
-from tuning.records import RUNS_FILE, append_record, read_records
+from tuning.runs_file import RUNS_FILE, append_record, read_records
 from tuning.search.strategies import make_oracle
 from tuning.sweep.directory import check_directory
-from tuning.system.json_files import MOST_LEVELS, InvalidFileError, NotJSONError, parse
+from tuning.system.json_values import MOST_LEVELS, InvalidFileError, NotJSONError, parse
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 from sweep_values import make_record
 
-from tuning.records import (
-    RUNS_FILE,
-    RunRecord,
-    append_record,
-    least_finite,
-    read_records,
-)
+from tuning.records import RunRecord, least_finite
+from tuning.runs_file import RUNS_FILE, append_record, read_records
 
 
 def test_a_record_survives_being_written_down():

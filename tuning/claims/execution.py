@@ -28,7 +28,8 @@ from tuning.claims.results import (
 )
 from tuning.engines.options import EngineOptions
 from tuning.grid import Run
-from tuning.records import RunRecord, installed_versions, read_records
+from tuning.records import RunRecord, installed_versions
+from tuning.runs_file import read_records
 from tuning.sweep.progress import Progress
 from tuning.sweep.run import run_sweep
 from tuning.system.files import write_whole
@@ -40,7 +41,7 @@ from tuning.workloads import find_workload
 def check_claims_directory(
     directory: Path, budget: Budget, contenders: Sequence[str]
 ) -> None:
-    """See that a budget can be begun or continued in a directory.
+    """Check that a budget can be begun or continued in a directory.
 
     Raises:
         ValueError: it is a file, holds something else, or another budget or other
@@ -135,7 +136,7 @@ def run_claims(
 
 
 def _workload(sweep: PlannedSweep) -> Workload | str:
-    """By its name, where that says it all: then ``run --resume`` can go on, too."""
+    """Its name, if all examples are used, so that ``run --resume`` can continue it."""
     if sweep.examples is None:
         return sweep.workload
     workload = find_workload(sweep.workload)
@@ -151,16 +152,17 @@ def _first_examples(load_data: Callable[[], Data], count: int) -> Data:
 def _parts(
     progress: Callable[[Progress], None] | None, estimates: Sequence[PlannedPart]
 ) -> Iterator[Callable[[Progress], None]]:
-    """For each part, a listener that tells its progress as that of all of them.
+    """For each part, a listener that reports its progress as that of all of them.
 
-    Parts differ in what a run takes: how far all is, is told by the estimates.
+    A run takes longer in one part than in another, so the share of all work that is
+    done comes from the estimates.
     """
     runs = sum(part.runs for part in estimates)
     seconds = sum(part.seconds for part in estimates)
     runs_before, seconds_before = 0, 0.0
     for part in estimates:
 
-        def tell(
+        def report(
             now: Progress,
             part: PlannedPart = part,
             runs_before: int = runs_before,
@@ -171,7 +173,7 @@ def _parts(
                 finished, share = runs_before + now.finished, taken / seconds
                 progress(Progress(finished, runs, now.record, time_share=share))
 
-        yield tell
+        yield report
         runs_before += part.runs
         seconds_before += part.seconds
 
@@ -195,19 +197,19 @@ def _measure_memory(
     def write() -> None:
         write_whole(directory / MEMORY_FILE, json.dumps(memory, indent=1) + "\n")
 
-    def tell(record: RunRecord | None) -> None:
+    def report(record: RunRecord | None) -> None:
         progress(Progress(len(measured), len(processes), record))
 
-    tell(None)
+    report(None)
     for number, contender in processes:
         if (number, contender) in measured:
             continue
-        told = measure_peak(contender, budget.peak_model)
-        if told is not None:
-            memory["peaks"].append({"contender": contender, "round": number, **told})
+        peak = measure_peak(contender, budget.peak_model)
+        if peak is not None:
+            memory["peaks"].append({"contender": contender, "round": number, **peak})
             write()
         measured.add((number, contender))
-        tell(_memory_record(contender, number))
+        report(_memory_record(contender, number))
     for sweep in budget.sweeps:
         if sweep.directory not in memory["workloads"]:
             found = state_of_storages(find_workload(sweep.workload))
@@ -216,7 +218,7 @@ def _measure_memory(
 
 
 def _memory_record(contender: str, number: int) -> RunRecord:
-    """A process that measures memory, for those who look on."""
+    """A process that measures memory, as a record for the progress display."""
     return RunRecord(
         run_id=Run(contender, BATCH, RATE, number).run_id,
         workload=LARGE_MODEL,

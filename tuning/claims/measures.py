@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tuning.claims.contenders import DEFAULT_RATES, REFERENCE
-from tuning.statistics.measure import Measure
 from tuning.statistics.task_figures import (
     bad_share,
     diverged_share,
@@ -16,7 +15,7 @@ from tuning.statistics.task_figures import (
     state_bytes_per_parameter,
     steps_to_reference,
 )
-from tuning.statistics.task_runs import TaskRuns
+from tuning.statistics.task_runs import Measure, TaskRuns
 from tuning.statistics.training_curves import count_spikes, early_area
 
 

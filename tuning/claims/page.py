@@ -18,9 +18,10 @@ from markupsafe import Markup
 
 from tuning.claims import drawings, rules, tables
 from tuning.claims.contenders import STORAGES
+from tuning.claims.findings import BeyondStock, Judgement
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
-from tuning.claims.verdicts import BeyondStock, Judgement, beyond_stock, judge_all
+from tuning.claims.verdicts import beyond_stock, judge_all
 from tuning.report import colours, svg
 from tuning.report.number_text import count_of, format_rate, format_seconds, join_words
 from tuning.report.rendering import html_template, markdown_template
@@ -149,13 +150,13 @@ def _claim_sentence(name: str, judged: Sequence[Judgement]) -> str:
     if not judged:
         return f"{name}: not judged."
     said: dict[str, list[str]] = {}
-    told = " comparisons support it"
+    unit = " comparisons support it"
     for judgement in judged:
         verdicts = [f.verdict for f in judgement.findings if f.verdict != "not judged"]
-        count = f"{verdicts.count('supported')} of {len(verdicts)}{told}"
+        count = f"{verdicts.count('supported')} of {len(verdicts)}{unit}"
         subject = f"{tables.label(judgement.subject)} ({count})"
         said.setdefault(judgement.verdict, []).append(subject)
-        told = ""
+        unit = ""
     parts = [f"{verdict} for {join_words(who)}" for verdict, who in said.items()]
     return f"{name}: {'; '.join(parts)}."
 

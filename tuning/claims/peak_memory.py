@@ -39,7 +39,7 @@ def measure_peak(contender: str, model: PeakModel) -> dict[str, int] | None:
 
     Returns:
         ``peak_bytes`` and ``state_bytes``; ``None`` if the process failed, which is
-        logged, or if this system does not tell a process's peak.
+        logged, or if this system does not report a process's peak.
     """
     request = json.dumps(
         {"contender": contender, "width": model.width, "layers": model.layers}
@@ -52,18 +52,18 @@ def measure_peak(contender: str, model: PeakModel) -> dict[str, int] | None:
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["it told nothing"])[-1]
+        last = (ended.stderr.strip().splitlines() or ["it reported nothing"])[-1]
         logger.warning("Peak memory of %s was not measured: %s", contender, last)
         return None
-    told = json.loads(ended.stdout.splitlines()[-1])
-    return told if told["peak_bytes"] is not None else None
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    return measured if measured["peak_bytes"] is not None else None
 
 
 def main(request: str) -> None:
     """Measure in this process and write the result to its standard output."""
     wanted = json.loads(request)
-    told = _train(wanted["contender"], wanted["width"], wanted["layers"])
-    sys.stdout.write(json.dumps(told) + "\n")
+    measured = _train(wanted["contender"], wanted["width"], wanted["layers"])
+    sys.stdout.write(json.dumps(measured) + "\n")
 
 
 def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
@@ -83,7 +83,7 @@ def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
 
 
 def peak_of_this_process() -> int | None:
-    """Most resident memory so far, in bytes; ``None`` where it is not told.
+    """Most resident memory so far, in bytes; ``None`` where it is not known.
 
     Linux's ``VmHWM``, because ``getrusage`` there starts from what the process that
     started this one had taken.

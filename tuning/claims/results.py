@@ -11,16 +11,17 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from tuning.claims.budgets import BUDGETS, Budget
-from tuning.records import RunRecord, read_records
+from tuning.records import RunRecord
+from tuning.runs_file import read_records
 from tuning.statistics.task_runs import TaskRuns
-from tuning.system.json_files import (
+from tuning.system.json_files import read_text
+from tuning.system.json_values import (
     Count,
     Integer,
     InvalidFileError,
     Text,
     check,
     parse,
-    read_text,
     show_value,
 )
 from tuning.system.paths import check_directory, show_path

@@ -1,7 +1,7 @@
 """The claims, and what counts as support; printed on the page.
 
-Nothing here looks at a figure. Whoever changes a rule changes it for every run, and the
-history of this file tells when.
+Nothing here looks at a figure. A changed rule holds for every run, and the history of
+this file shows when it was changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tuning.claims.contenders import (
     STORAGES,
     SUBJECTS,
 )
-from tuning.statistics.rivals import LEAST_DIFFERENCE
+from tuning.statistics.limits import LEAST_DIFFERENCE
 
 LEAST_TASKS = 3
 """Workloads that a measure needs for a verdict, unless the claim says otherwise."""

@@ -6,22 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tuning.claims.contenders import LABELS, SUBJECTS
+from tuning.claims.findings import BeyondStock, Finding, Judgement
 from tuning.claims.measures import MEASURES
 from tuning.claims.rules import CLAIMS, Claim, Evidence
-from tuning.claims.verdicts import BeyondStock, Finding, Judgement
 from tuning.report.number_text import NOTHING, format_bytes, format_number, format_share
 from tuning.report.tables import Cell, Table, brackets
-from tuning.statistics.measure import Measure
 from tuning.statistics.rivals import Estimate, RivalComparison, figure_of
-from tuning.statistics.seed_losses import Interval
-from tuning.statistics.task_runs import TaskRuns
+from tuning.statistics.task_runs import Measure, TaskRuns
+from tuning.statistics.values import Interval
 
 KINDS: Mapping[str, str] = {
     "applications": "",
     "exploding": "",
     "large": " (large model)",
 }
-"""What a measure's name lacks to be told from the same one on other workloads."""
+"""Added to a measure's name where other workloads have the same measure."""
 
 
 def label(optimizer: str) -> str:
@@ -30,7 +29,7 @@ def label(optimizer: str) -> str:
 
 
 def measure_name(evidence: Evidence) -> str:
-    """A measure, told apart from the same one on other workloads."""
+    """The name of a measure, and of its workloads where others have it, too."""
     return evidence.measure + KINDS[evidence.tasks]
 
 
@@ -128,7 +127,7 @@ def _has_any(judgements: Sequence[Judgement], subject: str) -> bool:
 
 
 def _closest_cell(findings: Sequence[Finding]) -> Cell:
-    """The rival that does best against the subject."""
+    """The cell of the rival against which the subject does worst."""
     judged = [f for f in findings if f.comparison.pooled is not None]
     if not judged:
         return Cell(NOTHING)

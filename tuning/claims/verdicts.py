@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from tuning.claims.contenders import BEYOND, STOCK
+from tuning.claims.findings import BeyondStock, Finding, Judgement, Standing, Verdict
 from tuning.claims.measures import MEASURES
-from tuning.claims.rules import CLAIMS, WORSE_SHARE, Claim, Evidence
-from tuning.statistics.rivals import (
-    LEAST_DIFFERENCE,
-    Bar,
-    RivalComparison,
-    compare_rivals,
-)
+from tuning.claims.rules import CLAIMS, WORSE_SHARE, Claim
+from tuning.statistics.limits import LEAST_DIFFERENCE
+from tuning.statistics.rivals import Bar, RivalComparison, compare_rivals
 from tuning.statistics.task_runs import TaskRuns
-
-Verdict = Literal["supported", "mixed", "not supported", "not judged"]
-Standing = Literal["better", "no clear difference", "worse", "not judged"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """What one measure says of one subject against one rival.
-
-    Attributes:
-        evidence: the rule's part that asked for it.
-        comparison: the figures.
-        verdict: what follows for the claim.
-    """
-
-    evidence: Evidence
-    comparison: RivalComparison
-    verdict: Verdict
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What became of one claim for one subject."""
-
-    claim: Claim
-    subject: str
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class BeyondStock:
-    """One of ours against Keras's Adam on one measure."""
-
-    evidence: Evidence
-    comparison: RivalComparison
-    standing: Standing
 
 
 def judge_all(tasks: Mapping[str, Sequence[TaskRuns]]) -> tuple[Judgement, ...]:

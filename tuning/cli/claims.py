@@ -21,11 +21,7 @@ from tuning.claims.budgets import (
     estimate,
 )
 from tuning.claims.contenders import CONTENDERS
-from tuning.claims.page import write_claims
-from tuning.claims.results import read_results
-from tuning.claims.tables import overview_table
-from tuning.claims.verdicts import judge_all
-from tuning.cli.session import drive, log_to, user_errors, write_reports
+from tuning.cli.session import drive, log_to, user_errors
 from tuning.cli.terminal import quiet_tensorflow, text_table
 from tuning.data_sources.public_data import embedded_data
 from tuning.engines.options import EngineOptions
@@ -77,7 +73,8 @@ def claims(
         with quiet_tensorflow():
             import tensorflow  # noqa: F401 - greets when it is imported
 
-            from tuning.claims import execution
+            from tuning.claims import execution, page, results, tables, verdicts
+            from tuning.cli import reports
         contenders = CONTENDERS
         execution.check_claims_directory(out, chosen, contenders)
         parts = estimate(chosen, contenders, count)
@@ -94,14 +91,15 @@ def claims(
                 engine=engine,
                 command=command,
                 progress=show,
-                finished=write_reports,
+                finished=reports.write_reports,
             )
 
         drive(start, names_workloads=True)
-        page = write_claims(out)
-        content = overview_table(judge_all(read_results(out).tasks))
+        path = page.write_claims(out)
+        tasks = results.read_results(out).tasks
+        content = tables.overview_table(verdicts.judge_all(tasks))
         Console().print(text_table(content, "What is claimed of Adam"))
-        typer.echo(f"page:  {page}")
+        typer.echo(f"page:  {path}")
 
 
 def plan_table(budget: Budget, parts: Sequence[PlannedPart], workers: int) -> Table:

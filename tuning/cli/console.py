@@ -65,7 +65,7 @@ def advice_after(arguments: Sequence[str]) -> str:
     from tuning.cli.interruption import CONTINUES, STARTS_AGAIN
 
     command = next((word for word in arguments if not word.startswith("-")), "")
-    # With --overwrite, until the sweep has begun; then see `tuning.cli.app`.
+    # With --overwrite, until the sweep has begun; then see `tuning.cli.run`.
     is_sweep = command in ("run", "claims") and "--overwrite" not in arguments
     return CONTINUES if is_sweep else STARTS_AGAIN
 

@@ -1,4 +1,4 @@
-"""The end of the program, which nothing that the user's code left behind can hold up.
+"""The end of the program, which threads and processes of the user's code cannot delay.
 
 Python waits at its end for threads, for processes of ``multiprocessing`` and for
 functions registered with ``atexit``. By then the sweep and its report are written.
@@ -15,13 +15,13 @@ from typing import Any
 from tuning.system.process_end import end_at_once
 
 SECONDS_TO_END = 5.0
-"""How long to wait for what is left: an upload that is nearly done may finish."""
+"""How long to wait for what still runs: an upload that is nearly done may finish."""
 
 
 def end_in_time(status: int, seconds: float = SECONDS_TO_END) -> None:
     """Have this process end soon after its main thread, whatever is left in it.
 
-    To be called as the last thing in the main thread.
+    Call it last in the main thread.
 
     Args:
         status: of the process.

@@ -1,9 +1,9 @@
 """Ctrl-C and SIGTERM: one line and the right status, at whatever moment they come.
 
-Where nothing would be lost, while libraries are imported or a report is written, the
+Where nothing would be lost, as while libraries are imported or a report is written, the
 program ends at once. While a sweep runs, an exception ends the run and the workers
-first; if that takes too long, or the signal comes again, the program ends all the same.
-Records are kept either way.
+first. If that takes too long, or the signal comes again, the program ends anyway.
+Records are kept in both cases.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CONTINUES_WITHOUT_OVERWRITE = (
 
 
 class _Program:
-    """What the handlers know of the program."""
+    """State of the program that the signal handlers use."""
 
     def __init__(self) -> None:
         self.advice = CONTINUES
@@ -93,7 +93,7 @@ def advise(advice: str) -> None:
 
 
 def take_advice() -> str:
-    """The line that an interruption shows; the caller shows it."""
+    """The line for an interruption; the caller shows it instead of the handler."""
     _program.is_told = True
     return _program.advice
 

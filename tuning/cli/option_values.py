@@ -1,4 +1,4 @@
-"""Values of the command line's options: texts in, checked values out."""
+"""Values of the command line's options: from texts to checked values."""
 
 from __future__ import annotations
 

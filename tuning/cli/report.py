@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from tuning.cli.session import user_errors
-from tuning.report import write_comparison, write_report
 
 
 def report(
@@ -21,6 +20,8 @@ def report(
     With two directories, their sweeps are also compared run by run: comparison.html,
     comparison.md and comparison.json are written into the second one.
     """
+    from tuning.report.report_files import write_report  # drawing: slow to import
+
     with user_errors():
         for directory in directories:
             typer.echo(write_report(directory))
@@ -29,6 +30,8 @@ def report(
 
 
 def _compare(first: Path, second: Path) -> None:
+    from tuning.report.comparison import write_comparison
+
     try:
         typer.echo(write_comparison(first, second))
     except ValueError as error:

@@ -18,16 +18,15 @@ from tuning.cli.interruption import (
     advise,
 )
 from tuning.cli.option_values import read_count, read_integers, read_names, read_rates
-from tuning.cli.session import drive, read_summary, user_errors, write_reports
+from tuning.cli.session import drive, user_errors
 from tuning.cli.terminal import quiet_tensorflow, summary_table
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
 from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT, parse_options
-from tuning.options import COUNTED_STRATEGIES, STRATEGIES
-from tuning.records import read_records
+from tuning.options import COUNTED_STRATEGIES, SCHEDULES, STRATEGIES
+from tuning.runs_file import read_records
 from tuning.sweep import directory as directories
 from tuning.system.paths import in_one_line
-from tuning.workload import SCHEDULES
 from tuning.workloads import find_workload
 
 NOTHING_TO_JUDGE = 1
@@ -211,7 +210,7 @@ def run(
 
 
 def _check_workload(name: str) -> None:
-    """See that the workload is there before anything starts."""
+    """Check that the workload is there before anything starts."""
     if ":" in name:
         # The user's module may import Keras; TensorFlow greets when it is imported.
         with quiet_tensorflow():
@@ -221,6 +220,9 @@ def _check_workload(name: str) -> None:
 
 def _finish(directory: Path, *, overwrite: bool) -> None:
     """Report the finished sweep: a table, failures, where to read and look on."""
+    # Drawing takes a second to import, which help and errors need not wait for.
+    from tuning.cli.reports import read_summary, write_reports
+
     records = read_records(directory)
     failed = [record for record in records if record.status == "failed"]
     if failed:

@@ -1,4 +1,4 @@
-"""What commands share: errors in one line, messages, progress, reports of a sweep.
+"""What commands share: errors in one line, messages, progress.
 
 Errors of the user end with exit code 2 and one line on standard error, an interruption
 with 130.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -20,18 +19,12 @@ from tuning.cli.interruption import exit_status, take_advice, unwinding
 from tuning.cli.terminal import ProgressDisplay, quiet_tensorflow
 from tuning.engines.engine import WorkerStartError
 from tuning.errors import format_error
-from tuning.plan import read_plan
-from tuning.records import read_records
-from tuning.report import tensorboard_pages, write_report
-from tuning.statistics import Summary, summarize
-from tuning.sweep import directory as directories
-from tuning.system.paths import explain_with_place, in_one_line, show_path
-from tuning.tensorboard import report_events
+from tuning.system.paths import explain_with_place, in_one_line
 
 USER_ERROR = 2
 
 LONGEST_ERROR = 1000
-"""Characters of an error that are shown; it may tell of a long option."""
+"""Characters of an error that are shown; it may quote a long option."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -90,32 +83,3 @@ def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) ->
     except KeyboardInterrupt:
         typer.echo(take_advice(), err=True)
         raise typer.Exit(exit_status()) from None
-
-
-def read_summary(directory: Path) -> Summary:
-    """What a sweep tells about its optimizers, from its records."""
-    plan = read_plan(directory)
-    return summarize(read_records(directory), grid=plan.grid, strategy=plan.strategy)
-
-
-def write_reports(directory: Path) -> None:
-    """Write a sweep's report, and its pages in TensorBoard.
-
-    Raises:
-        OSError: something could not be written.
-    """
-    summary = read_summary(directory)
-    try:
-        write_report(directory)
-        report_events.write_report_run(
-            directory / directories.TENSORBOARD_DIRECTORY,
-            tensorboard_pages.verdict_page(summary),
-            tensorboard_pages.heat_map_images(summary),
-            tensorboard_pages.losses_by_rate(summary),
-        )
-    except OSError as error:
-        raise OSError(
-            f"the sweep in {show_path(directory)} is done and recorded, but its report "
-            f"could not be written: {explain_with_place(error)}. When that is solved, "
-            "the same command writes it."
-        ) from error

@@ -18,7 +18,7 @@ _READER_IS_GONE = {errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ESHUTDOWN}
 
 
 class DisplayFile(io.FileIO):
-    """A file that takes whatever is written; after an error it lets go of it.
+    """A file whose writes never fail: after the first error it drops what is written.
 
     Args:
         descriptor: open for writing; it stays open.
@@ -58,20 +58,20 @@ def open_closed_descriptors() -> None:
 def protect() -> Callable[[], OSError | None]:
     """Replace ``sys.stdout`` and ``sys.stderr`` by streams that do not fail.
 
-    A failure of standard output is told in one line on standard error, unless its
-    reader has gone, who does not miss anything.
+    A failure of standard output is reported in one line on standard error, unless its
+    reader has gone, who misses nothing.
 
     Returns:
-        Flushes both, and returns the error of standard output that was told.
+        Flushes both, and returns the error of standard output that was reported.
     """
     open_closed_descriptors()
     if sys.stdin is None:
         sys.stdin = io.StringIO()
-    told: list[OSError] = []
+    reported: list[OSError] = []
 
-    def tell(error: OSError) -> None:
+    def report(error: OSError) -> None:
         if error.errno not in _READER_IS_GONE:
-            told.append(error)
+            reported.append(error)
             sys.stderr.write(
                 "keras-adam-sweep: standard output cannot be written to "
                 f"({error.strerror}); the rest of the output is lost. Files are still "
@@ -82,12 +82,12 @@ def protect() -> Callable[[], OSError | None]:
     if sys.stderr is sys.__stderr__:
         sys.stderr = _stream(sys.stderr, 2, lambda _: None)
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _stream(sys.stdout, 1, tell)
+        sys.stdout = _stream(sys.stdout, 1, report)
 
     def finish() -> OSError | None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        return told[0] if told else None
+        return reported[0] if reported else None
 
     return finish
 

@@ -31,14 +31,14 @@ from tuning.report.number_text import (
     format_share,
 )
 from tuning.report.tables import Table as TextTable
-from tuning.statistics import Summary
+from tuning.statistics.values import Summary
 from tuning.system.paths import in_one_line
 
 if TYPE_CHECKING:
     from tuning.sweep.progress import Progress as SweepProgress
 
 SECONDS_BETWEEN_LINES = 10.0
-"""How often progress is told where it cannot be drawn (a file, a CI log)."""
+"""How often progress is written where it cannot be drawn (a file, a CI log)."""
 
 
 class ProgressDisplay:
@@ -48,7 +48,7 @@ class ProgressDisplay:
 
     Args:
         console: where to; usually standard error, so results can be piped.
-        names_workloads: whether to tell the workload of the run, too.
+        names_workloads: whether to show the workload of the run, too.
     """
 
     def __init__(self, console: Console, *, names_workloads: bool = False) -> None:
@@ -78,7 +78,7 @@ class ProgressDisplay:
             self._bar.stop()
 
     def show(self, progress: SweepProgress) -> None:
-        """Take note of a sweep's start or of one more finished run."""
+        """Show a sweep's start, or one more finished run."""
         record = progress.record
         if record is None:
             self._begin_sweep(progress)
@@ -91,9 +91,9 @@ class ProgressDisplay:
             self._write_line(progress)
 
     def _begin_sweep(self, progress: SweepProgress) -> None:
-        """One of several, perhaps, of which a part was done in an earlier session.
+        """Note the start of a sweep, of which a part may have been done earlier.
 
-        That part took no time of this one, and so tells nothing of the time left.
+        That part took no time now, so it says nothing about the time left.
         """
         if not self._done_here:
             self._started = self._last_line = time.monotonic()
@@ -115,7 +115,7 @@ class ProgressDisplay:
             bar.task_ids[0],
             completed=progress.done,
             count=count,
-            description=at + self._told(),
+            description=at + self._describe_outcomes(),
         )
 
     def _write_line(self, progress: SweepProgress) -> None:
@@ -131,12 +131,10 @@ class ProgressDisplay:
             minutes, rest = divmod(round(remaining), 60)
             left = f", about {f'{minutes} min ' if minutes else ''}{rest} s left"
         most = "at most " if progress.is_total_a_bound else ""
-        self._console.print(
-            f"{progress.finished} of {most}{progress.total} runs{self._told()}{left}",
-            highlight=False,
-        )
+        done = f"{progress.finished} of {most}{progress.total} runs"
+        self._console.print(f"{done}{self._describe_outcomes()}{left}", highlight=False)
 
-    def _told(self) -> str:
+    def _describe_outcomes(self) -> str:
         parts = [f"{count} {name}" for name, count in self._outcomes.items() if count]
         return f" ({', '.join(parts)})" if parts else ""
 
@@ -149,7 +147,8 @@ def summary_table(summary: Summary) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),  # nine columns fit a terminal of 80
     )
-    table.add_column("optimizer", no_wrap=True)
+    # Names with arguments are long: they go on in a second line.
+    table.add_column("optimizer", overflow="fold")
     for header in (
         "loss",
         "at rate",

@@ -1,4 +1,4 @@
-"""Files of named NumPy arrays, read so that another form is told."""
+"""Files of named NumPy arrays; another form is an error that says so."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _sentence(label: int, generator: np.random.Generator) -> str:
 
 
 def _clause(label: int, generator: np.random.Generator) -> str:
-    """A subject that is good (1) or bad (0), told directly or by a negation."""
+    """A subject that is good (1) or bad (0), said directly or by a negation."""
     subject = _one_of(_SUBJECTS, generator)
     degree = _one_of(_DEGREES, generator)
     if generator.random() < 0.5:

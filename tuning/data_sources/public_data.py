@@ -120,7 +120,7 @@ def find_file(source: PublicData, directory: Path) -> Path:
             f"{show_path(path)} is a {kind}; it must be a file. Remove it, and the "
             "data are downloaded to its place."
         )
-    with _told_when_unwritable(directory, source):
+    with _write_errors_explained(directory, source):
         directory.mkdir(parents=True, exist_ok=True)
         workplace = tempfile.TemporaryDirectory(dir=directory, prefix=".download-")
     with workplace as name:
@@ -138,7 +138,7 @@ def find_file(source: PublicData, directory: Path) -> Path:
 
 
 def _checked(directory: Path) -> Path:
-    """See that a directory of real data is one, or can be made.
+    """Check that a directory of real data is one, or can be made.
 
     Raises:
         ValueError: it is a file, or cannot be used otherwise.
@@ -176,7 +176,7 @@ def _download(
                 hash_algorithm="sha256",
             )
     except ValueError as error:
-        raise ValueError(_told_of_checksum(source, directory)) from error
+        raise ValueError(_describe_checksum(source, directory)) from error
     except Exception as error:  # Keras knows no narrower type for this
         if isinstance(error.__context__, urllib.error.HTTPError):
             error.__context__.close()  # it is an open connection, too
@@ -189,11 +189,11 @@ def _download(
         return {source.url.rsplit("/", 1)[-1]: Path(name).read_bytes()}
     members = read_members(Path(name), source.members)
     if source.members_sha256 and digest_of_members(members) != source.members_sha256:
-        raise ValueError(_told_of_checksum(source, directory))
+        raise ValueError(_describe_checksum(source, directory))
     return members
 
 
-def _told_of_checksum(source: PublicData, directory: Path) -> str:
+def _describe_checksum(source: PublicData, directory: Path) -> str:
     return (
         f"what {source.url} sent is not what was published there (SHA-256 differs): "
         f"incomplete, or changed since. {_what_to_do(source, directory)}"
@@ -208,7 +208,7 @@ def _what_to_do(source: PublicData, directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def _told_when_unwritable(directory: Path, source: PublicData) -> Iterator[None]:
+def _write_errors_explained(directory: Path, source: PublicData) -> Iterator[None]:
     try:
         yield
     except OSError as error:

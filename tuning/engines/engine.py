@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from tuning.grid import Run
-from tuning.records import RunRecord, installed_versions
-from tuning.training.task import Task
-
-SHARED_GPU = {
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-}
-"""Environment variables with which TensorFlow and JAX share a GPU."""
+from tuning.records import RunRecord
 
 
 class Began(NamedTuple):
@@ -25,10 +18,10 @@ class Finished(NamedTuple):
     """A run has come to an end, good or bad.
 
     Attributes:
-        worker: who is free again.
+        worker: the one that is free again.
         record: what came out.
         traceback: of a run that failed; else ``None``.
-        notes: the trainer's remarks, one text each.
+        notes: warnings of the trainer, one text each.
     """
 
     worker: int
@@ -53,7 +46,7 @@ Event = Began | Finished | Lost
 
 
 class WorkerStartError(RuntimeError):
-    """A worker could not be set up, which the next one could not be either."""
+    """A worker could not be set up; the next one could not be set up either."""
 
 
 class Engine(Protocol):
@@ -66,7 +59,7 @@ class Engine(Protocol):
     workers: int
 
     def start(self, worker: int, run: Run) -> None:
-        """Have an idle worker train a run; starts the worker if it is not there."""
+        """Give a run to an idle worker; start the worker if it is not there."""
         ...
 
     def wait(self, seconds: float | None) -> Event | None:
@@ -81,27 +74,9 @@ class Engine(Protocol):
         ...
 
     def end(self, worker: int) -> None:
-        """End a worker and the run it trains, of which nothing more is told."""
+        """End a worker and the run it trains; nothing more is reported of that run."""
         ...
 
     def close(self) -> None:
         """End all workers."""
         ...
-
-
-def failed_record(task: Task, run: Run, message: str) -> RunRecord:
-    """The record of a run that never came back."""
-    return RunRecord(
-        run_id=run.run_id,
-        workload=task.workload.name,
-        optimizer=run.optimizer,
-        optimizer_config={},
-        learning_rate=run.learning_rate,
-        batch_size=run.batch_size,
-        seed=run.seed,
-        epochs=task.epochs if run.epochs is None else run.epochs,
-        schedule=task.workload.schedule,
-        status="failed",
-        message=message,
-        versions=installed_versions(),
-    )

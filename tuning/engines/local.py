@@ -207,13 +207,13 @@ class _WorkerProcess:
         self._join()
         if code < 0:
             name = signal.Signals(-code).name
-            told = f"ended by {name}"
+            end = f"ended by {name}"
             if name == "SIGKILL":
-                told += ", as the system does when memory runs out"
+                end += ", as the system does when memory runs out"
         else:
-            told = f"ended with exit code {code}"
+            end = f"ended with exit code {code}"
         words = self._last_words()
-        return f"its process was {told}" + (f": {words}" if words else "")
+        return f"its process was {end}" + (f": {words}" if words else "")
 
     def _spawn(self, workers: int) -> subprocess.Popen:
         command = [sys.executable, "-c", START_WORKER, json.dumps(sys.path)]
@@ -243,7 +243,7 @@ class _WorkerProcess:
                     pickle.dump(run, stream, protocol=5)
                     stream.flush()
         except (BrokenPipeError, ValueError):
-            pass  # the reader tells that the process is gone
+            pass  # the reader reports that the process is gone
         except Exception as error:
             self._unsendable = (
                 "the workload cannot be sent to a worker's process: "

@@ -3,7 +3,7 @@
 Reads settings, the task, then one run after the other, from its standard input, and
 writes ``("began",)`` and ``("finished", record, traceback, notes)`` to its standard
 output.
-What the user's code prints goes to standard error, so that it cannot be taken for an
+What the user's code prints goes to standard error, so that it is not mistaken for an
 answer.
 """
 
@@ -51,7 +51,7 @@ def _make_trainer(requests: BinaryIO) -> Any:
 
 
 def _receive(requests: BinaryIO, runs: queue.SimpleQueue[Any]) -> None:
-    """Pass runs on; the end of the input is the end of whoever wanted the results."""
+    """Pass runs on. The input ends when the process that wanted the results ends."""
     try:
         while True:
             runs.put(pickle.load(requests))

@@ -7,12 +7,7 @@ import math
 import os
 import pkgutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
-
-from tuning.engines.engine import SHARED_GPU, Engine
-from tuning.engines.supervision import check_run_timeout
-from tuning.training.task import Task
 
 
 class EngineEntry(NamedTuple):
@@ -37,6 +32,12 @@ ENGINES: Mapping[str, EngineEntry] = {
     ),
 }
 """Every engine by its name."""
+
+SHARED_GPU = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""Environment variables with which TensorFlow and JAX share a GPU."""
 
 _OF_RAY = {"engine": "ray"}
 
@@ -116,15 +117,13 @@ class EngineOptions:
             pkgutil.resolve_name(check)(self)
 
 
-def open_engine(options: EngineOptions, task: Task, logs: Path) -> Engine:
-    """The engine that was chosen, ready for runs.
-
-    Args:
-        options: of the user.
-        task: what all runs have in common.
-        logs: directory for what workers write to their standard error.
+def check_run_timeout(run_timeout: float | None) -> None:
+    """Check that a limit can be kept.
 
     Raises:
-        ValueError: Ray is not installed, cannot be reached, or has no room for a run.
+        ValueError: it is not a positive number.
     """
-    return pkgutil.resolve_name(ENGINES[options.name].open)(task, options, logs)
+    if run_timeout is not None and not run_timeout > 0:
+        raise ValueError(
+            f"run_timeout must be a positive number of seconds; received {run_timeout}."
+        )

@@ -1,7 +1,7 @@
 """Whether anything answers at the address of a Ray cluster, found out at once.
 
-Ray itself goes on trying for minutes, and tells nothing meanwhile but the warnings of
-its own parts. Nothing of Ray is imported here: that takes seconds, too.
+Ray itself tries for minutes and shows only warnings of its own parts meanwhile. Nothing
+of Ray is imported here, which would take seconds, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_reachable(options: EngineOptions) -> None:
 
 
 def check_answers(address: str | None, seconds: float = SECONDS_TO_ANSWER) -> None:
-    """See that something listens where a Ray cluster is said to be.
+    """Check that something listens where a Ray cluster is said to be.
 
     Addresses without a host and a port (``auto``, ``local``) are left to Ray, as is
     everything once this process is connected to a cluster.

@@ -1,4 +1,4 @@
-"""Runs that hang, and workers that are lost: what becomes of them, on any engine."""
+"""Time limits for runs and second tries for lost workers, on any engine."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import logging
 import time
 from collections.abc import Callable
 
-from tuning.engines.engine import (
-    Began,
-    Engine,
-    Finished,
-    Lost,
-    failed_record,
-)
+from tuning.engines.engine import Began, Engine, Finished, Lost
+from tuning.engines.options import check_run_timeout
 from tuning.grid import Run
+from tuning.records import RunRecord, installed_versions
 from tuning.training.task import Task
 
 logger = logging.getLogger(__name__)
 
 TRIES = 2
-"""A worker may be lost through no fault of its run, with the machine it was on; a run
-that loses a second one is at fault."""
+"""A worker may be lost through no fault of its run, for example with its machine. A run
+that loses a second worker is at fault."""
 
 
 class SupervisedRuns:
-    """Runs on an engine, each of which comes back with a record, whatever happens.
+    """Runs on an engine; each ends with a record, whatever happens.
 
     A run that takes longer than the limit is ended and counts as failed; a run whose
     worker is lost is tried once more.
@@ -69,7 +65,7 @@ class SupervisedRuns:
         self._engine.start(worker, run)
 
     def next_finished(self) -> Finished:
-        """Wait for the next run that comes to an end, in whatever way.
+        """Wait for the next run that ends, in whatever way.
 
         Raises:
             WorkerStartError: a worker could not be set up.
@@ -80,7 +76,7 @@ class SupervisedRuns:
                 if self._timeout is not None:
                     self._deadlines[event.worker] = self._clock() + self._timeout
             elif isinstance(event, Finished):
-                self._tell(event.notes)
+                self._log_notes(event.notes)
                 self._forget(event.worker)
                 return event
             elif isinstance(event, Lost):
@@ -132,21 +128,27 @@ class SupervisedRuns:
         self._tries.pop(worker, None)
         return self._runs.pop(worker)
 
-    def _tell(self, notes: tuple[str, ...]) -> None:
-        """Log what workers had to say, each text once: all of them say the same."""
+    def _log_notes(self, notes: tuple[str, ...]) -> None:
+        """Log the warnings of workers, each text once: all workers log the same."""
         for note in notes:
             if note not in self._notes:
                 self._notes.add(note)
                 logger.warning("%s", note)
 
 
-def check_run_timeout(run_timeout: float | None) -> None:
-    """See that a limit can be kept.
-
-    Raises:
-        ValueError: it is not a positive number.
-    """
-    if run_timeout is not None and not run_timeout > 0:
-        raise ValueError(
-            f"run_timeout must be a positive number of seconds; received {run_timeout}."
-        )
+def failed_record(task: Task, run: Run, message: str) -> RunRecord:
+    """The record of a run that never came back."""
+    return RunRecord(
+        run_id=run.run_id,
+        workload=task.workload.name,
+        optimizer=run.optimizer,
+        optimizer_config={},
+        learning_rate=run.learning_rate,
+        batch_size=run.batch_size,
+        seed=run.seed,
+        epochs=task.epochs if run.epochs is None else run.epochs,
+        schedule=task.workload.schedule,
+        status="failed",
+        message=message,
+        versions=installed_versions(),
+    )

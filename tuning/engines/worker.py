@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import keras
 
-from tuning.engines.engine import SHARED_GPU
+from tuning.engines.options import SHARED_GPU
 from tuning.grid import Run
 from tuning.records import RunRecord
 from tuning.training.task import Task
@@ -16,7 +16,7 @@ from tuning.training.trainer import Trainer
 
 
 class Settings(NamedTuple):
-    """What a program has set in Keras, which a new process does not know.
+    """Keras's settings of this process, which a new process does not have.
 
     Attributes:
         floatx: Keras's float type.
@@ -34,7 +34,7 @@ class Settings(NamedTuple):
 
 
 def current_settings(threads: int | None) -> Settings:
-    """What is set in this process, for workers to take over."""
+    """The settings of this process, for workers."""
     return Settings(
         floatx=keras.config.floatx(),
         epsilon=keras.config.epsilon(),
@@ -88,10 +88,10 @@ def train_run(trainer: Trainer, run: Run) -> tuple[RunRecord, str | None]:
 
 
 def apply_settings(settings: Settings) -> None:
-    """Take over what is set in the process that drives the sweep.
+    """Apply the settings of the process that drives the sweep.
 
-    To be called before the task arrives: the user's files, which are imported then, may
-    use the backend, whose threads cannot be changed any more.
+    Call it before the task arrives: that imports the user's files, which may use the
+    backend, and then its number of threads can no longer be changed.
     """
     keras.config.set_floatx(settings.floatx)
     keras.config.set_epsilon(settings.epsilon)

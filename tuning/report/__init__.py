@@ -6,7 +6,8 @@ against each other. Nothing here calculates a statistic.
 """
 
 from tuning.report.comparison import write_comparison
-from tuning.report.page import render_html, render_markdown, write_report
+from tuning.report.page import render_html, render_markdown
+from tuning.report.report_files import write_report
 from tuning.report.verdict import write_verdict
 
 __all__ = [

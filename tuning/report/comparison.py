@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tuning.plan import PLAN_FILE, read_plan_fields
-from tuning.records import read_records
 from tuning.report import colours
 from tuning.report.number_text import format_number, format_share, join_words
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.tables import Cell, Table, brackets
+from tuning.runs_file import read_records
 from tuning.statistics.comparison import (
     ComparedOptimizer,
     Comparison,

@@ -21,8 +21,7 @@ from matplotlib.ticker import (
 from tuning.report.colours import LossScale, cell_colours
 from tuning.report.number_text import format_number, format_rate
 from tuning.report.svg import PANEL_INCHES, SOFT, SeriesStyle, set_page_inks, to_svg
-from tuning.statistics.curves import Curve
-from tuning.statistics.optimizer_summary import HeatMap
+from tuning.statistics.values import Curve, HeatMap
 from tuning.system.paths import in_one_line
 
 

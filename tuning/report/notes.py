@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.report.number_text import format_rate, format_seconds, format_share
-from tuning.statistics.summary import Summary
+from tuning.statistics.values import Summary
 
 
 def definitions(summary: Summary) -> list[tuple[str, str]]:

@@ -1,82 +1,20 @@
-"""The report of a sweep: one HTML page, the same as Markdown, and the bare numbers.
+"""The report of a sweep as one HTML page, and the same as Markdown.
 
-:func:`write_report` reads a sweep's directory and writes ``report.html``,
-``report.md``, ``summary.json`` and ``runs.csv`` into it. The page is a single file
-that needs no network. Rendering (:func:`render_html`, :func:`render_markdown`) is
-pure: a summary goes in, a text comes out.
+The page needs no other file and no network. A summary goes in, a text comes out.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
 
-from tuning.grid import Grid
-from tuning.plan import PLAN_FILE, read_plan_fields
-from tuning.records import RunRecord, read_records
 from tuning.report import colours, figures, notes, svg, tables
 from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
-from tuning.statistics.curves import GOOD_TOLERANCE
-from tuning.statistics.summary import Summary, summarize
-from tuning.system.files import write_whole
-from tuning.system.paths import check_path
-
-_LEFT_OUT_OF_CSV = frozenset(
-    {
-        "optimizer_config",
-        "val_metrics",
-        "history",
-        "training_curve",
-        "steps_per_point",
-        "versions",
-    }
-)
-
-
-def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> Path:
-    """Write a sweep's report into its directory.
-
-    Works while the sweep is still running and without ``sweep.json``; then less is
-    known about what is missing. Each file appears whole or not at all.
-
-    Args:
-        directory: holds ``runs.jsonl``.
-        good_tolerance: see `tuning.statistics.curves.find_good_region`.
-
-    Returns:
-        The path of ``report.html``.
-
-    Raises:
-        FileNotFoundError: the directory holds no records.
-        ValueError: no record can be read, or ``sweep.json`` is not a plan.
-    """
-    directory = check_path(directory, "directory")
-    records = read_records(directory)
-    plan = read_plan_fields(directory / PLAN_FILE)
-    grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
-    summary = summarize(
-        records,
-        grid=grid,
-        good_tolerance=good_tolerance,
-        strategy=plan.get("strategy") or "grid",
-    )
-    plain = {"verdict": list(write_verdict(summary)), **summary.to_dict()}
-    write_whole(
-        directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
-    )
-    write_whole(directory / "runs.csv", _to_csv(records))
-    write_whole(directory / "report.md", render_markdown(summary, plan))
-    write_whole(directory / "report.html", render_html(summary, plan))
-    return directory / "report.html"
+from tuning.statistics.values import Summary
 
 
 def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
@@ -84,7 +22,7 @@ def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
 
     Args:
         summary: of the sweep.
-        plan: what ``sweep.json`` holds; the page tells what of it is there.
+        plan: what ``sweep.json`` holds; the page shows what of it is there.
     """
     template = html_template("report.html.j2")
     return template.render(**_content(summary, plan or {}), **_drawings(summary))
@@ -202,20 +140,3 @@ def _map_width(summary: Summary) -> float:
     characters = [len(cell.text) + 2 * bool(cell.diverged) for cell in cells]
     columns = max(len(row) for _, row in rows)
     return round(4.2 + columns * max(3.0, 0.7 + 0.5 * max(characters)), 1)
-
-
-def _to_csv(records: Sequence[RunRecord]) -> str:
-    """One line per run; nested fields are left out, metrics get columns."""
-    metrics = sorted({name for record in records for name in record.val_metrics})
-    names = [
-        field.name
-        for field in dataclasses.fields(RunRecord)
-        if field.name not in _LEFT_OUT_OF_CSV
-    ]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*names, *(f"metric.{name}" for name in metrics)])
-    for record in records:
-        values = [getattr(record, name) for name in names]
-        writer.writerow([*values, *(record.val_metrics.get(m) for m in metrics)])
-    return buffer.getvalue()

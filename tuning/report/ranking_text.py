@@ -1,13 +1,12 @@
 """Sentences of a verdict that hold optimizers against each other.
 
-Their rules are told with `tuning.report.verdict.write_verdict`.
+Their rules are stated with `tuning.report.verdict.write_verdict`.
 """
 
 from __future__ import annotations
 
 from tuning.report.number_text import format_number, format_rate, join_words
-from tuning.statistics.seed_losses import Interval
-from tuning.statistics.summary import OptimizerSummary, Summary
+from tuning.statistics.values import Interval, OptimizerSummary, Summary
 
 
 def name_most_robust(summary: Summary) -> list[str]:
@@ -78,7 +77,7 @@ def name_steadiest(summary: Summary) -> list[str]:
     ]
 
 
-def tell_strategy(summary: Summary) -> list[str]:
+def describe_strategy(summary: Summary) -> list[str]:
     """How runs were chosen, where not all were done, and whose region is widest."""
     share = f"{summary.runs} of the grid's {summary.planned_runs} runs"
     if summary.strategy != "edges":
@@ -87,12 +86,12 @@ def tell_strategy(summary: Summary) -> list[str]:
             "lowest loss, so optimizers are not compared for robustness."
         ]
     learned = [o for o in summary.optimizers if o.has_learned]
-    told = (
+    sentence = (
         f"The edges of the good rates were found with {share}; S, a mean over all "
         "rates, needs the whole grid."
     )
     if not learned:
-        return [told]
+        return [sentence]
     width = _width(learned[0])
     equal = [o.name for o in learned if _width(o) == width]
     following = learned[len(equal) :]
@@ -100,7 +99,7 @@ def tell_strategy(summary: Summary) -> list[str]:
     return [
         f"Widest region of good rates: {join_words(equal)}, {width} decades on average "
         f"over batch sizes{after}.",
-        told,
+        sentence,
     ]
 
 

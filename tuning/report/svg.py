@@ -30,7 +30,7 @@ PANEL_INCHES = (4.4, 3.3)
 
 @dataclasses.dataclass(frozen=True)
 class SeriesStyle:
-    """How one optimizer looks in every panel: never told by colour alone.
+    """How one optimizer looks in every panel: never by colour alone.
 
     Attributes:
         colour: a CSS variable.

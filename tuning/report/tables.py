@@ -13,10 +13,7 @@ from tuning.report.number_text import (
     format_seconds,
     format_share,
 )
-from tuning.statistics.curves import Curve
-from tuning.statistics.optimizer_summary import OptimizerSummary
-from tuning.statistics.seed_losses import Interval
-from tuning.statistics.summary import Summary
+from tuning.statistics.values import Curve, Interval, OptimizerSummary, Summary
 
 _LONGEST_REASON = 600
 _OVER_ALL_RATES = frozenset({1, 2, 3, 7})

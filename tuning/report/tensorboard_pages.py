@@ -9,7 +9,7 @@ import numpy as np
 
 from tuning.report import figures
 from tuning.report.page import render_markdown, sweep_scale
-from tuning.statistics.summary import Summary
+from tuning.statistics.values import Summary
 
 
 def verdict_page(summary: Summary) -> str:

@@ -1,6 +1,6 @@
 """What a sweep says about its optimizers, in sentences.
 
-Every sentence follows from the figures of a `Summary` by a fixed rule, told with
+Every sentence follows from the figures of a `Summary` by a fixed rule, stated with
 the function that writes it. No sentence rests on a judgement beyond these rules.
 """
 
@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 
 from tuning.report.number_text import count_of, join_words
 from tuning.report.ranking_text import (
+    describe_strategy,
     name_lowest_loss,
     name_most_robust,
     name_steadiest,
-    tell_strategy,
 )
-from tuning.statistics.curves import Curve
-from tuning.statistics.summary import OptimizerSummary, Summary
+from tuning.statistics.values import Curve, OptimizerSummary, Summary
 
 
 def write_verdict(summary: Summary) -> tuple[str, ...]:
@@ -55,7 +54,7 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
         robust = (
             [*name_most_robust(summary), *name_steadiest(summary)]
             if summary.strategy == "grid"
-            else tell_strategy(summary)
+            else describe_strategy(summary)
         )
         leading = [
             *robust,

@@ -22,7 +22,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from tuning.statistics.curves import GOOD_TOLERANCE
+from tuning.statistics.limits import GOOD_TOLERANCE
 
 DECADES_BETWEEN_FIRST_RATES = 1.0
 
@@ -68,7 +68,7 @@ def wanted_points(observed: Observed) -> list[Point]:
         return untried
     means = _means(observed)
     if observed.initial_loss is None or not means:
-        return _rest(observed)  # every run failed: nothing can be told apart
+        return _rest(observed)  # every run failed: nothing can be compared
     best = _best(observed, means)
     improvement = observed.initial_loss - means[best]
     if not improvement > 0:
@@ -142,7 +142,7 @@ def _close_in(
         inside = i
     if outside is not None:
         return _Edge(inside, outside, _middle(observed, inside, outside))
-    # Nothing bad so far: the end of the grid tells whether there is an edge at all.
+    # Nothing bad so far: the end of the grid shows whether there is an edge at all.
     end = 0 if step < 0 else len(observed.rates) - 1
     is_tried = (end, 0) in observed.losses
     return _Edge(inside, None, _middle(observed, inside, end) if is_tried else end)

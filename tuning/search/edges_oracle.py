@@ -21,7 +21,8 @@ from tuning.search.oracle import (
     search_arguments,
     values_of,
 )
-from tuning.statistics.seed_losses import LARGEST_LOSS, judged_loss
+from tuning.statistics.limits import LARGEST_LOSS
+from tuning.statistics.seed_losses import judged_loss
 
 
 @dataclasses.dataclass
@@ -35,7 +36,7 @@ class _Search:
 
 
 class EdgesOracle(SweepOracle):
-    """Proposes the runs of a grid that tell where the good rates end.
+    """Proposes the runs of a grid that show where the stable range ends.
 
     Args:
         grid: runs to choose from.
@@ -86,7 +87,7 @@ class EdgesOracle(SweepOracle):
         self._note(record)
 
     def _next_group(self) -> Group | None:
-        """Where whoever asks is at, if something is to be done there; else nearby."""
+        """The group that the worker is at, if it has runs left; else another one."""
         here = self._places.get(self.asking)
         if here is not None and self._to_do(self._searches[here]):
             return here

@@ -1,8 +1,8 @@
 """KerasTuner's own oracles, choosing among the runs of a grid.
 
-They continue by beginning again: each is made with the same seed, proposes what it
-proposed before, and is answered from the records as long as these know the run. So a
-sweep needs nothing of KerasTuner's state, which a killed process leaves behind torn.
+To continue a sweep, an oracle starts again: with the same seed it proposes the same
+runs, and those that have a record are answered from it. So a sweep never reads
+KerasTuner's state, which a killed process may leave half written.
 """
 
 from __future__ import annotations

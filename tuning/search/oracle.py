@@ -1,9 +1,9 @@
 """KerasTuner's part: which run comes next.
 
-KerasTuner's own `GridSearch` cannot continue an interrupted search, stops after
-three diverged runs and knows no seeds. So the grid is walked by an oracle of our
-own, made anew from the records at every start: KerasTuner's project is an outcome,
-never a source, and damage to it costs nothing.
+KerasTuner's own `GridSearch` cannot continue an interrupted search, stops after three
+diverged runs and knows no seeds. So the lab has oracles of its own, made from the
+records at every start. KerasTuner's project is written and never read: damage to it
+costs nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Group = tuple[str, int]
 
 
 class SweepOracle(keras_tuner.Oracle):
-    """What every oracle of a sweep has: records as trials, and no cost that grows.
+    """What all oracles of a sweep share: records as trials, at constant cost for each.
 
     KerasTuner writes its whole state twice per trial and looks through all trials at
     the end of each, which takes longer than the trials themselves in large sweeps.
@@ -89,11 +89,11 @@ class SweepOracle(keras_tuner.Oracle):
         return self._known.get(run.run_id)
 
     def answer_from(self, records: Iterable[RunRecord]) -> None:
-        """Have proposals answered from records, instead of trained again."""
+        """Answer proposals from records, instead of having them trained again."""
         self._known = {record.run_id: record for record in records}
 
     def add_finished(self, record: RunRecord) -> Trial:
-        """Take a run that took place earlier as a trial that has ended."""
+        """Add a run that took place earlier as a trial that has ended."""
         width = len(str(self.max_trials))
         trial = Trial(
             hyperparameters=self.hyperparameters.copy(),
@@ -137,9 +137,9 @@ class SweepOracle(keras_tuner.Oracle):
 class GridOracle(SweepOracle):
     """Proposes every point of a grid that has not been run, each once.
 
-    Whoever asks gets the next run of the (optimizer, batch size) that it is at, whose
-    compiled function it has; at the end of these, runs that nobody is at; else some of
-    those that have the most left.
+    A worker gets the next run of the optimizer and batch size that it has just
+    trained, because it has their compiled function. When these have no more runs, it
+    gets those that no other worker trains; else some of those with the most runs left.
 
     Args:
         grid: the points.
@@ -224,7 +224,7 @@ def run_of(trial: Trial) -> Run:
 
 
 def run_of_record(record: RunRecord) -> Run:
-    """The planned run that a record tells of."""
+    """The planned run that a record belongs to."""
     return Run(record.optimizer, record.batch_size, record.learning_rate, record.seed)
 
 

@@ -35,7 +35,7 @@ class Runs(Protocol):
 
 
 class SweepTuner(BaseTuner):
-    """Has every run that an oracle proposes trained, and keeps KerasTuner's project.
+    """Has the runs that an oracle proposes trained, and keeps KerasTuner's project.
 
     Args:
         oracle: proposes runs; knows those that took place already.
@@ -43,7 +43,7 @@ class SweepTuner(BaseTuner):
             what KerasTuner has not made there stays.
         project_name: see ``directory``.
         runs: trains them.
-        keep: called with every run that has ended, before the oracle hears of it.
+        keep: called with every run that has ended, before the oracle is updated.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ compared), `curves` (one optimizer at one batch size), `optimizer_summary` (over
 batch sizes), `summary` (all optimizers). Nothing here knows Keras or drawing.
 """
 
-from tuning.statistics.optimizer_summary import OptimizerSummary
-from tuning.statistics.summary import ExcludedRun, Summary, summarize
+from tuning.statistics.summary import summarize
+from tuning.statistics.values import ExcludedRun, OptimizerSummary, Summary
 
 __all__ = ["ExcludedRun", "OptimizerSummary", "Summary", "summarize"]

@@ -18,7 +18,6 @@ from tuning.records import RunRecord
 from tuning.statistics.curves import find_good_region
 from tuning.statistics.means import median_or_none
 from tuning.statistics.seed_losses import (
-    Interval,
     SeedLosses,
     judged_loss,
     means_over_seeds,
@@ -27,6 +26,7 @@ from tuning.statistics.seed_losses import (
     tabulate,
     well_covered_seeds,
 )
+from tuning.statistics.values import Interval
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ over seeds, against the learning rate.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -14,120 +13,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuning.records import RunRecord
+from tuning.statistics.limits import GOOD_TOLERANCE
 from tuning.statistics.means import median_or_none
 from tuning.statistics.seed_losses import (
-    Interval,
     is_bad,
     judged_loss,
     learning_rate_sensitivity,
     sensitivity_interval,
     tabulate,
 )
-
-GOOD_TOLERANCE = 0.05
-"""Share of the improvement that a good rate may miss, unless told otherwise."""
+from tuning.statistics.values import Curve, GoodRegion, Point
 
 _ROUNDING = 1e-9
 """Relative difference up to which two mean losses are the same number."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """The runs of one optimizer, batch size and learning rate.
-
-    Attributes:
-        learning_rate: of these runs.
-        loss: mean judged loss over seeds.
-        lowest_loss: least judged loss of any seed.
-        highest_loss: greatest judged loss of any seed.
-        runs: judged runs.
-        diverged: how many of them diverged.
-    """
-
-    learning_rate: float
-    loss: float
-    lowest_loss: float
-    highest_loss: float
-    runs: int
-    diverged: int
-
-
-@dataclasses.dataclass(frozen=True)
-class GoodRegion:
-    """The unbroken range of rates around the best one that are nearly as good.
-
-    Attributes:
-        low_rate: lower end.
-        high_rate: upper end.
-        decades: width, ``log10(high_rate / low_rate)``.
-        touches_low_edge: the region reaches the lowest rate that was run; where it
-            ends is not known and ``decades`` is a lower bound.
-        touches_high_edge: the same at the highest rate.
-    """
-
-    low_rate: float
-    high_rate: float
-    decades: float
-    touches_low_edge: bool
-    touches_high_edge: bool
-
-    @property
-    def is_lower_bound(self) -> bool:
-        """Whether the true region may be wider than the rates that were run."""
-        return self.touches_low_edge or self.touches_high_edge
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """One optimizer at one batch size.
-
-    Attributes:
-        optimizer: name in the grid.
-        batch_size: examples per step.
-        points: by ascending learning rate.
-        initial_loss: mean validation loss before the first step.
-        best_loss: least loss of any point.
-        best_rate: its learning rate; the lower one of two equally good.
-        best_rate_edge: ``"low"`` or ``"high"`` if the best rate is the lowest or
-            highest of the sweep, so that a better one may lie outside; else ``None``,
-            also where a rate between is as good or all are.
-        best_loss_deviation: standard deviation over seeds of the judged loss at the
-            best rate (n - 1 in the denominator); ``None`` with one seed.
-        sensitivity: learning-rate sensitivity S against ``best_loss``; ``None`` with
-            fewer than two of the planned rates.
-        sensitivity_interval: of ``sensitivity``, over seeds.
-        sensitivity_to_best_of_any: S against the best loss of any optimizer at this
-            batch size.
-        good_region: ``None`` if no rate improved on the initial loss.
-        runs: judged runs.
-        diverged_share: share of them that diverged.
-        bad_share: share of them whose final loss was not finite or above the
-            initial one.
-        steps_to_target: median over seeds at the best rate of the steps until the
-            target loss, where a run that never reached it counts as infinity;
-            ``None`` if that median is infinite.
-        seconds_per_step: median over all runs.
-        state_bytes: bytes of the optimizer's state.
-    """
-
-    optimizer: str
-    batch_size: int
-    points: tuple[Point, ...]
-    initial_loss: float
-    best_loss: float
-    best_rate: float
-    best_rate_edge: str | None
-    best_loss_deviation: float | None
-    sensitivity: float | None
-    sensitivity_interval: Interval | None
-    sensitivity_to_best_of_any: float | None
-    good_region: GoodRegion | None
-    runs: int
-    diverged_share: float
-    bad_share: float
-    steps_to_target: float | None
-    seconds_per_step: float | None
-    state_bytes: int | None
 
 
 def find_good_region(
@@ -278,7 +176,7 @@ def _walk(
     start: int,
     step: int,
 ) -> tuple[float, bool]:
-    """Go from ``start`` to where the curve exceeds ``limit``, and if it never does."""
+    """The place where the curve exceeds ``limit``, and whether it never does."""
     inside = start
     while 0 <= inside + step < len(losses):
         outside = inside + step

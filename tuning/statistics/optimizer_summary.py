@@ -7,128 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tuning.records import RunRecord
-from tuning.statistics.curves import Curve
 from tuning.statistics.means import mean_or_none, median_or_none
 from tuning.statistics.seed_losses import (
-    Interval,
     SeedLosses,
     difference_interval,
     is_bad,
     sensitivity_interval,
 )
 from tuning.statistics.shared_seeds import Axes
-
-
-@dataclasses.dataclass(frozen=True)
-class HeatMap:
-    """Mean judged loss over learning rate x batch size.
-
-    Shapes:
-        losses: ``(learning_rates, batch_sizes)``; ``None`` where nothing was run.
-        diverged_shares: the same.
-        runs: the same, judged runs per cell; 0 where nothing was run.
-    """
-
-    learning_rates: tuple[float, ...]
-    batch_sizes: tuple[int, ...]
-    losses: tuple[tuple[float | None, ...], ...]
-    diverged_shares: tuple[tuple[float | None, ...], ...]
-    runs: tuple[tuple[int, ...], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerSummary:
-    """One optimizer over all batch sizes.
-
-    Means and medians over batch sizes take those that have a figure; S and regret
-    only planned ones.
-
-    Attributes:
-        name: in the grid.
-        is_complete: a judged run exists at every planned rate and batch size, with
-            a seed that the other complete optimizers have there too.
-        runs: judged runs.
-        unshared_runs: judged runs that no mean over seeds includes, because another
-            complete optimizer has none with their seed there.
-        missing_runs: planned runs without a record.
-        excluded_runs: records that could not be judged.
-        diverged_runs: judged runs that diverged.
-        bad_runs: judged runs that diverged or ended above their initial loss.
-        mean_sensitivity: mean over batch sizes of S against the own best loss.
-        median_sensitivity: median of the same.
-        sensitivity_interval: of ``mean_sensitivity``, over seeds.
-        mean_sensitivity_to_best_of_any: mean over batch sizes of S against the best
-            loss of any optimizer at that batch size. It ranks: an optimizer that is
-            bad everywhere has a small S against its own best loss.
-        sensitivity_to_best_of_any_interval: of that mean, over seeds; the best loss
-            of any optimizer is taken from the same seeds.
-        behind_first_interval: of that mean less the one of the first-ranked
-            optimizer, over the seeds of both; ``None`` for the first itself and for
-            optimizers that are not ranked.
-        mean_good_decades: mean width of the good region; a batch size at which the
-            optimizer learned nothing counts as 0.
-        is_good_decades_lower_bound: a good region touches the edge of the grid.
-        best_loss: least loss of any rate and batch size.
-        best_loss_rate: its learning rate.
-        best_loss_batch_size: its batch size.
-        best_rate_drift: decades between the lowest and the highest of the batch
-            sizes' best rates; ``None`` with fewer than two batch sizes at which the
-            optimizer learned.
-        worst_regret: greatest loss over planned rates and batch sizes, each less the
-            best loss of any optimizer at that batch size.
-        seconds_per_step: median over batch sizes.
-        state_bytes: bytes of the optimizer's state.
-        curves: by ascending batch size.
-        heat_map: every rate x batch size that any optimizer was planned or run at.
-    """
-
-    name: str
-    is_complete: bool
-    runs: int
-    unshared_runs: int
-    missing_runs: int
-    excluded_runs: int
-    diverged_runs: int
-    bad_runs: int
-    mean_sensitivity: float | None
-    median_sensitivity: float | None
-    sensitivity_interval: Interval | None
-    mean_sensitivity_to_best_of_any: float | None
-    sensitivity_to_best_of_any_interval: Interval | None
-    behind_first_interval: Interval | None
-    mean_good_decades: float | None
-    is_good_decades_lower_bound: bool
-    best_loss: float | None
-    best_loss_rate: float | None
-    best_loss_batch_size: int | None
-    best_rate_drift: float | None
-    worst_regret: float | None
-    seconds_per_step: float | None
-    state_bytes: int | None
-    curves: tuple[Curve, ...]
-    heat_map: HeatMap
-
-    @property
-    def has_learned(self) -> bool:
-        """Whether some rate improved on the initial loss, at some batch size."""
-        return any(curve.good_region is not None for curve in self.curves)
-
-    @property
-    def is_ranked(self) -> bool:
-        """Whether it can be held against others: it is complete and has learned."""
-        has_figure = self.mean_sensitivity_to_best_of_any is not None
-        return self.is_complete and has_figure and self.has_learned
-
-    @property
-    def diverged_share(self) -> float | None:
-        """Share of the judged runs that diverged."""
-        return self.diverged_runs / self.runs if self.runs else None
-
-    @property
-    def bad_share(self) -> float | None:
-        """Share of the judged runs that diverged or ended above their start."""
-        return self.bad_runs / self.runs if self.runs else None
-
+from tuning.statistics.values import Curve, HeatMap, Interval, OptimizerSummary
 
 Tables = Mapping[tuple[str, int], SeedLosses]
 """The losses behind each curve, by optimizer and batch size."""

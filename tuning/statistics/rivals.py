@@ -14,9 +14,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tuning.statistics.measure import Measure
-from tuning.statistics.seed_losses import Interval, percentiles, resamples
-from tuning.statistics.task_runs import Seeds, TaskRuns
+from tuning.statistics.limits import LEAST_DIFFERENCE
+from tuning.statistics.seed_losses import percentiles, resamples
+from tuning.statistics.task_runs import Measure, Seeds, TaskRuns
+from tuning.statistics.values import Interval
 
 Outcome = Literal["better", "even", "worse"]
 
@@ -36,9 +37,6 @@ class Bar(NamedTuple):
         """Whether a number lies on the better side."""
         return number <= self.value if self.is_good else number < self.value
 
-
-LEAST_DIFFERENCE = 0.01
-"""Figures of one workload that differ by a smaller share are even."""
 
 RESAMPLED_TASKS = 4000
 """Draws of workloads; twice as many as of seeds, because two things are drawn."""

@@ -15,35 +15,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuning.records import RunRecord
+from tuning.statistics.limits import LARGEST_LOSS
+from tuning.statistics.values import Interval
 
 CONFIDENCE = 0.95
 """Coverage that the bootstrap intervals aim at."""
 
-LARGEST_LOSS = 1e100
-"""A loss beyond it is not judged: sums and differences of such losses are no longer
-numbers."""
-
 _MOST_SEEDS_ENUMERATED = 5
 _RANDOM_RESAMPLES = 2000
 _LEAST_USABLE_SHARE = 0.75
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """Between which values a figure lies when the seeds are drawn again.
-
-    Attributes:
-        low: lower end, the 2.5 % percentile.
-        high: upper end, the 97.5 % percentile.
-        seeds: how many seeds were resampled. Few make it coarse. With two or three
-            it runs from the least to the greatest figure of any resample; and of two
-            equally good optimizers, two seeds still agree on one half of the time,
-            three a quarter of it: far from 5 %.
-    """
-
-    low: float
-    high: float
-    seeds: int
 
 
 @dataclasses.dataclass(frozen=True)

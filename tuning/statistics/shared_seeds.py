@@ -43,7 +43,7 @@ class SharedRuns(NamedTuple):
 
 
 def share_seeds(judged: Sequence[RunRecord], axes: Axes) -> SharedRuns:
-    """Find the complete optimizers, and set aside what only some of them have.
+    """Find the complete optimizers, and leave out runs that only some of them have.
 
     Optimizers are taken in turn, the one with the most runs first. One that would
     leave a cell without any shared seed does not count as complete. At rates outside

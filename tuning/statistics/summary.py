@@ -11,86 +11,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tuning.grid import Grid
 from tuning.records import RunRecord
-from tuning.statistics.curves import (
-    GOOD_TOLERANCE,
-    Curve,
-    describe_curve,
-    sensitivity_against,
-)
+from tuning.statistics.curves import describe_curve, sensitivity_against
+from tuning.statistics.limits import GOOD_TOLERANCE, LARGEST_LOSS
 from tuning.statistics.means import mean_or_none
 from tuning.statistics.optimizer_summary import (
-    OptimizerSummary,
     best_of_any_optimizer,
     rank,
     summarize_optimizer,
 )
-from tuning.statistics.seed_losses import LARGEST_LOSS, judged_loss, tabulate
+from tuning.statistics.seed_losses import judged_loss, tabulate
 from tuning.statistics.shared_seeds import Axes, share_seeds
-
-
-@dataclasses.dataclass(frozen=True)
-class ExcludedRun:
-    """A run that no figure includes: it failed, or has no initial loss."""
-
-    run_id: str
-    optimizer: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What a sweep tells about its optimizers.
-
-    Attributes:
-        workload: what was trained.
-        learning_rates: planned; without a plan, all that were run. Ascending.
-        batch_sizes: the same.
-        seeds: the same.
-        runs: records, judged or not.
-        planned_runs: ``None`` without a plan.
-        missing_runs: keys of planned runs without a record.
-        excluded: records that could not be judged, with the reason.
-        good_tolerance: see `tuning.statistics.curves.find_good_region`.
-        initial_loss: mean over all judged runs.
-        seconds: wall-clock of all runs together.
-        optimizers: ranked ones first, by ``mean_sensitivity_to_best_of_any``; then
-            the others in the plan's order. With the strategy ``"edges"`` those with
-            the widest good region first.
-        strategy: which runs of the grid were chosen. With another one than
-            ``"grid"``, nothing is missing, and there are no figures over all rates: S
-            would be a mean over rates that were chosen by their losses.
-        short_runs: records with fewer epochs than planned, from which a strategy
-            chose; no figure includes them.
-    """
-
-    workload: str
-    learning_rates: tuple[float, ...]
-    batch_sizes: tuple[int, ...]
-    seeds: tuple[int, ...]
-    runs: int
-    planned_runs: int | None
-    missing_runs: tuple[str, ...]
-    excluded: tuple[ExcludedRun, ...]
-    good_tolerance: float
-    initial_loss: float | None
-    seconds: float
-    optimizers: tuple[OptimizerSummary, ...]
-    strategy: str = "grid"
-    short_runs: int = 0
-
-    @property
-    def judged_runs(self) -> int:
-        """Runs that the figures are taken from."""
-        return self.runs - len(self.excluded) - self.short_runs
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON types."""
-        return _as_json_types(dataclasses.asdict(self))
+from tuning.statistics.values import Curve, ExcludedRun, Summary
 
 
 def summarize(
@@ -242,11 +177,3 @@ def _compared(curves: Sequence[Curve], rates: Sequence[float]) -> list[Curve]:
         )
         for curve in curves
     ]
-
-
-def _as_json_types(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _as_json_types(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_as_json_types(item) for item in value]
-    return value

@@ -14,9 +14,8 @@ import numpy as np
 from tuning.records import RunRecord
 from tuning.statistics.curves import find_good_region
 from tuning.statistics.means import mean_or_none
-from tuning.statistics.measure import Figure
 from tuning.statistics.seed_losses import is_bad, learning_rate_sensitivity
-from tuning.statistics.task_runs import Seeds, TaskRuns
+from tuning.statistics.task_runs import Figure, Seeds, TaskRuns
 from tuning.statistics.training_curves import (
     final_training_loss,
     has_learned,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 from tuning.records import RunRecord
 from tuning.statistics.seed_losses import judged_loss
@@ -143,3 +144,31 @@ class TaskRuns:
             if record.initial_loss is not None
         ]
         return statistics.fmean(losses) if losses else None
+
+
+Figure = Callable[[TaskRuns, str, Seeds], float | None]
+"""Of an optimizer on a workload, over drawn seeds; ``None`` where it has no data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One thing that is measured.
+
+    Attributes:
+        name: of the measure.
+        figure: how it is taken.
+        compared_by: ``"ratio"`` to a rival's figure, or ``"difference"`` from it.
+        meaning: one sentence for the page.
+        unit: of figures: ``""``, ``"share"`` (shown as a percentage) or ``"bytes"``.
+    """
+
+    name: str
+    figure: Figure
+    compared_by: Literal["ratio", "difference"]
+    meaning: str
+    unit: Literal["", "share", "bytes"] = ""
+
+    @property
+    def neutral(self) -> float:
+        """The ratio or difference in which neither side is better."""
+        return 1.0 if self.compared_by == "ratio" else 0.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from tuning.records import RunRecord
-from tuning.statistics.seed_losses import LARGEST_LOSS
+from tuning.statistics.limits import LARGEST_LOSS
 
 EARLY_SHARE = 0.2
 """Share of the planned steps that counts as early."""
@@ -25,7 +25,7 @@ NEVER = 2.0
 there were."""
 
 LEAST_GAIN = 0.1
-"""Share of the initial loss that must have been gained for a loss to tell something:
+"""Share of the initial loss that must have been gained for a loss to mean something:
 less is within the noise of batches and seeds."""
 
 SPIKE_SHARE = 0.25

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tuning.plan import PLAN_FILE, may_be_plan
-from tuning.records import RUNS_FILE, RunRecord
+from tuning.records import RunRecord
+from tuning.runs_file import RUNS_FILE
 from tuning.system.paths import check_directory as check_path
 from tuning.system.paths import (
     check_inside,
@@ -150,7 +151,7 @@ def clear_sweep(directory: Path) -> None:
 
 
 def log_failure(directory: Path, record: RunRecord, traceback: str) -> None:
-    """Keep the traceback of the first run that failed with this message."""
+    """Append the traceback of the first run that failed with this message."""
     path = directory / FAILURES_FILE
     # The name of a file in a traceback may not be UTF-8.
     with path.open("a", encoding="utf-8", errors="backslashreplace") as file:

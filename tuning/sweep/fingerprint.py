@@ -1,4 +1,4 @@
-"""Short names for what is trained, by which one sweep is told from another.
+"""Checksums of data, model and loss, by which one sweep differs from another.
 
 A workload's name, the number of its examples and its reference stay when somebody
 edits the model or loads other data; these fingerprints do not. They ignore what

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tuning.engines.engine import Finished
-from tuning.engines.options import open_engine
+from tuning.engines.opening import open_engine
 from tuning.engines.supervision import SupervisedRuns
-from tuning.records import RunRecord, append_record, read_records
+from tuning.records import RunRecord
+from tuning.runs_file import append_record, read_records
 from tuning.search.oracle import SweepOracle, run_of_record
 from tuning.search.strategies import make_oracle
 from tuning.search.tuner import SweepTuner

@@ -14,6 +14,7 @@ import numpy as np
 
 from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
+from tuning.optimizer_names import OptimizerFactory
 from tuning.options import SweepOptions
 from tuning.plan import Plan
 from tuning.records import installed_versions
@@ -21,7 +22,6 @@ from tuning.sweep.fingerprint import describe_loss, fingerprint_data, fingerprin
 from tuning.sweep.progress import ProgressListener
 from tuning.system.process_end import os_exit_raises
 from tuning.training.model_builder import ModelBuilder
-from tuning.training.optimizers import OptimizerFactory
 from tuning.workload import Data, Workload
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
-from tuning.optimizer_names import SWEPT_BY_DEFAULT, check_names
+from tuning.optimizer_names import SWEPT_BY_DEFAULT, OptimizerFactory, check_names
 from tuning.options import SweepOptions
 from tuning.plan import PLAN_FILE, check_writable, read_plan, write_plan
 from tuning.records import RunRecord
@@ -27,11 +27,14 @@ from tuning.sweep.planning import (
 from tuning.sweep.progress import ProgressListener
 from tuning.system.paths import check_path
 from tuning.training.model_builder import ModelBuilder
-from tuning.training.optimizers import OptimizerFactory, check_optimizers
+from tuning.training.optimizers import check_optimizers
 from tuning.workload import Workload, checked_metric_names, load_checked_data
 from tuning.workloads import find_workload
 
 ON_EXISTING = ("continue", "overwrite")
+
+SEEDS = 2
+"""How many, by default."""
 
 
 def run_sweep(
@@ -42,7 +45,7 @@ def run_sweep(
     optimizers: Sequence[str] | Mapping[str, OptimizerFactory] | None = None,
     learning_rates: Sequence[float] | None = None,
     batch_sizes: Sequence[int] | None = None,
-    seeds: int | Sequence[int] = 2,
+    seeds: int | Sequence[int] = SEEDS,
     epochs: int | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     on_existing: str = "continue",
@@ -65,7 +68,8 @@ def run_sweep(
         workload: what is trained; a built-in name, ``package.module:attribute`` or
             a `Workload`.
         out: the sweep's directory; made if it is not there.
-        grid: the runs. Without it, they are made of the following arguments.
+        grid: the runs; instead of the following six, of which ``optimizers`` may then
+            be given as factories by name.
         optimizers: names, or factories by name; see `tuning.optimizer_names`.
         learning_rates: the workload's own by default.
         batch_sizes: the workload's own by default.
@@ -104,7 +108,16 @@ def run_sweep(
     found = find_workload(workload) if isinstance(workload, str) else workload
     if schedule is not None:
         found = dataclasses.replace(found, schedule=schedule)
-    if grid is None:
+    if grid is not None:
+        _check_alone(
+            learning_rates=learning_rates,
+            batch_sizes=batch_sizes,
+            seeds=None if seeds is SEEDS else seeds,
+            epochs=epochs,
+            options=options,
+            optimizers=None if isinstance(optimizers, Mapping) else optimizers,
+        )
+    else:
         grid = Grid(
             optimizers=_given(optimizers, SWEPT_BY_DEFAULT),
             learning_rates=_given(learning_rates, found.learning_rates),
@@ -208,6 +221,16 @@ def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
                 write_plan(directory, plan)
             train_missing(sweep, data, metrics, builder)
     return read_finished(sweep)
+
+
+def _check_alone(**others: Any) -> None:
+    """Check that a grid is not given together with what grids are made of."""
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"grid already holds the runs; received also {', '.join(given)}. Give the "
+            "one or the other."
+        )
 
 
 def _engine(engine: EngineOptions | str, options: Mapping[str, Any]) -> EngineOptions:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut.
+    """Write a file whole or not at all, also through a power cut.
 
     The text goes into a hidden file beside it, to the disk, and then in one step
     into its place; what stood there before stays until then.

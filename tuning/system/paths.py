@@ -43,7 +43,7 @@ def explain(error: Exception) -> str:
     """
     number = getattr(error, "errno", None)
     text = getattr(error, "strerror", None) or getattr(error, "message", None)
-    # TensorFlow names its operation first and tells of buffers after the first line.
+    # TensorFlow names its operation first, and buffers after the first line.
     text = re.sub(r"\{\{.*?\}\} ?", "", str(text or error)).splitlines()[:1]
     first = re.sub(r" ?\[Op:.*", "", "".join(text)).rpartition("; ")[2].strip()
     return _REASONS.get(number or 0) or first or type(error).__name__
@@ -58,7 +58,7 @@ def explain_with_place(error: Exception) -> str:
 
 
 def check_regular_file(path: Path) -> None:
-    """See that a file, if something stands at a path, is one that can be read.
+    """Check that a file, if something stands at a path, is one that can be read.
 
     Raises:
         ValueError: it is a directory, or something such as a pipe, for which a reader
@@ -67,7 +67,7 @@ def check_regular_file(path: Path) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        return  # not there, or not to be looked at, which opening it will tell
+        return  # not there, or not to be looked at, which opening it will report
     if stat.S_ISDIR(mode):
         raise ValueError(f"{show_path(path)} is a directory; it must be a file.")
     if not stat.S_ISREG(mode):
@@ -75,7 +75,7 @@ def check_regular_file(path: Path) -> None:
 
 
 def check_path(path: Any, what: str) -> Path:
-    """See that a file or directory could have that name.
+    """Check that a file or directory could have that name.
 
     Args:
         path: as the user gave it.
@@ -108,7 +108,7 @@ def check_path(path: Any, what: str) -> Path:
 
 
 def check_directory(path: Any, what: str) -> Path:
-    """See that a path is a directory, or that one could be made there.
+    """Check that a path is a directory, or that one could be made there.
 
     Args:
         path: as the user gave it.
@@ -129,7 +129,7 @@ def check_directory(path: Any, what: str) -> Path:
                 raise ValueError(_describe_dangling(path, place)) from None
             continue  # not there yet; what is above it?
         except NotADirectoryError:
-            continue  # told for the file above it
+            continue  # reported for the file above it
         except OSError as error:
             raise ValueError(f"{shown} cannot be used: {explain(error)}.") from None
         if stat.S_ISDIR(mode):
@@ -166,7 +166,7 @@ def path_inside(directory: Path, name: str) -> Path:
 
 
 def check_inside(directory: Path, path: Path) -> None:
-    """See that no symbolic link leads from a directory to a place outside of it.
+    """Check that no symbolic link leads from a directory to a place outside of it.
 
     Args:
         directory: that everything has to stay in; may itself be a link.
@@ -188,11 +188,11 @@ def check_inside(directory: Path, path: Path) -> None:
 def _describe_dangling(path: Path, link: Path) -> str:
     target = show_path(os.readlink(link))
     if link == path:
-        told = f"{show_path(path)} is"
+        subject = f"{show_path(path)} is"
     else:
-        told = f"{show_path(path)} cannot be made: {show_path(link)} is"
+        subject = f"{show_path(path)} cannot be made: {show_path(link)} is"
     return (
-        f"{told} a symbolic link to {target}, which does not exist; create that "
+        f"{subject} a symbolic link to {target}, which does not exist; create that "
         "directory, remove the link, or use another path."
     )
 

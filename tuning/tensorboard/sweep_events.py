@@ -33,7 +33,7 @@ SUMMARY_METRICS = {
 BEST = "best_"
 """Before the name of a validation metric: what it was at the best validation loss.
 
-Not its own best, because nobody tells which way a metric is good, and because the
+Not its own best, because nothing says which way a metric is good, and because the
 weights that one keeps are those of one epoch."""
 
 

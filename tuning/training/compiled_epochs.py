@@ -1,10 +1,10 @@
 """One training epoch as one computation, shared by many runs.
 
-A sweep trains small models hundreds of times, and there Keras's ``fit`` spends its
-time on everything but arithmetic: a new model, a new trace, a Python round trip per
-step. Here one function, traced once per optimizer and compiled once per batch size,
-loops over Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs
-only variables are assigned. TensorFlow only.
+A sweep trains small models hundreds of times. Keras's ``fit`` then spends most of its
+time outside the arithmetic: on a new model, a new trace, a Python call per step. Here
+one function, traced once per optimizer and compiled once per batch size, loops over
+Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs only
+variables are assigned. TensorFlow only.
 
 What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
 ``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
@@ -29,12 +29,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tuning.training.course import (
-    Course,
-    epoch_order,
-    losses_of_steps,
-    scheduled_rate,
-)
+from tuning.training.data_order import epoch_order
+from tuning.training.schedule import scheduled_rate
 from tuning.training.traced_epochs import (
     ANY_ROWS,
     batches,
@@ -43,13 +39,14 @@ from tuning.training.traced_epochs import (
     training_epoch,
     validation,
 )
+from tuning.training.training_log import TrainingLog, losses_of_steps
 from tuning.workload import Data
 
 logger = logging.getLogger(__name__)
 
 NAME = "compiled-epochs"
 NAME_WITHOUT_XLA = "graph-epochs"
-"""How records call the two ways of running the computation."""
+"""Names of the two ways of running the computation, in records."""
 
 NUMERIC_KINDS = "biufc"
 """Kinds of NumPy types that XLA computes with."""
@@ -143,22 +140,22 @@ class CompiledEpochs:
         learning_rate: float | None,
         seed: int,
         epochs: int,
-        course: Course,
+        log: TrainingLog,
         *,
         optimizer_state: Sequence[np.ndarray] | None = None,
         schedule: str = "constant",
     ) -> None:
-        """Train from the given state and report progress to ``course``.
+        """Train from the given state and note in ``log`` how it goes.
 
         Args:
             state: values of ``model.variables`` at the start.
             learning_rate: assigned to the optimizer; ``None`` leaves its own schedule.
             seed: of the order of the data.
-            epochs: passes over the data, unless ``course`` ends them earlier.
-            course: receives the logs of each epoch.
+            epochs: passes over the data, unless ``log`` ends them earlier.
+            log: receives the logs of each epoch.
             optimizer_state: values of the optimizer's variables at the start; ``None``
                 for those that it had when this object was made.
-            schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
+            schedule: of the learning rate; see `tuning.training.schedule`.
 
         Raises:
             ValueError: no batch size has been set.
@@ -166,7 +163,7 @@ class CompiledEpochs:
         if self._batch_size is None:
             raise ValueError("set_batch_size comes before train.")
         self._restore(state, optimizer_state)
-        course.begin(self._evaluation_logs())
+        log.begin(self._evaluation_logs())
         for epoch in range(epochs):
             if learning_rate is not None:
                 rate = scheduled_rate(schedule, learning_rate, epoch, epochs)
@@ -183,7 +180,7 @@ class CompiledEpochs:
             )
             for name, value in self._evaluation_logs().items():
                 logs[f"val_{name}"] = value
-            if not course.add_epoch(logs, seconds, losses):
+            if not log.add_epoch(logs, seconds, losses):
                 return
 
     def _restore(
@@ -229,7 +226,7 @@ class CompiledEpochs:
         return train
 
     def _make(self, trace: Callable[..., Any], *arguments: Any) -> Any:
-        """A function traced for such arguments; to be called with the like of them."""
+        """A function traced for these arguments, or others of the same shapes."""
         uses_xla = self.execution == NAME
         function = tf.function(trace, jit_compile=uses_xla, autograph=False)
         return function.get_concrete_function(*arguments)

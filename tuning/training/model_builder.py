@@ -1,4 +1,4 @@
-"""The models that runs train, each built as if it were the first.
+"""Models of runs, each built as if it were the first.
 
 ``build_model`` may return layers that exist already, such as a backbone that was loaded
 once. Training changes them, so the next run would start where the last one ended. Here
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tuning.training import model_fit
+from tuning.training.model_input import as_model_input
 from tuning.workload import Data, Workload
 
 TRIAL_SEED = 0
@@ -74,7 +74,7 @@ class ModelBuilder:
         return self._build(seed, optimizer)
 
     def build_trial(self) -> Any:
-        """A model that is not trained: it shows what models look like and share.
+        """A model that is not trained; it shows which variables models have and share.
 
         Raises:
             Exception: whatever the workload's functions raise.
@@ -113,7 +113,7 @@ class ModelBuilder:
         # Before the call: a model that has been built takes no new metrics.
         model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
         # Models without an Input are built by a call.
-        model(model_fit.as_model_input(self._example))
+        model(as_model_input(self._example))
         self._look_at(model.variables)
         self._shared.update(id(v) for v in model.variables if id(v) in earlier)
         return model
@@ -121,7 +121,7 @@ class ModelBuilder:
     def _take_over(self, variables: Sequence[Any]) -> None:
         """Replace first values by those of the process that drives the sweep."""
         if self._given is None or len(self._given) != len(variables):
-            return  # the model has other variables here: nothing tells which is which
+            return  # the model has other variables here: they cannot be matched
         for variable, value in zip(variables, self._given, strict=True):
             if value is not None and value.shape == tuple(variable.shape):
                 key = id(variable)

@@ -16,19 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.training.course import (
-    Course,
-    epoch_order,
-    evaluation_batch,
-    losses_of_steps,
-    scheduled_rate,
-)
+from tuning.training.data_order import epoch_order, evaluation_batch
+from tuning.training.model_input import as_model_input
+from tuning.training.schedule import scheduled_rate
+from tuning.training.training_log import TrainingLog, losses_of_steps
 from tuning.workload import Data
 
 NAME = "model.fit"
-
-TEXT_KINDS = "OSU"
-"""Kinds of NumPy types that hold texts: objects, bytes, Unicode."""
 
 
 def fit(
@@ -37,12 +31,12 @@ def fit(
     batch_size: int,
     seed: int,
     epochs: int,
-    course: Course,
+    log: TrainingLog,
     *,
     schedule: str = "constant",
     examples_per_epoch: int | None = None,
 ) -> None:
-    """Train a freshly built and compiled model and tell ``course`` how it goes.
+    """Train a freshly built and compiled model and note in ``log`` how it goes.
 
     Its times include Keras's tracing and compiling in the first epoch.
 
@@ -51,15 +45,15 @@ def fit(
         data: to learn from and to judge by.
         batch_size: examples per step.
         seed: of the order of the data.
-        epochs: to train, unless ``course`` ends them earlier.
-        course: receives the logs of each epoch.
-        schedule: of the learning rate; see `tuning.training.course.scheduled_rate`.
+        epochs: to train, unless ``log`` ends them earlier.
+        log: receives the logs of each epoch.
+        schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
     x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
     size = evaluation_batch(len(data.x_val))
     logs = model.evaluate(x_val, y_val, size, verbose=0, return_dict=True)
-    course.begin(logs)
+    log.begin(logs)
     examples = examples_per_epoch or len(data.x_train)
     model.fit(
         ShuffledBatches(
@@ -71,22 +65,10 @@ def fit(
         shuffle=False,
         verbose=0,
         callbacks=[
-            _Report(course, batch_size, examples),
+            _Report(log, batch_size, examples),
             *([] if schedule == "constant" else [_Rate(schedule, epochs)]),
         ],
     )
-
-
-def as_model_input(array: np.ndarray) -> Any:
-    """The array, or a tensor of texts: Keras takes them in no other form.
-
-    Only TensorFlow has such tensors; on other backends Keras refuses texts itself.
-    """
-    if array.dtype.kind not in TEXT_KINDS or keras.backend.backend() != "tensorflow":
-        return array
-    import tensorflow as tf
-
-    return tf.constant(array)
 
 
 class ShuffledBatches(keras.utils.PyDataset):
@@ -155,11 +137,11 @@ class _Rate(keras.callbacks.Callback):
 
 
 class _Report(keras.callbacks.Callback):
-    """Hands every epoch to the course and ends the training when told to."""
+    """Notes every epoch in the log, and stops the training when the log asks for it."""
 
-    def __init__(self, course: Course, batch_size: int, examples: int) -> None:
+    def __init__(self, log: TrainingLog, batch_size: int, examples: int) -> None:
         super().__init__()
-        self._course = course
+        self._log = log
         self._batch_size = batch_size
         self._examples = examples
         self._means: list[Any] = []
@@ -179,5 +161,5 @@ class _Report(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
         means = [float(mean) for mean in self._means]
         losses = losses_of_steps(means, self._batch_size, self._examples)
-        if not self._course.add_epoch(logs or {}, self._trained - self._start, losses):
+        if not self._log.add_epoch(logs or {}, self._trained - self._start, losses):
             self.model.stop_training = True  # pyright: ignore[reportOptionalMemberAccess]

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tuning.errors import format_error
 from tuning.grid import Grid
-from tuning.optimizer_names import check_names, parse_name
+from tuning.optimizer_names import OptimizerFactory, check_names, parse_name
 from tuning.references import resolve_reference
 from tuning.system.process_end import os_exit_raises
-
-OptimizerFactory = Callable[..., Any]
-"""Called with ``learning_rate=`` and the options; returns a Keras optimizer."""
 
 
 def build_optimizer(
@@ -25,7 +22,7 @@ def build_optimizer(
     options: Mapping[str, Any] | None = None,
     custom: Mapping[str, OptimizerFactory] | None = None,
 ) -> Any:
-    """Make a new optimizer of the name, as one run uses it.
+    """Make the optimizer of that name for one run.
 
     Args:
         name: see `tuning.optimizer_names`, or a key of ``custom``.
@@ -95,7 +92,7 @@ def _find_class(name: str, reference: str) -> Any:
 
 
 def check_schedule_of(name: str, optimizer: Any, schedule: str) -> None:
-    """See that an optimizer's learning rate can follow the runs' schedule.
+    """Check that an optimizer's learning rate can follow the runs' schedule.
 
     Raises:
         ValueError: it has a schedule of its own, and theirs is not ``"constant"``.
@@ -164,7 +161,7 @@ def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
     The configuration and every plain attribute: what Python knows of an optimizer is
     a constant in the trace. The rate is left out of the key only where it is a
     variable that can be assigned and nothing else is made of it: a schedule, or a
-    class whose ``get_config`` does not tell what it keeps, has it in the key.
+    class whose ``get_config`` does not say what it keeps, has it in the key.
 
     Args:
         optimizer: newly made.
@@ -181,7 +178,7 @@ def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
     if isinstance(optimizer.learning_rate, keras.Variable):
         rate = float(optimizer.learning_rate)
         config.pop("learning_rate", None)
-    if rate is None or not _tells_its_config(optimizer):
+    if rate is None or not _reports_its_config(optimizer):
         config["planned_learning_rate"] = learning_rate
     inner = getattr(optimizer, "inner_optimizer", None)
     attributes = [
@@ -198,7 +195,7 @@ def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
     return json.dumps(fixed, default=str, sort_keys=True), rate
 
 
-def _tells_its_config(optimizer: Any) -> bool:
+def _reports_its_config(optimizer: Any) -> bool:
     kind = type(optimizer)
     is_known = kind.__module__.partition(".")[0] in ("keras", "keras_adam")
     return is_known or "get_config" in vars(kind)

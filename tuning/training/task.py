@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tuning.training.optimizers import OptimizerFactory
+from tuning.optimizer_names import OptimizerFactory
 from tuning.workload import Data, Workload
 
 
@@ -22,7 +22,7 @@ class Task:
         epochs: passes over the training data.
         options: further optimizer arguments by optimizer name.
         custom: the caller's own optimizer factories by name.
-        execution: one of `tuning.workload.EXECUTIONS`. ``"auto"`` trains as the
+        execution: one of `tuning.options.EXECUTIONS`. ``"auto"`` trains as the
             workload says. If it says ``"auto"`` too, runs are trained in compiled
             epochs where the model allows it, else with ``model.fit``, and the reason
             is logged once. The other two insist.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tuning.training.course import evaluation_batch
+from tuning.training.data_order import evaluation_batch
 
 STATEFUL_RANDOM_OPS = frozenset(
     {
@@ -145,7 +145,7 @@ def convolves(traced: Any) -> bool:
 
 
 def check_random_numbers(traced: Any) -> None:
-    """See that a traced function draws none that a second run could not draw again.
+    """Check that a traced function draws none that a second run could not draw again.
 
     Raises:
         ValueError: it does.

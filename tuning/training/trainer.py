@@ -14,10 +14,10 @@ import numpy as np
 
 from tuning.errors import format_error
 from tuning.grid import Run
+from tuning.options import check_execution
 from tuning.records import RunRecord, installed_versions, least_finite
 from tuning.system.process_end import os_exit_raises
 from tuning.training import model_fit
-from tuning.training.course import Course
 from tuning.training.model_builder import ModelBuilder
 from tuning.training.optimizers import (
     build_optimizer,
@@ -26,7 +26,8 @@ from tuning.training.optimizers import (
     trace_key,
 )
 from tuning.training.task import Task
-from tuning.workload import Data, check_execution
+from tuning.training.training_log import TrainingLog
+from tuning.workload import Data
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +71,15 @@ class Trainer:
         self._refused: dict[tuple, str] = {}
 
     def run(self, run: Run) -> RunRecord:
-        """Train once; whatever happens to the training is told in the record."""
+        """Train once; the record says what happened, whatever it was."""
         examples = self._workload.examples_per_epoch or len(self._data.x_train)
         steps_per_epoch = -(-examples // run.batch_size)
         target = self._workload.target_val_loss
-        course = Course(steps_per_epoch, target, self._epochs_of(run))
+        log = TrainingLog(steps_per_epoch, target, self._epochs_of(run))
         facts: dict[str, Any] = {"optimizer_config": {}}
         try:
             with os_exit_raises():
-                self._train(run, course, facts)
+                self._train(run, log, facts)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -87,14 +88,14 @@ class Trainer:
             message = format_error(error)
             self.tracebacks.setdefault(message, traceback.format_exc())
             self._drop_group()
-            return self._record(run, course, facts, "failed", message)
+            return self._record(run, log, facts, "failed", message)
         finally:
             # However the run ended, an interruption included.
             self._builder.restore()
-        status = "diverged" if course.diverged else "ok"
-        return self._record(run, course, facts, status, course.diverged)
+        status = "diverged" if log.diverged else "ok"
+        return self._record(run, log, facts, status, log.diverged)
 
-    def _train(self, run: Run, course: Course, facts: dict[str, Any]) -> None:
+    def _train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
         optimizer = self._build_optimizer(run)
         facts["optimizer_config"] = optimizer.get_config()
         fixed, rate = trace_key(optimizer, run.learning_rate)
@@ -110,7 +111,7 @@ class Trainer:
                     rate,
                     run.seed,
                     self._epochs_of(run),
-                    course,
+                    log,
                     optimizer_state=self._optimizer_states[run.seed],
                     schedule=self._workload.schedule,
                 )
@@ -128,7 +129,7 @@ class Trainer:
             run.batch_size,
             run.seed,
             epochs,
-            course,
+            log,
             schedule=self._workload.schedule,
             examples_per_epoch=self._workload.examples_per_epoch,
         )
@@ -195,7 +196,7 @@ class Trainer:
         return group
 
     def _refuse(self, key: tuple, reason: str) -> None:
-        """Turn to ``model.fit`` for this kind of run, and say so once per reason.
+        """Use ``model.fit`` for this kind of run, and log each reason once.
 
         Raises:
             RuntimeError: ``execution="compiled-epochs"`` forbids that.
@@ -213,7 +214,7 @@ class Trainer:
         self._refused[key] = reason
 
     def _drop_group(self) -> None:
-        """Let go of model and compiled functions before the next ones are made."""
+        """Free the model and its compiled functions before the next ones are made."""
         if self._group is not None:
             self._group = self._group_key = None
             self._optimizer_states.clear()
@@ -235,12 +236,12 @@ class Trainer:
     def _record(
         self,
         run: Run,
-        course: Course,
+        log: TrainingLog,
         facts: Mapping[str, Any],
         status: str,
         message: str,
     ) -> RunRecord:
-        val_losses = course.history.get("val_loss", [])
+        val_losses = log.history.get("val_loss", [])
         return RunRecord(
             run_id=run.run_id,
             workload=self._workload.name,
@@ -252,19 +253,17 @@ class Trainer:
             schedule=self._workload.schedule,
             status=status,
             message=message,
-            initial_loss=course.initial_loss,
+            initial_loss=log.initial_loss,
             best_val_loss=least_finite(val_losses),
             final_val_loss=val_losses[-1] if status == "ok" and val_losses else None,
-            val_metrics=_last_finite_metrics(course.history),
-            steps=course.steps,
-            steps_to_target=course.steps_to_target,
-            seconds=course.seconds,
-            seconds_per_step=(
-                course.training_seconds / course.steps if course.steps else None
-            ),
-            history=course.history,
-            training_curve=course.training_curve,
-            steps_per_point=course.steps_per_point,
+            val_metrics=_last_finite_metrics(log.history),
+            steps=log.steps,
+            steps_to_target=log.steps_to_target,
+            seconds=log.seconds,
+            seconds_per_step=(log.training_seconds / log.steps if log.steps else None),
+            history=log.history,
+            training_curve=log.training_curve,
+            steps_per_point=log.steps_per_point,
             versions=self._versions,
             **facts,
         )

@@ -130,8 +130,8 @@ class AveragePrecision(keras.metrics.Metric):
 
     A detection is right if it is the first, by score, to overlap the object that it
     overlaps most by at least `OVERLAP`. With P and R the precision and the recall of
-    all detections above the n-th score, AP = Σ (R_n - R_{n-1}) P_n. Scores are told
-    apart to one part in `BINS`.
+    all detections above the n-th score, AP = Σ (R_n - R_{n-1}) P_n. Scores that
+    differ by less than one part in `BINS` count as equal.
 
     Source:
         M. Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV

@@ -142,7 +142,7 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 def workload() -> Workload:
     """Digits among clutter, or raccoons where real data are named."""
     directory = data_directory()
-    told = "digits among clutter" if directory is None else "photographs of raccoons"
+    source = "digits among clutter" if directory is None else "photographs of raccoons"
     shape = (digit_scenes.SIZE, 1) if directory is None else (PHOTOGRAPH, 3)
     return Workload(
         name="detection",
@@ -154,5 +154,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 32, 128),
         target_val_loss=0.9,
-        description=f"Boxes around objects ({told}), a one-stage detector.",
+        description=f"Boxes around objects ({source}), a one-stage detector.",
     )

@@ -136,7 +136,9 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 def workload() -> Workload:
     """The next character of the language reference, or of plays (real data)."""
     directory = data_directory()
-    told = "Python's language reference" if directory is None else "Shakespeare's plays"
+    source = (
+        "Python's language reference" if directory is None else "Shakespeare's plays"
+    )
     return Workload(
         name="language-model",
         build_model=build_model,
@@ -147,5 +149,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 32, 128),
         target_val_loss=2.4,
-        description=f"The next character ({told}), a causal transformer.",
+        description=f"The next character ({source}), a causal transformer.",
     )

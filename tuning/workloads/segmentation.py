@@ -7,8 +7,8 @@ there at gradients of convolutions.
 Embedded data: 1,200 scenes of 32 x 32 pixels with handwritten digits, whose strokes
 are looked for among clutter, and 300 to judge by, made of other digits
 (`tuning.data_sources.digit_scenes`). Real data: 400 squares of 64 x 64 pixels from 25
-slices of nerve tissue, whose cells are told from their membranes, and 80 from the last
-five slices (`tuning.data_sources.cell_membranes`).
+slices of nerve tissue, in which cells are separated from their membranes, and 80 from
+the last five slices (`tuning.data_sources.cell_membranes`).
 
 Source:
     O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional Networks for Biomedical
@@ -127,7 +127,7 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 def workload() -> Workload:
     """Strokes of digits, or cells of tissue where real data are named."""
     directory = data_directory()
-    told = (
+    source = (
         "digits among clutter" if directory is None else "cells in electron microscopy"
     )
     size = digit_scenes.SIZE if directory is None else SQUARE
@@ -141,5 +141,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 32, 128),
         target_val_loss=0.2,
-        description=f"The pixels of what is looked for ({told}), a U-Net.",
+        description=f"The pixels of what is looked for ({source}), a U-Net.",
     )

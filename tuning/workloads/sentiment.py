@@ -90,7 +90,7 @@ def build_model() -> Any:
 def workload() -> Workload:
     """Sentiment of made sentences, or of reviews where real data are named."""
     directory = data_directory()
-    told = (
+    source = (
         "sentences with negation" if directory is None else "sentences of film reviews"
     )
     return Workload(
@@ -103,5 +103,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
         target_val_loss=0.4,
-        description=f"Praise or blame ({told}), a bidirectional LSTM.",
+        description=f"Praise or blame ({source}), a bidirectional LSTM.",
     )

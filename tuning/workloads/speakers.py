@@ -90,7 +90,7 @@ def build_model() -> Any:
 def workload() -> Workload:
     """Which of six voices it is: made ones, or people's where real data are named."""
     directory = data_directory()
-    told = "a formant synthesiser" if directory is None else "people saying digits"
+    source = "a formant synthesiser" if directory is None else "people saying digits"
     return Workload(
         name="speakers",
         build_model=build_model,
@@ -101,5 +101,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
         target_val_loss=0.9,
-        description=f"Which of six voices speaks ({told}), a d-vector network.",
+        description=f"Which of six voices speaks ({source}), a d-vector network.",
     )

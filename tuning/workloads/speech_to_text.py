@@ -136,7 +136,7 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 def workload() -> Workload:
     """Digit strings of made voices, or of people's where real data are named."""
     directory = data_directory()
-    told = "a formant synthesiser" if directory is None else "six people"
+    source = "a formant synthesiser" if directory is None else "six people"
     return Workload(
         name="speech-to-text",
         build_model=build_model,
@@ -147,5 +147,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(8, 16, 64),
         target_val_loss=2.0,
-        description=f"Spoken digit strings ({told}), convolutions, a GRU and CTC.",
+        description=f"Spoken digit strings ({source}), convolutions, a GRU and CTC.",
     )

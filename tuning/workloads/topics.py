@@ -80,7 +80,7 @@ def workload() -> Workload:
     """Topics of the language reference, or of news where real data are named."""
     directory = data_directory()
     classes = language_reference.CLASSES if directory is None else news.CLASSES
-    told = (
+    source = (
         "chapters of Python's language reference" if directory is None else "AG's news"
     )
     return Workload(
@@ -93,5 +93,5 @@ def workload() -> Workload:
         learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         batch_sizes=(16, 64, 256),
         target_val_loss=0.9,
-        description=f"Topic of a text ({told}), a deep averaging network.",
+        description=f"Topic of a text ({source}), a deep averaging network.",
     )

@@ -24,9 +24,9 @@ from tuning.claims.results import read_results
 from tuning.claims.rules import CLAIMS, RULES
 from tuning.cli import app as cli
 from tuning.cli import claims as claims_command
-from tuning.cli import session
-from tuning.records import read_records
-from tuning.system.json_files import InvalidFileError
+from tuning.cli import reports, session
+from tuning.runs_file import read_records
+from tuning.system.json_values import InvalidFileError
 
 TINY_CONTENDERS = (OURS, STOCK, SGD)
 TINY = tiny_budget("FIRST", "SECOND", "THIRD")
@@ -191,7 +191,7 @@ def test_an_interrupted_command_is_continued(claims, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(claims_command, "write_reports", interrupt)
+        context.setattr(reports, "write_reports", interrupt)
         result = invoke("--out", claims, "--budget", "tiny", "--workers", 1)
     assert result.exit_code == session.INTERRUPTED
     assert "Interrupted; the same command continues" in result.stderr

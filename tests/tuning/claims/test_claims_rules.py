@@ -35,8 +35,8 @@ from tuning.statistics.rivals import (
     figure_of,
     pool,
 )
-from tuning.statistics.seed_losses import Interval
 from tuning.statistics.task_runs import TaskRuns
+from tuning.statistics.values import Interval
 
 AREA = MEASURES["early area, default rate"]
 DIVERGED = MEASURES["diverged runs"]

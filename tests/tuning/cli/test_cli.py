@@ -275,7 +275,7 @@ def test_a_disk_that_is_full_at_the_report_is_told_after_the_table(sweep, monkey
 
     for place in ("write_report", "report_events.write_report_run"):
         with monkeypatch.context() as context:
-            context.setattr(f"tuning.cli.session.{place}", full)
+            context.setattr(f"tuning.cli.reports.{place}", full)
             result = invoke("run", "--out", sweep, "--resume")
         assert result.exit_code == 2, result.output
         assert re.search(r"keras.SGD +[\d.]+", result.stdout)
@@ -595,7 +595,9 @@ def test_the_table_fits_a_terminal_and_names_every_optimizer(tmp_path):
             state_bytes=123_456,
             seconds_per_step=1.234e-4,
         )
-        for run in make_grid(optimizers=("keras.SGD", "keras.Adam")).runs()
+        for run in make_grid(
+            optimizers=("keras.SGD(momentum=0.9)", "keras.Adam")
+        ).runs()
     ]
     screen = Console(width=80, record=True, file=(tmp_path / "x").open("w"))
     screen.print(terminal.summary_table(summarize(records)))

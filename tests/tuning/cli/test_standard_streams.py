@@ -13,7 +13,7 @@ from written_sweep import GRID, PLAN, record_of
 
 from tuning.cli.standard_streams import DisplayFile, open_closed_descriptors
 from tuning.plan import write_plan
-from tuning.records import RUNS_FILE, append_record
+from tuning.runs_file import RUNS_FILE, append_record
 
 FULL = Path("/dev/full")
 LOST = (

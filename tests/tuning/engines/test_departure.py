@@ -10,7 +10,7 @@ from live_processes import is_alive, wait_until
 from places import PYTHONPATH
 
 from tuning import run_sweep
-from tuning.records import read_records
+from tuning.runs_file import read_records
 
 LEAVINGS = {
     "thread 'mine'": "threading.Thread(target=wait, name='mine').start()",

@@ -19,7 +19,7 @@ from tuning.engines.engine import WorkerStartError
 from tuning.engines.local import LocalEngine
 from tuning.engines.options import EngineOptions
 from tuning.grid import Run
-from tuning.records import RUNS_FILE
+from tuning.runs_file import RUNS_FILE
 from tuning.training.task import Task
 
 QUICK = {"execution": "model.fit", "seeds": 1}

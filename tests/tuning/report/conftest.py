@@ -6,7 +6,7 @@ import pytest
 from reported_records import ATTACK, make_record
 
 from tuning.grid import Grid, log_spaced_rates
-from tuning.records import append_record
+from tuning.runs_file import append_record
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from html_page import Page
 from reported_records import ATTACK, make_record
 
 from tuning.grid import Grid, log_spaced_rates
-from tuning.records import append_record
 from tuning.report import (
     render_html,
     render_markdown,
@@ -27,6 +26,7 @@ from tuning.report.number_text import (
     format_seconds,
     format_share,
 )
+from tuning.runs_file import append_record
 from tuning.statistics import summarize
 from tuning.sweep import directory as directories
 from tuning.system import files

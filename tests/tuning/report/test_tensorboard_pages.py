@@ -16,8 +16,8 @@ from sweep_values import make_grid
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
 
-from tuning.records import read_records
 from tuning.report import tensorboard_pages
+from tuning.runs_file import read_records
 from tuning.statistics import summarize
 from tuning.tensorboard.report_events import write_report_run
 from tuning.tensorboard.sweep_events import write_experiment

@@ -6,8 +6,7 @@ import pytest
 from simulated_runs import Runs, record_of
 
 from tuning.grid import Grid, log_spaced_rates
-from tuning.options import SweepOptions
-from tuning.plan import check_strategy
+from tuning.options import SweepOptions, check_strategy
 from tuning.report.tables import optimizer_table
 from tuning.report.verdict import write_verdict
 from tuning.search.strategies import make_oracle

@@ -5,9 +5,9 @@ import json
 import pytest
 from judged_records import DIVERGED, FAILED, INITIAL, RATES, make_record, make_records
 
-from tuning.records import append_record
 from tuning.report import write_comparison
 from tuning.report.comparison import write_comparison_verdict
+from tuning.runs_file import append_record
 from tuning.statistics.comparison import compare
 
 A = ("a", "b")

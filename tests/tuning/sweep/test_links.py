@@ -7,7 +7,7 @@ import pytest
 from sweep_values import make_record
 
 from tuning import run_sweep
-from tuning.records import RUNS_FILE, append_record
+from tuning.runs_file import RUNS_FILE, append_record
 from tuning.search.tuner import _remove_project
 from tuning.sweep import directory as directories
 from tuning.system.files import write_whole

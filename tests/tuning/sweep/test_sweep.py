@@ -16,7 +16,9 @@ from places import PYTHONPATH
 from tiny_workload import WORKLOAD, make_workload
 
 from tuning import read_records, resume_sweep, run_sweep
-from tuning.records import RUNS_FILE
+from tuning.engines.options import EngineOptions
+from tuning.grid import Grid
+from tuning.runs_file import RUNS_FILE
 from tuning.sweep import directory as directories
 from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 
@@ -533,3 +535,20 @@ def test_kill_9_loses_the_run_in_progress_and_no_other(tmp_path):
     torn = len((tmp_path / RUNS_FILE).read_text().splitlines()) - planned
     assert torn <= 2  # at most the line in progress, per kill
     assert {record.status for record in records} == {"ok"}
+
+
+def test_a_grid_and_an_engine_may_be_given_whole(tmp_path):
+    grid = Grid(("mine",), (0.01,), (16,), (0,), 1)
+    records = run_sweep(
+        WORKLOAD,
+        tmp_path / "sweep",
+        grid=grid,
+        optimizers={"mine": tiny_workload.keras.optimizers.SGD},
+        engine=EngineOptions("local", workers=1),
+        execution="model.fit",
+    )
+    assert [record.run_id for record in records] == ["mine/batch=16/lr=0.01/seed=0"]
+    with pytest.raises(ValueError, match=r"grid already holds.*seeds, epochs"):
+        run_sweep(WORKLOAD, tmp_path / "other", grid=grid, seeds=3, epochs=2)
+    with pytest.raises(TypeError, match="no argument 'worker'; its engine has"):
+        run_sweep(WORKLOAD, tmp_path / "other", worker=2)

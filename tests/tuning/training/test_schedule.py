@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from tuning import read_records, resume_sweep, run_sweep
 from tuning.cli.app import app
 from tuning.grid import Run
-from tuning.training.course import epoch_order, evaluation_batch, scheduled_rate
+from tuning.training.data_order import epoch_order, evaluation_batch
 from tuning.training.optimizers import build_optimizer
+from tuning.training.schedule import scheduled_rate
 from tuning.training.task import Task
 from tuning.training.trainer import Trainer
 

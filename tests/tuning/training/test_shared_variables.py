@@ -174,7 +174,7 @@ def test_a_run_that_broke_off_leaves_no_trace(execution, monkeypatch):
             def broken(*_, error=error):
                 raise error("enough")
 
-            patch.setattr("tuning.training.course.Course.add_epoch", broken)
+            patch.setattr("tuning.training.training_log.TrainingLog.add_epoch", broken)
             if error is KeyboardInterrupt:
                 with pytest.raises(KeyboardInterrupt):
                     trainer.run(RUNS[0])

@@ -1,9 +1,4 @@
-"""The course of one training, epoch by epoch, whichever way it is executed.
-
-Both ways of training, compiled epochs and Keras's ``fit``, share what stands here:
-the order of the data, the size of validation batches, what is written down and when
-a run counts as diverged.
-"""
+"""What happens in a training, epoch by epoch, whichever way it is executed."""
 
 from __future__ import annotations
 
@@ -13,74 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-EVALUATION_BATCH = 256
-"""Most examples per validation step. Means do not depend on it; 256 keeps a step's
-memory near that of training."""
-
 CURVE_POINTS = 100
 """Most points of a run's curve of training losses: enough to see how a training begins
 and where it breaks out, and less than a kilobyte in the record."""
-
-
-def epoch_order(
-    examples: int, seed: int, epoch: int, per_epoch: int | None = None
-) -> np.ndarray:
-    """The training data of one epoch in their order: [per_epoch] row numbers.
-
-    It depends on seed and epoch alone, so optimizers and learning rates are compared
-    on the same batches.
-
-    Args:
-        examples: of the training data.
-        seed: of the run.
-        epoch: counted from 0.
-        per_epoch: examples that make an epoch, if not all of them: then epochs are
-            equal pieces of one pass over the data after the other, each pass in an
-            order of its own.
-    """
-    if per_epoch is None:
-        return _pass_order(examples, seed, epoch)
-    start = epoch * per_epoch
-    first, last = start // examples, (start + per_epoch - 1) // examples
-    passes = [_pass_order(examples, seed, n) for n in range(first, last + 1)]
-    begin = start - first * examples
-    return np.concatenate(passes)[begin : begin + per_epoch]
-
-
-def evaluation_batch(examples: int) -> int:
-    """Examples per validation step: equally many in each, where that can be.
-
-    Steps of one size are compiled once. At most twice as many steps as needed are
-    taken for it; else the last one is smaller.
-
-    Args:
-        examples: of the validation data.
-    """
-    needed = math.ceil(examples / EVALUATION_BATCH)
-    for steps in range(needed, 2 * needed + 1):
-        if examples % steps == 0:
-            return examples // steps
-    return EVALUATION_BATCH
-
-
-def scheduled_rate(
-    schedule: str, learning_rate: float, epoch: int, epochs: int
-) -> float:
-    """The learning rate of one epoch.
-
-    It is the same for all steps of an epoch, so one compiled epoch serves every
-    schedule and every rate. ``"linear"`` is ``learning_rate * (1 - epoch / epochs)``:
-    the given rate in the first epoch, a part of ``1 / epochs`` of it in the last.
-
-    Args:
-        schedule: one of `tuning.workload.SCHEDULES`.
-        learning_rate: of the run.
-        epoch: counted from 0.
-        epochs: of the run.
-    """
-    if schedule == "linear":
-        return learning_rate * (1 - epoch / epochs)
-    return learning_rate
 
 
 def losses_of_steps(
@@ -107,8 +37,8 @@ def losses_of_steps(
         return np.diff(seen * means, prepend=0.0) / np.diff(seen, prepend=0.0)
 
 
-class Course:
-    """Collects the logs of a training and says when to stop it.
+class TrainingLog:
+    """Collects the logs of a training and decides when to stop it.
 
     Args:
         steps_per_epoch: optimizer steps that an epoch takes.
@@ -151,7 +81,7 @@ class Course:
     def training_curve(self) -> list[float | None]:
         """Training loss, one mean per `steps_per_point` steps, the last perhaps fewer.
 
-        ``None`` where it is not finite; empty if no step's loss was told.
+        ``None`` where it is not finite; empty if no step's loss is known.
         """
         if not self._step_losses:
             return []
@@ -200,10 +130,6 @@ class Course:
         ):
             self.steps_to_target = self.steps
         return True
-
-
-def _pass_order(examples: int, seed: int, number: int) -> np.ndarray:
-    return np.random.default_rng([seed, number]).permutation(examples)
 
 
 def _loss(logs: Mapping[str, float], name: str) -> float:

@@ -1,0 +1,46 @@
+"""What the claims' verdicts are made of, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from tuning.claims.rules import Claim, Evidence
+from tuning.statistics.rivals import RivalComparison
+
+Verdict = Literal["supported", "mixed", "not supported", "not judged"]
+Standing = Literal["better", "no clear difference", "worse", "not judged"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What one measure says of one subject against one rival.
+
+    Attributes:
+        evidence: the rule's part that asked for it.
+        comparison: the figures.
+        verdict: what follows for the claim.
+    """
+
+    evidence: Evidence
+    comparison: RivalComparison
+    verdict: Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What became of one claim for one subject."""
+
+    claim: Claim
+    subject: str
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class BeyondStock:
+    """One of ours against Keras's Adam on one measure."""
+
+    evidence: Evidence
+    comparison: RivalComparison
+    standing: Standing

@@ -1,0 +1,86 @@
+"""The files of a report: pages, bare numbers and a table of the runs."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tuning.grid import Grid
+from tuning.plan import PLAN_FILE, read_plan_fields
+from tuning.records import RunRecord
+from tuning.report.page import render_html, render_markdown
+from tuning.report.verdict import write_verdict
+from tuning.runs_file import read_records
+from tuning.statistics.limits import GOOD_TOLERANCE
+from tuning.statistics.summary import summarize
+from tuning.system.files import write_whole
+from tuning.system.paths import check_path
+
+_LEFT_OUT_OF_CSV = frozenset(
+    {
+        "optimizer_config",
+        "val_metrics",
+        "history",
+        "training_curve",
+        "steps_per_point",
+        "versions",
+    }
+)
+
+
+def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> Path:
+    """Write a sweep's report into its directory.
+
+    Works while the sweep is still running and without ``sweep.json``; then less is
+    known about what is missing. Each file appears whole or not at all.
+
+    Args:
+        directory: holds ``runs.jsonl``.
+        good_tolerance: see `tuning.statistics.curves.find_good_region`.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        FileNotFoundError: the directory holds no records.
+        ValueError: no record can be read, or ``sweep.json`` is not a plan.
+    """
+    directory = check_path(directory, "directory")
+    records = read_records(directory)
+    plan = read_plan_fields(directory / PLAN_FILE)
+    grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
+    summary = summarize(
+        records,
+        grid=grid,
+        good_tolerance=good_tolerance,
+        strategy=plan.get("strategy") or "grid",
+    )
+    plain = {"verdict": list(write_verdict(summary)), **summary.to_dict()}
+    write_whole(
+        directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
+    )
+    write_whole(directory / "runs.csv", _to_csv(records))
+    write_whole(directory / "report.md", render_markdown(summary, plan))
+    write_whole(directory / "report.html", render_html(summary, plan))
+    return directory / "report.html"
+
+
+def _to_csv(records: Sequence[RunRecord]) -> str:
+    """One line per run; nested fields are left out, metrics get columns."""
+    metrics = sorted({name for record in records for name in record.val_metrics})
+    names = [
+        field.name
+        for field in dataclasses.fields(RunRecord)
+        if field.name not in _LEFT_OUT_OF_CSV
+    ]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*names, *(f"metric.{name}" for name in metrics)])
+    for record in records:
+        values = [getattr(record, name) for name in names]
+        writer.writerow([*values, *(record.val_metrics.get(m) for m in metrics)])
+    return buffer.getvalue()

@@ -1,0 +1,303 @@
+"""What a sweep says of its optimizers, as plain values that can be written as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """Between which values a figure lies when the seeds are drawn again.
+
+    Attributes:
+        low: lower end, the 2.5 % percentile.
+        high: upper end, the 97.5 % percentile.
+        seeds: how many seeds were resampled. Few make it coarse. With two or three
+            it runs from the least to the greatest figure of any resample; and of two
+            equally good optimizers, two seeds still agree on one half of the time,
+            three a quarter of it: far from 5 %.
+    """
+
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """The runs of one optimizer, batch size and learning rate.
+
+    Attributes:
+        learning_rate: of these runs.
+        loss: mean judged loss over seeds.
+        lowest_loss: least judged loss of any seed.
+        highest_loss: greatest judged loss of any seed.
+        runs: judged runs.
+        diverged: how many of them diverged.
+    """
+
+    learning_rate: float
+    loss: float
+    lowest_loss: float
+    highest_loss: float
+    runs: int
+    diverged: int
+
+
+@dataclasses.dataclass(frozen=True)
+class GoodRegion:
+    """The unbroken range of rates around the best one that are nearly as good.
+
+    Attributes:
+        low_rate: lower end.
+        high_rate: upper end.
+        decades: width, ``log10(high_rate / low_rate)``.
+        touches_low_edge: the region reaches the lowest rate that was run; where it
+            ends is not known and ``decades`` is a lower bound.
+        touches_high_edge: the same at the highest rate.
+    """
+
+    low_rate: float
+    high_rate: float
+    decades: float
+    touches_low_edge: bool
+    touches_high_edge: bool
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the true region may be wider than the rates that were run."""
+        return self.touches_low_edge or self.touches_high_edge
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One optimizer at one batch size.
+
+    Attributes:
+        optimizer: name in the grid.
+        batch_size: examples per step.
+        points: by ascending learning rate.
+        initial_loss: mean validation loss before the first step.
+        best_loss: least loss of any point.
+        best_rate: its learning rate; the lower one of two equally good.
+        best_rate_edge: ``"low"`` or ``"high"`` if the best rate is the lowest or
+            highest of the sweep, so that a better one may lie outside; else ``None``,
+            also where a rate between is as good or all are.
+        best_loss_deviation: standard deviation over seeds of the judged loss at the
+            best rate (n - 1 in the denominator); ``None`` with one seed.
+        sensitivity: learning-rate sensitivity S against ``best_loss``; ``None`` with
+            fewer than two of the planned rates.
+        sensitivity_interval: of ``sensitivity``, over seeds.
+        sensitivity_to_best_of_any: S against the best loss of any optimizer at this
+            batch size.
+        good_region: ``None`` if no rate improved on the initial loss.
+        runs: judged runs.
+        diverged_share: share of them that diverged.
+        bad_share: share of them whose final loss was not finite or above the
+            initial one.
+        steps_to_target: median over seeds at the best rate of the steps until the
+            target loss, where a run that never reached it counts as infinity;
+            ``None`` if that median is infinite.
+        seconds_per_step: median over all runs.
+        state_bytes: bytes of the optimizer's state.
+    """
+
+    optimizer: str
+    batch_size: int
+    points: tuple[Point, ...]
+    initial_loss: float
+    best_loss: float
+    best_rate: float
+    best_rate_edge: str | None
+    best_loss_deviation: float | None
+    sensitivity: float | None
+    sensitivity_interval: Interval | None
+    sensitivity_to_best_of_any: float | None
+    good_region: GoodRegion | None
+    runs: int
+    diverged_share: float
+    bad_share: float
+    steps_to_target: float | None
+    seconds_per_step: float | None
+    state_bytes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class HeatMap:
+    """Mean judged loss over learning rate x batch size.
+
+    Shapes:
+        losses: ``(learning_rates, batch_sizes)``; ``None`` where nothing was run.
+        diverged_shares: the same.
+        runs: the same, judged runs per cell; 0 where nothing was run.
+    """
+
+    learning_rates: tuple[float, ...]
+    batch_sizes: tuple[int, ...]
+    losses: tuple[tuple[float | None, ...], ...]
+    diverged_shares: tuple[tuple[float | None, ...], ...]
+    runs: tuple[tuple[int, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSummary:
+    """One optimizer over all batch sizes.
+
+    Means and medians over batch sizes take those that have a figure; S and regret
+    only planned ones.
+
+    Attributes:
+        name: in the grid.
+        is_complete: a judged run exists at every planned rate and batch size, with
+            a seed that the other complete optimizers have there too.
+        runs: judged runs.
+        unshared_runs: judged runs that no mean over seeds includes, because another
+            complete optimizer has none with their seed there.
+        missing_runs: planned runs without a record.
+        excluded_runs: records that could not be judged.
+        diverged_runs: judged runs that diverged.
+        bad_runs: judged runs that diverged or ended above their initial loss.
+        mean_sensitivity: mean over batch sizes of S against the own best loss.
+        median_sensitivity: median of the same.
+        sensitivity_interval: of ``mean_sensitivity``, over seeds.
+        mean_sensitivity_to_best_of_any: mean over batch sizes of S against the best
+            loss of any optimizer at that batch size. It ranks: an optimizer that is
+            bad everywhere has a small S against its own best loss.
+        sensitivity_to_best_of_any_interval: of that mean, over seeds; the best loss
+            of any optimizer is taken from the same seeds.
+        behind_first_interval: of that mean less the one of the first-ranked
+            optimizer, over the seeds of both; ``None`` for the first itself and for
+            optimizers that are not ranked.
+        mean_good_decades: mean width of the good region; a batch size at which the
+            optimizer learned nothing counts as 0.
+        is_good_decades_lower_bound: a good region touches the edge of the grid.
+        best_loss: least loss of any rate and batch size.
+        best_loss_rate: its learning rate.
+        best_loss_batch_size: its batch size.
+        best_rate_drift: decades between the lowest and the highest of the batch
+            sizes' best rates; ``None`` with fewer than two batch sizes at which the
+            optimizer learned.
+        worst_regret: greatest loss over planned rates and batch sizes, each less the
+            best loss of any optimizer at that batch size.
+        seconds_per_step: median over batch sizes.
+        state_bytes: bytes of the optimizer's state.
+        curves: by ascending batch size.
+        heat_map: every rate x batch size that any optimizer was planned or run at.
+    """
+
+    name: str
+    is_complete: bool
+    runs: int
+    unshared_runs: int
+    missing_runs: int
+    excluded_runs: int
+    diverged_runs: int
+    bad_runs: int
+    mean_sensitivity: float | None
+    median_sensitivity: float | None
+    sensitivity_interval: Interval | None
+    mean_sensitivity_to_best_of_any: float | None
+    sensitivity_to_best_of_any_interval: Interval | None
+    behind_first_interval: Interval | None
+    mean_good_decades: float | None
+    is_good_decades_lower_bound: bool
+    best_loss: float | None
+    best_loss_rate: float | None
+    best_loss_batch_size: int | None
+    best_rate_drift: float | None
+    worst_regret: float | None
+    seconds_per_step: float | None
+    state_bytes: int | None
+    curves: tuple[Curve, ...]
+    heat_map: HeatMap
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether some rate improved on the initial loss, at some batch size."""
+        return any(curve.good_region is not None for curve in self.curves)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it can be held against others: it is complete and has learned."""
+        has_figure = self.mean_sensitivity_to_best_of_any is not None
+        return self.is_complete and has_figure and self.has_learned
+
+    @property
+    def diverged_share(self) -> float | None:
+        """Share of the judged runs that diverged."""
+        return self.diverged_runs / self.runs if self.runs else None
+
+    @property
+    def bad_share(self) -> float | None:
+        """Share of the judged runs that diverged or ended above their start."""
+        return self.bad_runs / self.runs if self.runs else None
+
+
+@dataclasses.dataclass(frozen=True)
+class ExcludedRun:
+    """A run that no figure includes: it failed, or has no initial loss."""
+
+    run_id: str
+    optimizer: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a sweep says about its optimizers.
+
+    Attributes:
+        workload: what was trained.
+        learning_rates: planned; without a plan, all that were run. Ascending.
+        batch_sizes: the same.
+        seeds: the same.
+        runs: records, judged or not.
+        planned_runs: ``None`` without a plan.
+        missing_runs: keys of planned runs without a record.
+        excluded: records that could not be judged, with the reason.
+        good_tolerance: see `tuning.statistics.curves.find_good_region`.
+        initial_loss: mean over all judged runs.
+        seconds: wall-clock of all runs together.
+        optimizers: ranked ones first, by ``mean_sensitivity_to_best_of_any``; then
+            the others in the plan's order. With the strategy ``"edges"`` those with
+            the widest good region first.
+        strategy: which runs of the grid were chosen. With another one than
+            ``"grid"``, nothing is missing, and there are no figures over all rates: S
+            would be a mean over rates that were chosen by their losses.
+        short_runs: records with fewer epochs than planned, from which a strategy
+            chose; no figure includes them.
+    """
+
+    workload: str
+    learning_rates: tuple[float, ...]
+    batch_sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    runs: int
+    planned_runs: int | None
+    missing_runs: tuple[str, ...]
+    excluded: tuple[ExcludedRun, ...]
+    good_tolerance: float
+    initial_loss: float | None
+    seconds: float
+    optimizers: tuple[OptimizerSummary, ...]
+    strategy: str = "grid"
+    short_runs: int = 0
+
+    @property
+    def judged_runs(self) -> int:
+        """Runs that the figures are taken from."""
+        return self.runs - len(self.excluded) - self.short_runs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON types."""
+        return _as_json_types(dataclasses.asdict(self))
+
+
+def _as_json_types(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_json_types(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json_types(item) for item in value]
+    return value
