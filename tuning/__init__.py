@@ -11,7 +11,9 @@ TYPE_CHECKING = False  # `keras-adam-sweep` starts here: typing takes long to im
 if TYPE_CHECKING:
     from typing import Any
 
+    from tuning.fit_workload import FitWorkload
     from tuning.grid import Grid
+    from tuning.loop_workload import LoopWorkload, training
     from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
     from tuning.runs_file import read_records
@@ -21,26 +23,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Data",
+    "FitWorkload",
     "Grid",
+    "LoopWorkload",
     "RunRecord",
     "Workload",
     "read_records",
     "resume_sweep",
     "run_sweep",
     "summarize",
+    "training",
     "write_comparison",
     "write_report",
 ]
 
 _HOMES = {
     "Data": "tuning.workload",
+    "FitWorkload": "tuning.fit_workload",
     "Grid": "tuning.grid",
+    "LoopWorkload": "tuning.loop_workload",
     "RunRecord": "tuning.records",
     "Workload": "tuning.workload",
     "read_records": "tuning.runs_file",
     "resume_sweep": "tuning.sweep.run",
     "run_sweep": "tuning.sweep.run",
     "summarize": "tuning.statistics",
+    "training": "tuning.loop_workload",
     "write_comparison": "tuning.report",
     "write_report": "tuning.report",
 }

@@ -61,8 +61,9 @@ PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
 class RunRecord:
     """One training that took place.
 
-    Losses are validation losses unless their name says otherwise; ``None`` stands
-    for a loss that was never measured or was not finite.
+    Losses are values of the run's objective, which is the validation loss unless
+    ``objective`` names something else; ``None`` stands for a value that was never
+    measured or was not finite.
 
     Attributes:
         run_id: the key of the run, as `tuning.grid.Run.run_id`.
@@ -76,12 +77,12 @@ class RunRecord:
         schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
         status: one of `STATUSES`.
         message: why the run failed or where it diverged; empty when ``ok``.
-        initial_loss: validation loss before the first step.
-        best_val_loss: least validation loss after any epoch.
-        final_val_loss: validation loss after the last epoch; ``None`` if diverged.
+        initial_loss: the objective before the first step.
+        best_val_loss: its least value after any epoch.
+        final_val_loss: its value after the last epoch; ``None`` if diverged.
         val_metrics: the workload's metrics after the last finite epoch.
         steps: optimizer steps taken.
-        steps_to_target: steps until the validation loss, looked at after each
+        steps_to_target: steps until the objective, looked at after each
             epoch, was at most the workload's target; ``None`` if never or no target.
         seconds: wall-clock of the run, without building and compiling; with
             ``model.fit`` Keras's tracing in the first epoch is included.
@@ -91,8 +92,9 @@ class RunRecord:
         training_curve: training loss within the epochs: means over consecutive steps,
             at most 100 of them; ``None`` where not finite.
         steps_per_point: steps that one of those means is taken over.
-        execution: ``compiled-epochs``, ``graph-epochs`` (the same without XLA) or
-            ``model.fit``: which path trained it.
+        execution: ``compiled-epochs``, ``graph-epochs`` (the same without XLA),
+            ``model.fit`` or ``loop`` (a function of the user's): which way trained it.
+        objective: the logged quantity by which the run is judged, the less the better.
         versions: of Python and the packages that took part.
     """
 
@@ -122,6 +124,7 @@ class RunRecord:
     steps_per_point: Count = 0
     execution: Text = ""
     schedule: Text = "constant"
+    objective: Text = "val_loss"
     versions: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

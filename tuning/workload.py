@@ -79,12 +79,21 @@ class Workload:
                 f"{list(EXECUTIONS)}; received {self.execution!r}."
             )
         check_schedule(self.schedule)
-        examples = self.examples_per_epoch
-        if examples is not None and not (_is_integer(examples) and examples > 0):
-            raise ValueError(
-                f"examples_per_epoch of workload {self.name!r} must be a positive "
-                f"integer or None; received {examples!r}."
-            )
+        check_positive_integer(self.examples_per_epoch, "examples_per_epoch", self.name)
+
+
+def check_positive_integer(value: Any, field: str, name: str) -> None:
+    """Check a count that a workload may leave open.
+
+    Raises:
+        ValueError: it is neither a positive integer nor ``None``.
+    """
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is not None and not (is_integer and int(value) > 0):
+        raise ValueError(
+            f"{field} of workload {name!r} must be a positive integer or None; "
+            f"received {value!r}."
+        )
 
 
 def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
@@ -144,10 +153,6 @@ def _check_values(data: Data, workload: Workload) -> None:
         fields += ["y_train", "y_val"]
     for field in fields:
         check_no_nan(getattr(data, field), f"workload {workload.name!r}: {field}")
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _as_arrays(loaded: Any, name: str) -> Data:

@@ -140,6 +140,11 @@ def _workload(sweep: PlannedSweep) -> Workload | str:
     if sweep.examples is None:
         return sweep.workload
     workload = find_workload(sweep.workload)
+    if not isinstance(workload, Workload):
+        raise ValueError(
+            f"the first {sweep.examples} examples can be taken of a tuning.Workload "
+            f"alone; {sweep.workload!r} is a {type(workload).__name__}."
+        )
     load = functools.partial(_first_examples, workload.load_data, sweep.examples)
     return dataclasses.replace(workload, load_data=load)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from tuning.engines.engine import Finished
@@ -14,12 +14,11 @@ from tuning.search.oracle import SweepOracle, run_of_record
 from tuning.search.strategies import make_oracle
 from tuning.search.tuner import SweepTuner
 from tuning.sweep import directory as directories
-from tuning.sweep.planning import Sweep, shared_values
+from tuning.sweep.planning import Sweep
+from tuning.sweep.preparation import Preparation
 from tuning.sweep.progress import Progress
 from tuning.tensorboard import sweep_events
-from tuning.training.model_builder import ModelBuilder
 from tuning.training.task import Task
-from tuning.workload import Data
 
 
 def read_finished(sweep: Sweep) -> list[RunRecord]:
@@ -35,35 +34,31 @@ def read_finished(sweep: Sweep) -> list[RunRecord]:
     )
 
 
-def train_missing(
-    sweep: Sweep, data: Data, metrics: Sequence[str], builder: ModelBuilder
-) -> None:
+def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     """Train the runs of a sweep that have no record, or one of a failure.
 
     Args:
         sweep: whose runs are trained.
-        data: of its workload.
-        metrics: their names.
-        builder: of its models.
+        prepared: of its workload.
     """
     recorded = read_finished(sweep)
     finished = [record for record in recorded if record.status != "failed"]
     done = len(finished)
     _report_progress(sweep, done, None)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
-    sweep_events.write_missing(tensorboard, sweep.grid, recorded, metrics)
+    sweep_events.write_missing(tensorboard, sweep.grid, recorded, prepared.metrics)
     oracle = make_oracle(sweep.options, sweep.grid, finished)
     del recorded, finished  # of a large sweep, most of what the driver would hold
     if not oracle.has_more():
         return
     task = Task(
         workload=sweep.workload,
-        data=data,
+        data=prepared.data,
         epochs=sweep.grid.epochs,
         options=sweep.grid.options,
         custom=sweep.custom,
         execution=sweep.options.execution,
-        shared=None if sweep.engine.is_in_process else shared_values(builder),
+        shared=None if sweep.engine.is_in_process else prepared.shared_values(),
     )
 
     def report(record: RunRecord) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
@@ -18,11 +14,9 @@ from tuning.optimizer_names import OptimizerFactory
 from tuning.options import SweepOptions
 from tuning.plan import Plan
 from tuning.records import installed_versions
-from tuning.sweep.fingerprint import describe_loss, fingerprint_data, fingerprint_model
+from tuning.sweep.fingerprint import describe_loss
 from tuning.sweep.progress import ProgressListener
-from tuning.system.process_end import os_exit_raises
-from tuning.training.model_builder import ModelBuilder
-from tuning.workload import Data, Workload
+from tuning.workload_kinds import AnyWorkload
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +37,7 @@ class Sweep:
         progress: called at the start and after every run.
     """
 
-    workload: Workload
+    workload: AnyWorkload
     reference: str | None
     grid: Grid
     directory: Path
@@ -72,7 +66,7 @@ def make_plan(
         reference=sweep.reference,
         description=sweep.workload.description,
         target_val_loss=sweep.workload.target_val_loss,
-        loss=describe_loss(sweep.workload.loss),
+        loss=describe_loss(getattr(sweep.workload, "loss", "")),
         own_optimizers=sorted(set(sweep.custom or {}) & set(sweep.grid.optimizers)),
         fingerprints=fingerprints,
         versions=installed_versions(),
@@ -83,24 +77,6 @@ def make_plan(
         schedule=sweep.workload.schedule,
         examples_per_epoch=sweep.workload.examples_per_epoch,
     )
-
-
-def describe_training(builder: ModelBuilder, data: Data) -> dict[str, Any]:
-    """Sizes and fingerprints of data and model, as arguments of :func:`make_plan`."""
-    model = None
-    with _errors_left_to_runs():
-        model = fingerprint_model(builder.build_trial())
-    return {
-        "data": {"train": len(data.x_train), "validation": len(data.x_val)},
-        "fingerprints": {"data": fingerprint_data(data), "model": model},
-    }
-
-
-def shared_values(builder: ModelBuilder) -> Sequence[np.ndarray | None] | None:
-    """See `ModelBuilder.shared_values`; ``None`` if no model can be built."""
-    with _errors_left_to_runs():
-        return builder.shared_values()
-    return None
 
 
 def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
@@ -131,18 +107,3 @@ def warn_of_other_versions(earlier: Plan, now: Plan) -> None:
             "apart: %s.",
             ", ".join(changed),
         )
-
-
-@contextlib.contextmanager
-def _errors_left_to_runs() -> Iterator[None]:
-    """Ignore errors of ``build_model``: every run will report them.
-
-    A model that is repaired later belongs to the same sweep.
-    """
-    try:
-        with os_exit_raises():
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # SystemExit, too
-        logger.debug("No model could be built.", exc_info=True)

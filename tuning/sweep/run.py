@@ -20,15 +20,14 @@ from tuning.sweep.loop import read_finished, train_missing
 from tuning.sweep.planning import (
     Sweep,
     check_same,
-    describe_training,
     make_plan,
     warn_of_other_versions,
 )
+from tuning.sweep.preparation import prepare
 from tuning.sweep.progress import ProgressListener
 from tuning.system.paths import check_path
-from tuning.training.model_builder import ModelBuilder
 from tuning.training.optimizers import check_optimizers
-from tuning.workload import Workload, checked_metric_names, load_checked_data
+from tuning.workload_kinds import AnyWorkload
 from tuning.workloads import find_workload
 
 ON_EXISTING = ("continue", "overwrite")
@@ -38,7 +37,7 @@ SEEDS = 2
 
 
 def run_sweep(
-    workload: Workload | str,
+    workload: AnyWorkload | str,
     out: str | Path,
     *,
     grid: Grid | None = None,
@@ -66,7 +65,7 @@ def run_sweep(
 
     Args:
         workload: what is trained; a built-in name, ``package.module:attribute`` or
-            a `Workload`.
+            a `Workload`, `FitWorkload` or `LoopWorkload`.
         out: the sweep's directory; made if it is not there.
         grid: the runs; instead of the following six, of which ``optimizers`` may then
             be given as factories by name.
@@ -207,10 +206,8 @@ def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
         read_finished(sweep)
     with directories.claimed(directory):
         check_optimizers(sweep.grid, sweep.custom, sweep.workload.schedule)
-        metrics = checked_metric_names(sweep.workload)
-        data = load_checked_data(sweep.workload, sweep.grid.batch_sizes)
-        builder = ModelBuilder(sweep.workload, data)
-        plan = make_plan(sweep, **describe_training(builder, data))
+        prepared = prepare(sweep.workload, sweep.grid)
+        plan = make_plan(sweep, prepared.counts, prepared.fingerprints)
         check_writable(plan)
         if earlier:
             check_same(earlier, plan, directory)
@@ -219,7 +216,7 @@ def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
             if not earlier:
                 directories.clear_sweep(directory)
                 write_plan(directory, plan)
-            train_missing(sweep, data, metrics, builder)
+            train_missing(sweep, prepared)
     return read_finished(sweep)
 
 

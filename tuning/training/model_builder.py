@@ -10,13 +10,10 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
-
-from tuning.training.model_input import as_model_input
-from tuning.workload import Data, Workload
 
 TRIAL_SEED = 0
 """Of the trial build. It is the same for every run, process and sweep: a shared layer
@@ -30,6 +27,26 @@ class _Seen(NamedTuple):
     value: np.ndarray
 
 
+class Recipe(Protocol):
+    """How a workload's model is made, in two steps.
+
+    Between them the variables that the model has already are remembered: the second
+    step may draw random numbers in them.
+    """
+
+    def make(self, optimizer: Any) -> Any:
+        """A new model."""
+        ...
+
+    def complete(self, model: Any, optimizer: Any) -> None:
+        """Give the model its optimizer, and its variables where that can be done."""
+        ...
+
+    def trial_optimizer(self) -> Any:
+        """An optimizer for a model that is not trained."""
+        ...
+
+
 class ModelBuilder:
     """Builds the models of a workload and resets what they share.
 
@@ -37,21 +54,16 @@ class ModelBuilder:
     trial, whose model is thrown away.
 
     Args:
-        workload: what is trained.
-        data: its data; one example is passed through each model.
+        recipe: of the workload.
         shared: values of shared variables in the process that drives the sweep, from
             its :meth:`shared_values`; ``None`` in that process. A worker imports the
             user's files again, which may draw other weights there.
     """
 
     def __init__(
-        self,
-        workload: Workload,
-        data: Data,
-        shared: Sequence[np.ndarray | None] | None = None,
+        self, recipe: Recipe, shared: Sequence[np.ndarray | None] | None = None
     ) -> None:
-        self._workload = workload
-        self._example = data.x_train[:1]
+        self._recipe = recipe
         self._given = shared
         self._had_trial = False
         self._seen: dict[int, _Seen] = {}
@@ -79,7 +91,7 @@ class ModelBuilder:
         Raises:
             Exception: whatever the workload's functions raise.
         """
-        model = self._build(TRIAL_SEED, keras.optimizers.SGD())
+        model = self._build(TRIAL_SEED, self._recipe.trial_optimizer())
         self._take_over(model.variables)
         self._restore(id(variable) for variable in model.variables)
         self._had_trial = True
@@ -105,15 +117,10 @@ class ModelBuilder:
         # They stay alive meanwhile, so that no new variable takes the id of one.
         earlier = {key: seen.variable() for key, seen in self._seen.items()}
         keras.utils.set_random_seed(seed)
-        model = self._workload.build_model()
-        # Before the call, which may draw random numbers.
+        model = self._recipe.make(optimizer)
+        # Before it is completed, which may draw random numbers.
         self._look_at(model.variables)
-        # None, not []: Keras wants an empty list of metrics to be built, too.
-        metrics = list(self._workload.metrics()) or None
-        # Before the call: a model that has been built takes no new metrics.
-        model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
-        # Models without an Input are built by a call.
-        model(as_model_input(self._example))
+        self._recipe.complete(model, optimizer)
         self._look_at(model.variables)
         self._shared.update(id(v) for v in model.variables if id(v) in earlier)
         return model

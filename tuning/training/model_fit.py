@@ -66,7 +66,7 @@ def fit(
         verbose=0,
         callbacks=[
             _Report(log, batch_size, examples),
-            *([] if schedule == "constant" else [_Rate(schedule, epochs)]),
+            *([] if schedule == "constant" else [EpochRate(schedule, epochs)]),
         ],
     )
 
@@ -120,7 +120,7 @@ def _take(array: Any, rows: np.ndarray) -> Any:
     return tf.gather(array, rows)
 
 
-class _Rate(keras.callbacks.Callback):
+class EpochRate(keras.callbacks.Callback):
     """Gives every epoch its learning rate."""
 
     def __init__(self, schedule: str, epochs: int) -> None:
@@ -130,6 +130,7 @@ class _Rate(keras.callbacks.Callback):
         self._first = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        """Assign the learning rate of the epoch."""
         rate = self.model.optimizer.learning_rate  # pyright: ignore[reportOptionalMemberAccess]
         if epoch == 0:
             self._first = float(keras.ops.convert_to_numpy(rate))

@@ -41,26 +41,36 @@ class TrainingLog:
     """Collects the logs of a training and decides when to stop it.
 
     Args:
-        steps_per_epoch: optimizer steps that an epoch takes.
-        target_val_loss: the validation loss that ``steps_to_target`` counts to.
+        steps_per_epoch: optimizer steps that an epoch takes; ``None`` if that is only
+            known after the first epoch.
+        target_val_loss: the value of the objective that ``steps_to_target`` counts to.
         epochs: planned; decides how many steps a point of the curve is made of.
+        objective: the logged quantity by which the run is judged.
 
     Attributes:
         history: per name the values after each epoch; ``None`` where not finite.
-        initial_loss: validation loss before the first step.
+        objective: the logged quantity by which the run is judged.
+        initial_loss: its value before the first step.
         diverged: why the training was stopped; empty if it was not.
         steps: optimizer steps taken.
         steps_to_target: steps until the target was met, looked at after each epoch.
         training_seconds: time in training steps alone, without validation.
         seconds: time since :meth:`begin`, up to the last epoch.
-        steps_per_point: steps that a point of `training_curve` is the mean of.
     """
 
     def __init__(
-        self, steps_per_epoch: int, target_val_loss: float | None, epochs: int = 1
+        self,
+        steps_per_epoch: int | None,
+        target_val_loss: float | None,
+        epochs: int = 1,
+        objective: str = "val_loss",
     ) -> None:
-        self.steps_per_point = math.ceil(steps_per_epoch * epochs / CURVE_POINTS)
+        self.objective = objective
+        self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
+        self._planned_steps = (
+            None if steps_per_epoch is None else steps_per_epoch * epochs
+        )
         self._target = target_val_loss
         self._step_losses: list[np.ndarray] = []
         self._started = time.perf_counter()
@@ -73,9 +83,23 @@ class TrainingLog:
         self.seconds = 0.0
 
     def begin(self, logs: Mapping[str, float]) -> None:
-        """Note the validation before the first step."""
+        """Note the validation before the first step.
+
+        Args:
+            logs: as ``evaluate`` returns them, without ``val_`` before their names.
+        """
         self._started = time.perf_counter()
-        self.initial_loss = _finite_or_none(_loss(logs, "loss"))
+        name = self.objective.removeprefix("val_")
+        self.initial_loss = _finite_or_none(_logged(logs, name))
+
+    @property
+    def steps_per_point(self) -> int:
+        """Steps that a point of `training_curve` is the mean of; 0 while unknown."""
+        return math.ceil((self._planned_steps or 0) / CURVE_POINTS)
+
+    def plan_steps(self, steps: int) -> None:
+        """Say how many steps the run has, if that was not known before."""
+        self._planned_steps = steps
 
     @property
     def training_curve(self) -> list[float | None]:
@@ -95,6 +119,7 @@ class TrainingLog:
         logs: Mapping[str, float],
         training_seconds: float,
         step_losses: np.ndarray | None = None,
+        steps: int | None = None,
     ) -> bool:
         """Note an epoch; whether to go on.
 
@@ -102,43 +127,55 @@ class TrainingLog:
             logs: as Keras's callbacks get them: ``loss``, ``val_loss``, metrics.
             training_seconds: time in the epoch's training steps.
             step_losses: training loss of each step, if known.
+            steps: of the epoch, if another number than planned.
 
         Shapes:
             step_losses: [steps].
 
         Raises:
-            ValueError: the model's ``train_step`` or ``test_step`` reports no loss.
+            ValueError: the training loss or the objective is not among the logs.
         """
-        losses = {name: _loss(logs, name) for name in ("loss", "val_loss")}
+        names = dict.fromkeys(("loss", self.objective))
+        losses = {name: _logged(logs, name) for name in names}
         for name, value in logs.items():
             self.history.setdefault(name, []).append(_finite_or_none(value))
         if step_losses is not None:
             self._step_losses.append(step_losses)
-        self.steps += self._steps_per_epoch
+        taken = self._steps_per_epoch if steps is None else steps
+        if taken is None:
+            raise ValueError("the number of steps must be given if none is planned.")
+        if self._planned_steps is None:
+            self._planned_steps = taken * self._epochs
+        self.steps += taken
         self.training_seconds += training_seconds
         self.seconds = time.perf_counter() - self._started
         epoch = len(self.history["loss"])
         for name, value in losses.items():
             if not math.isfinite(value):
-                kind = "training" if name == "loss" else "validation"
-                self.diverged = f"the {kind} loss became {value} in epoch {epoch}"
+                self.diverged = f"{_named(name)} became {value} in epoch {epoch}"
                 return False
         if (
             self.steps_to_target is None
             and self._target is not None
-            and losses["val_loss"] <= self._target
+            and losses[self.objective] <= self._target
         ):
             self.steps_to_target = self.steps
         return True
 
 
-def _loss(logs: Mapping[str, float], name: str) -> float:
+def _logged(logs: Mapping[str, float], name: str) -> float:
     if name not in logs:
         raise ValueError(
-            f"a training needs the value {name!r} among its logs; the model's "
-            f"train_step and test_step reported {sorted(logs)}."
+            f"a training needs the value {name!r} among its logs; it logged "
+            f"{sorted(logs)}."
         )
     return float(logs[name])
+
+
+def _named(name: str) -> str:
+    return {"loss": "the training loss", "val_loss": "the validation loss"}.get(
+        name, name
+    )
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tuning.errors import user_code
 from tuning.references import resolve_reference
-from tuning.workload import Workload
+from tuning.workload_kinds import KINDS, AnyWorkload
 
 BUILT_IN: Mapping[str, str] = {
     "digits": "tuning.workloads.digits:WORKLOAD",
@@ -21,11 +21,11 @@ BUILT_IN: Mapping[str, str] = {
 """Name -> where the workload is; imported only when it is asked for."""
 
 
-def find_workload(name: str) -> Workload:
+def find_workload(name: str) -> AnyWorkload:
     """The workload of that name, or the one at ``package.module:attribute``.
 
-    An attribute may be a `Workload` or a function without arguments that returns
-    one.
+    An attribute may be a workload of any kind, or a function without arguments that
+    returns one.
 
     Raises:
         ValueError: nothing of that name (the message lists the built-in names), or
@@ -42,12 +42,13 @@ def find_workload(name: str) -> Workload:
 
         keras.utils.set_random_seed(0)
     found = resolve_reference(BUILT_IN.get(name, name), "workload")
-    if not isinstance(found, Workload) and callable(found):
+    if not isinstance(found, KINDS) and callable(found):
         with user_code(f"workload {name!r} cannot be made"):
             found = found()
-    if not isinstance(found, Workload):
+    if not isinstance(found, KINDS):
         raise ValueError(
-            f"workload {name!r} must be a tuning.Workload or a function that "
-            f"returns one; received {type(found).__name__}."
+            f"workload {name!r} must be a tuning.Workload, a tuning.FitWorkload, a "
+            "function below @tuning.training, or a function that returns one of these; "
+            f"received {type(found).__name__}."
         )
     return found

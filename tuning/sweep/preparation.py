@@ -1,0 +1,123 @@
+"""What a sweep does before its first run: load data, make a model on trial."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tuning.errors import user_code
+from tuning.fit_workload import FitWorkload
+from tuning.grid import Grid
+from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
+from tuning.system.process_end import os_exit_raises
+from tuning.training.array_model import ArrayModel
+from tuning.training.fit_data import fit_arguments
+from tuning.training.fit_model import FitModel
+from tuning.training.model_builder import ModelBuilder
+from tuning.workload import (
+    Data,
+    Workload,
+    checked_metric_names,
+    load_checked_data,
+)
+from tuning.workload_kinds import AnyWorkload
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What is known of a workload once its data and a model of it have been looked at.
+
+    Attributes:
+        data: for the runs; ``None`` where every run gets its own.
+        metrics: names of the metrics, as far as they are known before a run.
+        counts: examples, ``{"train": ..., "validation": ...}``; empty if unknown.
+        fingerprints: of ``data`` and ``model``; ``None`` where there is none.
+        builder: of the models; ``None`` for a workload whose function makes them.
+    """
+
+    data: Data | None = None
+    metrics: Sequence[str] = ()
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    fingerprints: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    builder: ModelBuilder | None = None
+
+    def shared_values(self) -> Sequence[np.ndarray | None] | None:
+        """See `ModelBuilder.shared_values`; ``None`` if no model can be built."""
+        if self.builder is not None:
+            with _errors_left_to_runs():
+                return self.builder.shared_values()
+        return None
+
+
+def prepare(workload: AnyWorkload, grid: Grid) -> Preparation:
+    """Look at a workload before anything is trained.
+
+    Raises:
+        TypeError: data of a form that cannot be trained on.
+        ValueError: data that do not fit the grid, or user code that raises an error.
+            Errors of ``build_model`` are left to the runs.
+    """
+    if isinstance(workload, Workload):
+        return _prepare_arrays(workload, grid)
+    if isinstance(workload, FitWorkload):
+        return _prepare_fit(workload, grid)
+    return Preparation()
+
+
+def _prepare_arrays(workload: Workload, grid: Grid) -> Preparation:
+    metrics = checked_metric_names(workload)
+    data = load_checked_data(workload, grid.batch_sizes)
+    builder = ModelBuilder(ArrayModel(workload, data))
+    return Preparation(
+        data=data,
+        metrics=metrics,
+        counts={"train": len(data.x_train), "validation": len(data.x_val)},
+        fingerprints={
+            "data": fingerprint_data(data),
+            "model": _fingerprint_of_trial(builder),
+        },
+        builder=builder,
+    )
+
+
+def _prepare_fit(workload: FitWorkload, grid: Grid) -> Preparation:
+    builder = ModelBuilder(FitModel(workload))
+    model: Any = None
+    with _errors_left_to_runs():
+        model = builder.build_trial()
+    if model is not None:
+        # Once for the sweep, not once per run: data that no run could use.
+        with user_code(f"data of workload {workload.name!r} cannot be used"):
+            fit_arguments(workload, grid.batch_sizes[0], model)
+    fingerprint = None if model is None else fingerprint_model(model)
+    return Preparation(
+        fingerprints={"data": None, "model": fingerprint}, builder=builder
+    )
+
+
+def _fingerprint_of_trial(builder: ModelBuilder) -> str | None:
+    with _errors_left_to_runs():
+        return fingerprint_model(builder.build_trial())
+    return None
+
+
+@contextlib.contextmanager
+def _errors_left_to_runs() -> Iterator[None]:
+    """Ignore errors of ``build_model``: every run will report them.
+
+    A model that is repaired later belongs to the same sweep.
+    """
+    try:
+        with os_exit_raises():
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit, too
+        logger.debug("No model could be built.", exc_info=True)

@@ -1,0 +1,40 @@
+"""How the model of a workload of arrays is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tuning.training.model_input import as_model_input
+from tuning.workload import Data, Workload
+
+
+class ArrayModel:
+    """See `tuning.training.model_builder.Recipe`.
+
+    Args:
+        workload: what is trained.
+        data: its data; one example is passed through each model.
+    """
+
+    def __init__(self, workload: Workload, data: Data) -> None:
+        self._workload = workload
+        self._example = data.x_train[:1]
+
+    def make(self, optimizer: Any) -> Any:
+        """The workload's model, which is not compiled."""
+        return self._workload.build_model()
+
+    def complete(self, model: Any, optimizer: Any) -> None:
+        """Compile the model, and build it by a call."""
+        # None, not []: Keras wants an empty list of metrics to be built, too.
+        metrics = list(self._workload.metrics()) or None
+        # Before the call: a model that has been built takes no new metrics.
+        model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
+        # Models without an Input are built by a call.
+        model(as_model_input(self._example))
+
+    def trial_optimizer(self) -> Any:
+        """Any optimizer: the model is not trained."""
+        return keras.optimizers.SGD()

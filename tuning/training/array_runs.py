@@ -1,0 +1,218 @@
+"""Runs of a workload of arrays: compiled epochs where they can be, else `model.fit`."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import logging
+from typing import Any
+
+import keras
+import numpy as np
+
+from tuning.errors import format_error
+from tuning.grid import Run
+from tuning.training import model_fit
+from tuning.training.array_model import ArrayModel
+from tuning.training.model_builder import ModelBuilder
+from tuning.training.optimizers import check_schedule_of, state_bytes, trace_key
+from tuning.training.task import Task
+from tuning.training.training_log import TrainingLog
+from tuning.workload import Data, Workload
+
+logger = logging.getLogger(__name__)
+
+
+class ArrayRuns:
+    """Trains runs on arrays and reuses what runs have in common.
+
+    Runs with the same optimizer and batch size share a compiled train function, those
+    with the same optimizer a model and a trace, so they should follow each other, as
+    `tuning.grid.Grid.runs` lists them. Two runs share only if their optimizers differ
+    in nothing but the learning rate (see `tuning.training.optimizers.trace_key`).
+
+    Args:
+        task: what all runs have in common.
+        workload: that of the task.
+        data: that of the task.
+
+    Attributes:
+        traces: how often a train function was traced, by the (optimizer, batch size)
+            that it was first needed for.
+    """
+
+    def __init__(self, task: Task, workload: Workload, data: Data) -> None:
+        self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._task = task
+        self._workload = workload
+        self._data = Data(*(_in_float_type(array) for array in data))
+        self._builder = ModelBuilder(ArrayModel(workload, self._data), task.shared)
+        is_auto = task.execution == "auto"
+        self._execution = workload.execution if is_auto else task.execution
+        self._states: dict[int, list[np.ndarray]] = {}
+        self._optimizer_states: dict[int, list[np.ndarray]] = {}
+        self._group: Any = None
+        self._group_key: tuple | None = None
+        self._refused: dict[tuple, str] = {}
+
+    def new_log(self, run: Run) -> TrainingLog:
+        """See `tuning.training.way.Way`."""
+        examples = self._workload.examples_per_epoch or len(self._data.x_train)
+        steps_per_epoch = -(-examples // run.batch_size)
+        epochs = self._task.epochs_of(run)
+        return TrainingLog(steps_per_epoch, self._workload.target_val_loss, epochs)
+
+    def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
+        """See `tuning.training.way.Way`."""
+        optimizer = self._task.build_optimizer(run)
+        facts["optimizer_config"] = optimizer.get_config()
+        fixed, rate = trace_key(optimizer, run.learning_rate)
+        check_schedule_of(run.optimizer, optimizer, self._workload.schedule)
+        key = (run.optimizer, run.batch_size, fixed)
+        if self._can_compile(key):
+            group = self._group_with_start(key, run, optimizer)
+            if group is not None:
+                facts["execution"] = group.execution
+                facts["state_bytes"] = state_bytes(group.model.optimizer)
+                group.train(
+                    self._states[run.seed],
+                    rate,
+                    run.seed,
+                    self._task.epochs_of(run),
+                    log,
+                    optimizer_state=self._optimizer_states[run.seed],
+                    schedule=self._workload.schedule,
+                )
+                return
+        self.drop()
+        # A new one: an optimizer that was built belongs to that model for good.
+        model = self._builder.build(run.seed, self._task.build_optimizer(run))
+        model.optimizer.build(model.trainable_variables)
+        facts["execution"] = model_fit.NAME
+        facts["state_bytes"] = state_bytes(model.optimizer)
+        epochs = self._task.epochs_of(run)
+        model_fit.fit(
+            model,
+            self._data,
+            run.batch_size,
+            run.seed,
+            epochs,
+            log,
+            schedule=self._workload.schedule,
+            examples_per_epoch=self._workload.examples_per_epoch,
+        )
+
+    def restore(self) -> None:
+        """See `tuning.training.way.Way`."""
+        self._builder.restore()
+
+    def _can_compile(self, key: tuple) -> bool:
+        if self._execution == "model.fit" or key in self._refused:
+            return False
+        reason = _why_not_compiled()
+        if reason:
+            self._refuse(key, reason)
+        return not reason
+
+    def _group_with_start(self, key: tuple, run: Run, optimizer: Any) -> Any:
+        """The compiled epochs for a run, and in memory what its seed starts from."""
+        group = self._compiled_group(key, run, optimizer)
+        if group is None or run.seed in self._optimizer_states:
+            return group
+        model = self._builder.build(run.seed, self._task.build_optimizer(run))
+        if model is group.model:
+            # ``build_model`` returns one model again and again: it has now another
+            # optimizer than the one that was traced.
+            self.drop()
+            return self._compiled_group(key, run, optimizer)
+        self._remember_start(run.seed, model)
+        return group
+
+    def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
+        """The compiled epochs for this kind of run; ``None`` if it has none.
+
+        Batch sizes share the model, its evaluation and the trace of its training.
+        """
+        from tuning.training.compiled_epochs import CompiledEpochs
+
+        name, _, fixed = key
+        is_new = self._group_key != (name, fixed)
+        if is_new:
+            self.drop()
+        model = self._builder.build(run.seed, optimizer) if is_new else None
+        try:
+            if model is not None:
+                self._remember_start(run.seed, model)
+                per_epoch = self._workload.examples_per_epoch
+                group = CompiledEpochs(model, self._data, per_epoch)
+            else:
+                group = self._group
+            traces = group.traces
+            group.set_batch_size(run.batch_size)
+        except Exception as error:
+            self.drop()
+            # Any model that XLA, TensorFlow or the tracing refuses still trains
+            # with fit; if the fault is the model's, fit will raise it again.
+            self._refuse(key, format_error(error))
+            return None
+        self.traces[run.optimizer, run.batch_size] += group.traces - traces
+        self._group, self._group_key = group, (name, fixed)
+        return group
+
+    def _refuse(self, key: tuple, reason: str) -> None:
+        """Use ``model.fit`` for this kind of run, and log each reason once.
+
+        Raises:
+            RuntimeError: ``execution="compiled-epochs"`` forbids that.
+        """
+        if self._execution == "compiled-epochs":
+            raise RuntimeError(f"training cannot be compiled: {reason}")
+        if reason not in self._refused.values():
+            logger.warning(
+                "Workload %s with optimizer %s is trained with model.fit, which is "
+                "slower: %s",
+                self._workload.name,
+                key[0],
+                reason,
+            )
+        self._refused[key] = reason
+
+    def drop(self) -> None:
+        """Free the model and its compiled functions before the next ones are made."""
+        if self._group is not None:
+            self._group = self._group_key = None
+            self._optimizer_states.clear()
+            gc.collect()  # model and functions refer to each other
+
+    def _remember_start(self, seed: int, model: Any) -> None:
+        """Keep what a seed's runs start from: values of model and optimizer.
+
+        Some of an optimizer's variables begin as copies of the weights: averages, the
+        point that steps start from.
+        """
+        from tuning.training.compiled_epochs import stored_variables, values_of
+
+        if seed not in self._states:
+            self._states[seed] = values_of(model.variables)
+        model.optimizer.build(model.trainable_variables)
+        self._optimizer_states[seed] = values_of(stored_variables(model.optimizer))
+
+
+def _why_not_compiled() -> str:
+    """Why nothing can be trained in compiled epochs now; empty if it can."""
+    if keras.backend.backend() != "tensorflow":
+        return f"the Keras backend is {keras.backend.backend()}, not tensorflow."
+    import tensorflow as tf
+
+    if tf.config.functions_run_eagerly():
+        return "tf.config.run_functions_eagerly is on."
+    if tf.distribute.has_strategy():
+        return "a tf.distribute strategy is active."
+    return ""
+
+
+def _in_float_type(array: np.ndarray) -> np.ndarray:
+    """Floating-point data in Keras's float type, as ``fit`` converts it."""
+    if np.issubdtype(array.dtype, np.floating):
+        return array.astype(keras.config.floatx(), copy=False)
+    return array

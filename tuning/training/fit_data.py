@@ -1,0 +1,197 @@
+"""What ``model.fit`` gets in a run: the user's data, in batches of the run's size."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from tuning.array_data import kind_of
+from tuning.fit_workload import FitWorkload, check_fit_arguments
+
+logger = logging.getLogger(__name__)
+
+
+def fit_arguments(workload: FitWorkload, batch_size: int, model: Any) -> dict[str, Any]:
+    """The arguments of a run's ``fit`` that hold or describe data.
+
+    Args:
+        workload: whose data are asked for; its function is called.
+        batch_size: of the run.
+        model: shows by its inputs whether a dataset has batches already.
+
+    Raises:
+        TypeError: the data have no form that ``fit`` takes.
+        ValueError: an argument is the sweep's to set, or batches have another size and
+            cannot be cut anew.
+        Exception: whatever the workload's function raises.
+    """
+    name = workload.name
+    data, makes_batches = _load(workload, batch_size)
+    arguments = _as_arguments(data, name)
+    check_fit_arguments(arguments, f"the data of workload {name!r}")
+    arguments = {**workload.fit_options, **arguments}
+    x = arguments["x"]
+    if is_dataset(x):
+        if not makes_batches:
+            x = batched(x, batch_size, model, name)
+        if arguments.get("steps_per_epoch") is not None:
+            x = x.repeat()
+        arguments["x"] = x
+    elif is_batch_source(x):
+        if not makes_batches:
+            arguments["x"] = _with_batches_of(x, batch_size, name)
+    else:
+        _check_fits(x, batch_size, name)
+        arguments["batch_size"] = batch_size
+    validation = arguments.get("validation_data")
+    if validation is not None and is_dataset(validation):
+        if is_batched(validation, model):
+            return arguments
+        arguments["validation_data"] = validation.batch(batch_size)
+    return arguments
+
+
+def is_dataset(data: Any) -> bool:
+    """Whether something is a ``tf.data.Dataset``."""
+    return hasattr(data, "element_spec") and hasattr(data, "unbatch")
+
+
+def is_batch_source(data: Any) -> bool:
+    """Whether something gives batches one by one: then ``fit`` takes no batch size."""
+    names = {kind.__name__ for kind in type(data).__mro__}
+    return (
+        is_dataset(data)
+        or bool(names & {"PyDataset", "DataLoader"})
+        or isinstance(data, Iterator)
+    )
+
+
+def is_batched(dataset: Any, model: Any) -> bool:
+    """Whether the elements of a ``tf.data.Dataset`` are batches.
+
+    A scalar is none. Otherwise elements have as many dimensions as the model's inputs;
+    where the model has not said how many these are, elements are taken for batches if
+    all components agree in their first dimension.
+    """
+    ranks = [spec.shape.rank for spec in _specs(dataset)]
+    if 0 in ranks:
+        return False
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    first = keras.tree.flatten(_inputs_of(dataset.element_spec))
+    if inputs and len(inputs) == len(first) and first[0].shape.rank is not None:
+        return first[0].shape.rank == len(inputs[0].shape)
+    return len({spec.shape[0] for spec in _specs(dataset)}) == 1
+
+
+def batched(dataset: Any, batch_size: int, model: Any, name: str) -> Any:
+    """The dataset in batches of a size, whatever its elements were.
+
+    Raises:
+        ValueError: TensorFlow cannot cut its batches anew.
+    """
+    if not is_batched(dataset, model):
+        return dataset.batch(batch_size)
+    sizes = {spec.shape[0] for spec in _specs(dataset)}
+    if sizes == {batch_size}:
+        return dataset
+    logger.warning(
+        "Workload %s: the batches of its tf.data.Dataset are cut anew to the batch "
+        "size of each run.",
+        name,
+    )
+    drops_rest = None not in sizes  # only then is the size of every batch known
+    try:
+        return dataset.rebatch(batch_size, drop_remainder=drops_rest)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"the batches of the tf.data.Dataset of workload {name!r} cannot be cut "
+            f"anew to {batch_size} examples ({error}). Make data a function with a "
+            "parameter batch_size that makes the batches itself."
+        ) from error
+
+
+def _load(workload: FitWorkload, batch_size: int) -> tuple[Any, bool]:
+    """The workload's data, and whether they come in batches of the asked size."""
+    data = workload.data
+    if not callable(data) or is_batch_source(data):
+        return data, False
+    if takes(data, "batch_size"):
+        return data(batch_size=batch_size), True
+    return data(), False
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function has a parameter of this name."""
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions written in C say nothing
+        return False
+
+
+def _as_arguments(data: Any, name: str) -> dict[str, Any]:
+    """The data as arguments of ``fit``.
+
+    Raises:
+        TypeError: they have no form that says which part is which.
+    """
+    if isinstance(data, Mapping) and "x" in data:
+        return dict(data)
+    if is_batch_source(data):
+        return {"x": data}
+    is_pair = isinstance(data, (tuple, list)) and len(data) == 2
+    if is_pair and all(is_batch_source(part) for part in data):
+        return {"x": data[0], "validation_data": data[1]}
+    raise TypeError(
+        f"data of workload {name!r} must be a dictionary of fit's arguments, such as "
+        "{'x': x, 'y': y, 'validation_data': (x_val, y_val)}, a dataset, or a pair of "
+        f"datasets (training, validation); received {kind_of(data)}."
+    )
+
+
+def _with_batches_of(source: Any, batch_size: int, name: str) -> Any:
+    """A source that cannot be cut anew, if its first batch has the right size.
+
+    Raises:
+        ValueError: it has another size, or there is no batch.
+    """
+    if isinstance(source, Iterator):
+        first = next(source, None)
+        if first is None:
+            raise ValueError(
+                f"the generator of workload {name!r} is exhausted: make data a "
+                "function that returns a new generator."
+            )
+        source = itertools.chain([first], source)
+    else:
+        first = source[0] if hasattr(source, "__getitem__") else next(iter(source))
+    sizes = {len(part) for part in keras.tree.flatten(first) if part is not None}
+    if sizes != {batch_size}:
+        raise ValueError(
+            f"the batches of workload {name!r} have {sorted(sizes)} examples, the run "
+            f"wants {batch_size}, and batches of this kind cannot be cut anew. Make "
+            "data a function with a parameter batch_size that makes the batches itself."
+        )
+    return source
+
+
+def _check_fits(x: Any, batch_size: int, name: str) -> None:
+    parts = [part for part in keras.tree.flatten(x) if hasattr(part, "shape")]
+    least = min((part.shape[0] for part in parts if part.shape), default=batch_size)
+    if least < batch_size:
+        raise ValueError(
+            f"batch size {batch_size} is larger than the {least} training examples of "
+            f"workload {name!r}."
+        )
+
+
+def _specs(dataset: Any) -> list[Any]:
+    return keras.tree.flatten(dataset.element_spec)
+
+
+def _inputs_of(spec: Any) -> Any:
+    return spec[0] if isinstance(spec, tuple) else spec
