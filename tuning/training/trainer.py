@@ -35,21 +35,22 @@ logger = logging.getLogger(__name__)
 class Trainer:
     """Trains the runs of one workload, one after the other, reusing what it can.
 
-    Runs with the same optimizer and batch size share a compiled train function, those
-    with the same optimizer a model and a trace, so they should follow each other, as
-    `tuning.grid.Grid.runs` lists them. Two runs share only if their optimizers differ
-    in nothing but the learning rate (see `tuning.training.optimizers.trace_key`).
+    Runs with the same optimizer share a model and a trace. If their batch size is the
+    same, too, they share a compiled train function. So such runs should follow each
+    other, as `tuning.grid.Grid.runs` lists them. Two runs share only if their
+    optimizers differ in nothing but the learning rate (see
+    `tuning.training.optimizers.trace_key`).
 
     Args:
         task: what all runs have in common.
 
     Attributes:
         traces: how often a train function was traced, by the (optimizer, batch size)
-            that it was first needed for.
+            that first needed it.
         tracebacks: of the first failed run with each message, by message.
 
     Raises:
-        ValueError: the task's ``execution`` is none of `EXECUTIONS`.
+        ValueError: the task's ``execution`` is not one of `EXECUTIONS`.
     """
 
     def __init__(self, task: Task) -> None:
@@ -71,7 +72,7 @@ class Trainer:
         self._refused: dict[tuple, str] = {}
 
     def run(self, run: Run) -> RunRecord:
-        """Train once; the record says what happened, whatever it was."""
+        """Train once; the record says what happened, errors included."""
         examples = self._workload.examples_per_epoch or len(self._data.x_train)
         steps_per_epoch = -(-examples // run.batch_size)
         target = self._workload.target_val_loss
@@ -90,7 +91,7 @@ class Trainer:
             self._drop_group()
             return self._record(run, log, facts, "failed", message)
         finally:
-            # However the run ended, an interruption included.
+            # However the run ended, even if it was interrupted.
             self._builder.restore()
         status = "diverged" if log.diverged else "ok"
         return self._record(run, log, facts, status, log.diverged)
@@ -117,7 +118,7 @@ class Trainer:
                 )
                 return
         self._drop_group()
-        # A new one: an optimizer that was built belongs to that model for good.
+        # A new optimizer: one that has been built cannot move to another model.
         model = self._builder.build(run.seed, self._build_optimizer(run))
         model.optimizer.build(model.trainable_variables)
         facts["execution"] = model_fit.NAME
@@ -151,21 +152,21 @@ class Trainer:
         return not reason
 
     def _group_with_start(self, key: tuple, run: Run, optimizer: Any) -> Any:
-        """The compiled epochs for a run, and in memory what its seed starts from."""
+        """The compiled epochs for a run; its seed's start values are then in memory."""
         group = self._compiled_group(key, run, optimizer)
         if group is None or run.seed in self._optimizer_states:
             return group
         model = self._builder.build(run.seed, self._build_optimizer(run))
         if model is group.model:
-            # ``build_model`` returns one model again and again: it has now another
-            # optimizer than the one that was traced.
+            # ``build_model`` returns the same model every time: its optimizer is now
+            # another one than the traced one.
             self._drop_group()
             return self._compiled_group(key, run, optimizer)
         self._remember_start(run.seed, model)
         return group
 
     def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
-        """The compiled epochs for this kind of run; ``None`` if it has none.
+        """The compiled epochs for this kind of run; ``None`` if it cannot be compiled.
 
         Batch sizes share the model, its evaluation and the trace of its training.
         """
@@ -221,10 +222,10 @@ class Trainer:
             gc.collect()  # model and functions refer to each other
 
     def _remember_start(self, seed: int, model: Any) -> None:
-        """Keep what a seed's runs start from: values of model and optimizer.
+        """Keep the values of model and optimizer from which a seed's runs start.
 
-        Some of an optimizer's variables begin as copies of the weights: averages, the
-        point that steps start from.
+        Some of an optimizer's variables begin as copies of the weights, for example
+        averages, or the point from which steps are taken.
         """
         from tuning.training.compiled_epochs import stored_variables, values_of
 
@@ -270,7 +271,7 @@ class Trainer:
 
 
 def _why_not_compiled() -> str:
-    """Why nothing can be trained in compiled epochs now; empty if it can."""
+    """Why runs cannot be compiled at present; empty if they can."""
     if keras.backend.backend() != "tensorflow":
         return f"the Keras backend is {keras.backend.backend()}, not tensorflow."
     import tensorflow as tf
