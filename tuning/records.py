@@ -1,4 +1,4 @@
-"""What came out of a run, as one plain value.
+"""The result of a run, as one plain value.
 
 JSON has no NaN and no infinity, so a loss that is not finite is written as ``null`` and
 read back as ``None``.
@@ -59,7 +59,7 @@ PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """One training that took place.
+    """The result of one run.
 
     Losses are validation losses unless their name says otherwise; ``None`` stands
     for a loss that was never measured or was not finite.
@@ -81,19 +81,21 @@ class RunRecord:
         final_val_loss: validation loss after the last epoch; ``None`` if diverged.
         val_metrics: the workload's metrics after the last finite epoch.
         steps: optimizer steps taken.
-        steps_to_target: steps until the validation loss, looked at after each
-            epoch, was at most the workload's target; ``None`` if never or no target.
-        seconds: wall-clock of the run, without building and compiling; with
-            ``model.fit`` Keras's tracing in the first epoch is included.
-        seconds_per_step: ``seconds`` spent in training over ``steps``.
-        state_bytes: bytes of the optimizer's variables besides step count and rate.
+        steps_to_target: steps until the validation loss, checked after each epoch,
+            was at most the workload's target; ``None`` if never or without a target.
+        seconds: wall-clock time of the run, without building and compiling; with
+            ``model.fit`` it includes Keras's tracing in the first epoch.
+        seconds_per_step: seconds in training steps, without validation, divided by
+            ``steps``.
+        state_bytes: bytes of the optimizer's variables, without step count and
+            learning rate.
         history: per epoch, ``loss`` (training), ``val_loss`` and metrics.
         training_curve: training loss within the epochs: means over consecutive steps,
             at most 100 of them; ``None`` where not finite.
-        steps_per_point: steps that one of those means is taken over.
-        execution: ``compiled-epochs``, ``graph-epochs`` (the same without XLA) or
-            ``model.fit``: which path trained it.
-        versions: of Python and the packages that took part.
+        steps_per_point: steps that each of these means covers.
+        execution: how the run was trained: ``compiled-epochs``, ``graph-epochs`` (the
+            same without XLA) or ``model.fit``.
+        versions: of Python and of `PACKAGES`.
     """
 
     run_id: RunId
@@ -132,7 +134,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The record as one line of JSON, without a line break."""
-        # Not dataclasses.asdict: it copies, and a lock in a configuration refuses.
+        # Not dataclasses.asdict: its deep copy fails for a lock in a configuration.
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
@@ -143,8 +145,8 @@ class RunRecord:
         """Read a record that :meth:`to_json` wrote; unknown fields are ignored.
 
         Raises:
-            InvalidFileError: the line is not a record; a ``ValueError``. Where it is
-                not even JSON, a :class:`tuning.system.json_values.NotJSONError`.
+            InvalidFileError: the line is not a record; a ``ValueError``. If the line
+                is not JSON, a :class:`tuning.system.json_values.NotJSONError`.
         """
         return check(_schema(), parse(line))
 
