@@ -1,4 +1,4 @@
-"""Arrays of what ``load_data`` returned, or one line on why there are none."""
+"""Turns what ``load_data`` returned into arrays, or says in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def as_array(part: Any, field: str) -> np.ndarray:
         field: its name, for messages.
 
     Raises:
-        TypeError: it is no array and cannot be turned into one; the message says how
-            to make one of it.
+        TypeError: ``part`` is not an array and cannot be turned into one; the message
+            says how to make one.
     """
     hint = _how_to_make_an_array_of(part)
     if hint:
@@ -72,9 +72,9 @@ def check_no_nan(array: np.ndarray, field: str) -> None:
     """Check that no value is missing.
 
     Raises:
-        ValueError: there is a NaN: every loss would be NaN, too.
+        ValueError: a value is NaN, which would make every loss NaN.
     """
-    # The least value is NaN if any is; np.isnan of all would need memory for each.
+    # min() is NaN if any value is; np.isnan would need memory for every value.
     if array.dtype.kind not in "fc" or not array.size or not np.isnan(array.min()):
         return
     is_nan = np.isnan(array).reshape(len(array), -1).any(axis=1)
@@ -86,7 +86,7 @@ def check_no_nan(array: np.ndarray, field: str) -> None:
 
 
 def kind_of(part: Any) -> str:
-    """What something is, in a sentence: ``a tf.data.Dataset``, ``a list of 3``."""
+    """The kind of an object as a phrase: ``a tf.data.Dataset``, ``a list of 3``."""
     if hasattr(part, "as_numpy_iterator"):
         return "a tf.data.Dataset"
     if part is None:
@@ -99,7 +99,7 @@ def kind_of(part: Any) -> str:
 
 
 def how_to_make_arrays_of(loaded: Any) -> str:
-    """How to get the four arrays from what was returned instead of them; or empty."""
+    """A hint how to make four arrays of what ``load_data`` returned; may be empty."""
     if not isinstance(loaded, (list, tuple)):
         return _how_to_make_an_array_of(loaded)
     if len(loaded) == 2 and all(
@@ -110,8 +110,8 @@ def how_to_make_arrays_of(loaded: Any) -> str:
 
 
 def _how_to_make_an_array_of(part: Any) -> str:
-    """What to do with something that holds data and is no array; or empty."""
-    # Their libraries need not be installed, so classes are known by their names.
+    """A hint how to make an array of another container of data; may be empty."""
+    # The libraries may not be installed, so classes are recognised by their names.
     names = {kind.__name__ for kind in type(part).__mro__}
     holds_arrays = isinstance(part, (list, tuple)) and any(
         getattr(one, "ndim", 0) > 0 for one in part

@@ -21,7 +21,7 @@ _CALLERS = tuple(
         "workloads/__init__.py",
     )
 )
-"""Files whose lines call the user's code; they are no place of an error in it."""
+"""Files of this package that call the user's code; errors are not reported there."""
 
 
 @contextlib.contextmanager
@@ -29,8 +29,8 @@ def user_code(failure: str, hint: str = "") -> Iterator[None]:
     """Turn whatever the user's code raises into one ``ValueError``.
 
     Args:
-        failure: what cannot be done now; the message starts with it.
-        hint: the end of the message.
+        failure: start of the message: what failed.
+        hint: end of the message.
 
     Raises:
         ValueError: the code raised something, or ended the process. A
@@ -53,7 +53,7 @@ def format_error(error: BaseException) -> str:
     """
     text = " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
     if len(text) > 400:
-        # Most put the cause first, errors inside a tf.function last.
+        # Most messages begin with the cause; those of a tf.function end with it.
         text = f"{text[:250]} ... {text[-150:]}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -1,9 +1,9 @@
 """What a sweep plans to run: optimizers x batch sizes x learning rates x seeds.
 
-A :class:`Grid` is a plain value. It checks itself when it is made, can be written as
-JSON and read back, and lists its runs in the order in which they are trained: runs with
-the same optimizer and batch size are neighbours, because they share one compiled train
-function.
+A :class:`Grid` is a plain value. It checks its fields when it is made, and can be
+written as JSON and read back. It lists its runs in the order in which they are trained:
+runs with the same optimizer and batch size are neighbours, because they share one
+compiled train function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tuning.system.json_values import (
 )
 
 LONGEST_NAME = 200
-"""Bytes of the directory of an optimizer; file systems take 255 for a name."""
+"""Most bytes in the name of an optimizer's directory; file systems allow 255."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Run:
     Attributes:
         optimizer: name of the optimizer in the grid.
         batch_size: examples per step.
-        learning_rate: the rate given to the optimizer.
+        learning_rate: given to the optimizer.
         seed: seeds the initial weights, the order of the data and dropout.
-        epochs: fewer passes over the data than the grid has; ``None`` for all of them.
+        epochs: passes over the data, if fewer than the grid's; else ``None``.
     """
 
     optimizer: str
@@ -69,8 +69,8 @@ class Grid:
         optimizers: names; see `tuning.optimizer_names`.
         learning_rates: positive and finite, in any order.
         batch_sizes: positive, examples per step.
-        seeds: non-negative integers; an axis of its own, because the spread over
-            seeds shows what a difference is worth.
+        seeds: non-negative integers; a separate axis, because the spread over seeds
+            shows how much a difference means.
         epochs: passes over the training data, the same for every run, so that
             runs with different batch sizes see equally many examples.
         options: further constructor arguments by optimizer name, for example
@@ -145,7 +145,7 @@ class Grid:
             )
         object.__setattr__(self, "epochs", int(self.epochs))
         object.__setattr__(self, "options", self._checked_options())
-        # Six digits of a rate are all that can make two runs of a grid the same.
+        # A run's id has six digits of the learning rate: these must differ.
         if len({f"{rate:.6g}" for rate in self.learning_rates}) != len(
             self.learning_rates
         ):
@@ -182,7 +182,7 @@ class Grid:
         )
 
     def runs(self) -> list[Run]:
-        """All runs, those that can share a compiled train function side by side."""
+        """All runs; those that can share a compiled train function are neighbours."""
         return [
             Run(*values)
             for values in itertools.product(
@@ -221,12 +221,13 @@ class Grid:
 def log_spaced_rates(low: float, high: float, count: int) -> tuple[float, ...]:
     """Learning rates evenly spaced on a logarithmic axis, both ends included.
 
-    Rounded to three significant digits, so that labels and directories stay
-    readable; at 50 rates per decade neighbours are still apart.
+    They are rounded to three significant digits, so that labels and directories stay
+    readable. At 50 learning rates per decade neighbours still differ.
 
     Raises:
-        ValueError: not ``0 < low < high`` with ``count >= 2`` (or ``low == high``
-            with ``count == 1``), or more rates than three digits tell apart.
+        ValueError: the range is not ``0 < low < high`` with ``count >= 2`` (or
+            ``low == high`` with ``count == 1``), or two learning rates are equal in
+            three digits.
     """
     is_single = count == 1 and low == high
     if not (math.isfinite(high) and low > 0) or not (
@@ -294,7 +295,7 @@ def _is_name(name: str) -> bool:
 
 
 def _check_options(options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that the plan can be written down and compared with an earlier one."""
+    """Check that options can be written to a plan and compared with an earlier one."""
     for optimizer, of_optimizer in options.items():
         for option, value in of_optimizer.items():
             try:

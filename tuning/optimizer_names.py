@@ -1,4 +1,4 @@
-"""What a sweep calls optimizers: what one writes in Python.
+"""Names of optimizers in a sweep, the same as in Python.
 
 ======================================  ==========================================
 ``keras.Adam``, ``keras.Lion``          any class of `keras.optimizers`
@@ -7,9 +7,9 @@
 ``package.module:attribute``            a class or a function of the user's own
 ======================================  ==========================================
 
-Arguments that belong to the name may follow, as in ``keras.SGD(momentum=0.9)``. The
-learning rate comes from the grid, further options from ``--set`` or ``options=``.
-Nothing is imported here: names are read, not looked up.
+A name may include arguments, as in ``keras.SGD(momentum=0.9)``. The learning rate
+comes from the grid, further options from ``--set`` or ``options=``. This module only
+parses names; it does not import what they refer to.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SWEPT_BY_DEFAULT = (
     "keras.SGD(momentum=0.9)",
     "keras.Adagrad",
 )
-"""What a sweep compares if it names no optimizers."""
+"""Optimizers of a sweep that names none."""
 
 ALLOWED = (
     "keras.Adam (any class of keras.optimizers), keras_adam.Adam, "
     "keras_adam.Adam.robust, keras.SGD(momentum=0.9) or package.module:attribute"
 )
-"""What names look like, for messages."""
+"""Allowed forms of names, for messages."""
 
 EARLIER_NAMES: Mapping[str, str] = {
     "adam": "keras_adam.Adam",
@@ -50,18 +50,18 @@ EARLIER_NAMES: Mapping[str, str] = {
     "adagrad": "keras.Adagrad",
     "rmsprop": "keras.RMSprop",
 }
-"""Names of earlier versions, and today's."""
+"""Optimizer names of earlier versions -> names of today."""
 
 _MODULES: Mapping[str, str] = {"keras": "keras.optimizers", "keras_adam": "keras_adam"}
 """The first word of a name -> the module that its class is in."""
 
 
 class ParsedName(NamedTuple):
-    """What a name says.
+    """The parts of a name.
 
     Attributes:
         reference: ``package.module:attribute``.
-        arguments: that belong to the name.
+        arguments: that the name includes.
     """
 
     reference: str
@@ -69,10 +69,10 @@ class ParsedName(NamedTuple):
 
 
 def parse_name(name: str) -> ParsedName:
-    """Read a name.
+    """Split a name into its reference and its arguments.
 
     Raises:
-        ValueError: it has another form.
+        ValueError: the name has none of the allowed forms.
     """
     target, bracket, rest = name.partition("(")
     arguments = _parse_arguments(rest) if bracket else {}
@@ -83,15 +83,15 @@ def parse_name(name: str) -> ParsedName:
 
 
 def check_names(names: Sequence[str], custom: Collection[str] | None = None) -> None:
-    """Check that every name can mean something, without importing Keras.
+    """Check that every name has an allowed form, without importing Keras.
 
     Args:
         names: of optimizers.
         custom: names of the caller's own factories.
 
     Raises:
-        ValueError: a name is not in ``custom`` and has another form; the message says
-            what is allowed.
+        ValueError: a name is not in ``custom`` and has none of the allowed forms; the
+            message lists them.
     """
     custom = custom or ()
     unknown = [name for name in names if name not in custom and not _is_name(name)]
@@ -104,11 +104,11 @@ def check_names(names: Sequence[str], custom: Collection[str] | None = None) -> 
 
 
 def earlier_names(names: Sequence[str], custom: Collection[str]) -> str:
-    """How optimizers of a sweep of an earlier version are called today.
+    """The names of today for the optimizers in a sweep of an earlier version.
 
     Args:
         names: of the sweep's optimizers.
-        custom: those that a Python program brought along.
+        custom: names of a Python program's own optimizers.
 
     Returns:
         ``adam is keras_adam.Adam``, and so on; empty if no name has changed.
@@ -118,9 +118,9 @@ def earlier_names(names: Sequence[str], custom: Collection[str]) -> str:
 
 
 def file_name(name: str) -> str:
-    """A name as a part of a path: without brackets, quotes and what else they hold.
+    """A name as a part of a path, without brackets, quotes, commas and spaces.
 
-    A name without brackets stays as it is.
+    A name without brackets is not changed.
     """
     if "(" not in name:
         return name
@@ -128,7 +128,7 @@ def file_name(name: str) -> str:
 
 
 def split_names(text: str) -> list[str]:
-    """The names of a comma-separated list; commas inside brackets separate nothing."""
+    """The names of a comma-separated list; commas inside brackets do not separate."""
     return [part.strip() for part in _split_outside(text, ",") if part.strip()]
 
 
@@ -144,7 +144,7 @@ def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     options: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         target, *values = _split_outside(assignment, "=", most=1)
-        # From the right: the optimizer's name has dots of its own.
+        # From the right, because the optimizer's name has dots, too.
         optimizer, _, option = target.strip().rpartition(".")
         if not (values and optimizer and option.isidentifier()):
             raise ValueError(
@@ -167,7 +167,7 @@ def _is_name(name: str) -> bool:
 
 
 def _reference_of(target: str) -> str | None:
-    """Where the class or function of a name without arguments is."""
+    """The reference of a name without arguments; ``None`` if its form is wrong."""
     if ":" in target:
         return target
     first, *rest = target.split(".")
@@ -179,7 +179,7 @@ def _reference_of(target: str) -> str | None:
 
 
 def _parse_arguments(text: str) -> dict[str, Any] | None:
-    """The arguments of a call, from behind its bracket; ``None`` if it is no call."""
+    """The arguments after the opening bracket of a call; ``None`` if it is no call."""
     try:
         call = ast.parse(f"f({text}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
@@ -206,7 +206,7 @@ def _split_outside(text: str, separator: str, most: int = -1) -> list[str]:
     Args:
         text: what is split.
         separator: one character.
-        most: splits; all by default.
+        most: largest number of splits; no limit by default.
     """
     parts, start, depth = [], 0, 0
     for place, character in enumerate(text):
@@ -219,7 +219,7 @@ def _split_outside(text: str, separator: str, most: int = -1) -> list[str]:
 
 
 def _parse_value(text: str) -> Any:
-    # Brackets inside brackets by the thousand are refused in other ways.
+    # The parsers raise these for thousands of nested brackets.
     too_deep = (RecursionError, MemoryError)
     try:
         return json.loads(text)

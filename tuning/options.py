@@ -1,4 +1,4 @@
-"""What a sweep does besides walking its grid, as one value that is passed whole."""
+"""How the runs of a sweep's grid are chosen and trained, as one value."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class SweepOptions:
 
     Attributes:
         strategy: which runs of the grid are trained; one of `STRATEGIES`.
-        max_runs: how many at most, for a strategy that has no end of its own.
-        schedule: how the learning rate changes over a run; ``None`` leaves it to the
-            workload. One of `SCHEDULES`.
+        max_runs: the most runs to train, for a strategy that does not end by itself.
+        schedule: how the learning rate changes over a run: one of `SCHEDULES`;
+            ``None`` takes the workload's.
         execution: see `tuning.training.task.Task`.
         command: how the sweep was started, for the report.
 
     Raises:
-        ValueError: a value that is not one of those, or ``max_runs`` is missing for a
-            strategy that needs it, or given to one that ends by itself.
+        ValueError: a value is not allowed, or ``max_runs`` is missing for a strategy
+            that needs it or given for one that ends by itself.
     """
 
     strategy: str = "grid"
@@ -48,10 +48,10 @@ class SweepOptions:
 
 
 def check_strategy(strategy: str, max_runs: int | None) -> None:
-    """Check that runs can be chosen that way.
+    """Check a strategy and its number of runs.
 
     Raises:
-        ValueError: ``strategy`` is none of `STRATEGIES`, or cannot be combined with
+        ValueError: ``strategy`` is not one of `STRATEGIES`, or cannot be combined with
             ``max_runs``.
     """
     if strategy not in STRATEGIES:
@@ -72,10 +72,10 @@ def check_strategy(strategy: str, max_runs: int | None) -> None:
 
 
 def check_schedule(schedule: str) -> None:
-    """Check that the learning rate can change that way.
+    """Check the name of a learning-rate schedule.
 
     Raises:
-        ValueError: ``schedule`` is none of `SCHEDULES`.
+        ValueError: ``schedule`` is not one of `SCHEDULES`.
     """
     if schedule not in SCHEDULES:
         raise ValueError(
@@ -84,10 +84,10 @@ def check_schedule(schedule: str) -> None:
 
 
 def check_execution(execution: str) -> None:
-    """Check that runs can be executed that way.
+    """Check the name of a way of executing runs.
 
     Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`.
+        ValueError: ``execution`` is not one of `EXECUTIONS`.
     """
     if execution not in EXECUTIONS:
         raise ValueError(

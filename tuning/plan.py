@@ -1,8 +1,8 @@
 """The plan of a sweep: which runs it has, and how it differs from another one.
 
 ``sweep.json`` is written before the first run and never changed afterwards. It says
-what the records in ``runs.jsonl`` belong to, so a directory can be continued, refused
-or cleared without guessing.
+to which sweep the records in ``runs.jsonl`` belong, so a directory can be continued,
+refused or cleared without guessing.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ PLAN_FILE = "sweep.json"
 """Name of the file with the sweep's plan inside its directory."""
 
 FORMAT = 1
-"""Raised when a later version can no longer read what an earlier one wrote."""
+"""Version of the format, increased when earlier files can no longer be read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a sweep's directory is for.
+    """The plan of a sweep: what is trained, and with which runs.
 
     Attributes:
         workload: name of what is trained.
         grid: the runs.
         data: number of examples, ``{"train": ..., "validation": ...}``.
-        reference: how the workload is found again from the command line; ``None``
-            for one that exists only in the Python program that started the sweep.
-        description: the workload's own sentence.
+        reference: the name by which the command line finds the workload again;
+            ``None`` if it exists only in the Python program that started the sweep.
+        description: of the workload, one sentence.
         target_val_loss: the validation loss that ``steps_to_target`` counts to.
-        loss: what is minimised, as `tuning.sweep.fingerprint.describe_loss` puts it.
-        own_optimizers: custom optimizers of the grid, which only a Python program has.
+        loss: a text from `tuning.sweep.fingerprint.describe_loss`.
+        own_optimizers: optimizers of the grid that only a Python program has.
         fingerprints: of ``data`` and ``model``; ``None`` where there is none.
         versions: of Python and the packages when the sweep was started.
         command: what started the sweep.
         created: when, ISO 8601 with time zone.
-        strategy: which of the grid's runs are done; see `STRATEGIES`.
-        max_runs: how many at most; ``None`` leaves it to the strategy.
+        strategy: which of the grid's runs are trained; see `STRATEGIES`.
+        max_runs: the most runs to train; ``None`` leaves that to the strategy.
         schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
@@ -98,8 +98,8 @@ class Plan:
         """Read a plan that :meth:`to_dict` wrote; unknown fields are ignored.
 
         Raises:
-            InvalidFileError: another format, or a field is missing or unusable; a
-                ``ValueError``.
+            InvalidFileError: the format is another one, or a field is missing or
+                unusable; a ``ValueError``.
         """
         if plain.get("format") != FORMAT:
             raise InvalidFileError(
@@ -131,7 +131,7 @@ class Plan:
                 "the values of the data are others (load_data must return the same "
                 "each time)"
             )
-        # Another Keras may describe the same model in other words.
+        # Another version of Keras may give the same model another configuration.
         is_same_keras = self.versions.get("keras") == other.versions.get("keras")
         if is_same_keras and self._is_other("model", other):
             found.append("build_model makes another model")
@@ -146,7 +146,7 @@ def read_plan(directory: Path) -> Plan:
     """The plan of a sweep's directory.
 
     Raises:
-        InvalidFileError: the directory holds none, or none that can be read; a
+        InvalidFileError: the directory holds no plan, or the plan cannot be read; a
             ``ValueError``.
     """
     directory = check_directory(directory, "the directory of a sweep")
@@ -165,12 +165,12 @@ def read_plan(directory: Path) -> Plan:
 
 
 def read_plan_fields(path: Path) -> dict[str, Any]:
-    """What ``sweep.json`` holds, whichever fields it has; nothing if it is not there.
+    """The fields of ``sweep.json``, even if some are missing; empty without the file.
 
-    For reports, which need a plan less than a sweep does.
+    This is for reports, which need fewer fields than a sweep.
 
     Raises:
-        InvalidFileError: it cannot be read, or a field of it is unusable; a
+        InvalidFileError: the file cannot be read, or a field is unusable; a
             ``ValueError``.
     """
     try:
@@ -185,7 +185,7 @@ def read_plan_fields(path: Path) -> dict[str, Any]:
 
 
 def may_be_plan(path: Path) -> bool:
-    """Whether a file is a plan, of any format, or was one before it was torn."""
+    """Whether a file is a plan of any format, or one that was only partly written."""
     try:
         text = read_text(path)
     except (OSError, InvalidFileError):
@@ -203,7 +203,7 @@ def check_writable(plan: Plan) -> None:
     """Check that a plan can be read back when it has been written.
 
     Raises:
-        ValueError: a field is of another type, such as a description that is no text.
+        ValueError: a field has the wrong type, such as a description that is not text.
     """
     try:
         Plan.from_dict(json.loads(_to_json(plan)))
@@ -212,7 +212,7 @@ def check_writable(plan: Plan) -> None:
 
 
 def write_plan(directory: Path, plan: Plan) -> None:
-    """Write ``sweep.json`` so that it is there whole or not at all."""
+    """Write ``sweep.json`` atomically: the whole file or nothing."""
     write_whole(directory / PLAN_FILE, _to_json(plan) + "\n")
 
 
@@ -222,7 +222,7 @@ def _check_current_names(
     """Refuse a plan of an earlier version, which called optimizers by other names.
 
     Raises:
-        InvalidFileError: the plan names one of them.
+        InvalidFileError: the plan has such a name.
     """
     renamed = earlier_names(names, custom)
     if renamed:
@@ -256,7 +256,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Add to an error in a plan where the plan is, and what to do."""
+    """Add the path of a plan, and what to do, to an error in it."""
     try:
         yield
     except InvalidFileError as error:
@@ -268,7 +268,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _comparable(plan: Plan) -> dict[str, Any]:
-    """What decides the runs, as JSON reads it back: tuples are lists there."""
+    """The fields that decide the runs, as read back from JSON: lists, not tuples."""
     fields = {
         "workload": plan.workload,
         **plan.grid.to_dict(),

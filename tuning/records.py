@@ -1,4 +1,4 @@
-"""What came out of a run, as one plain value.
+"""The result of a run, as one plain value.
 
 JSON has no NaN and no infinity, so a loss that is not finite is written as ``null`` and
 read back as ``None``.
@@ -59,7 +59,7 @@ PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """One training that took place.
+    """The result of one run.
 
     Losses are values of the run's objective, which is the validation loss unless
     ``objective`` names something else; ``None`` stands for a value that was never
@@ -135,7 +135,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The record as one line of JSON, without a line break."""
-        # Not dataclasses.asdict: it copies, and a lock in a configuration refuses.
+        # Not dataclasses.asdict: its deep copy fails for a lock in a configuration.
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
@@ -146,8 +146,8 @@ class RunRecord:
         """Read a record that :meth:`to_json` wrote; unknown fields are ignored.
 
         Raises:
-            InvalidFileError: the line is not a record; a ``ValueError``. Where it is
-                not even JSON, a :class:`tuning.system.json_values.NotJSONError`.
+            InvalidFileError: the line is not a record; a ``ValueError``. If the line
+                is not JSON, a :class:`tuning.system.json_values.NotJSONError`.
         """
         return check(_schema(), parse(line))
 

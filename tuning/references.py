@@ -17,7 +17,7 @@ def resolve_reference(reference: str, what: str) -> Any:
         what: the kind of object, for messages: ``"workload"``, ``"optimizer"``.
 
     Raises:
-        ValueError: the reference has another form, nothing is there, or importing it
+        ValueError: the reference has another form, names nothing, or its import
             raises an error.
     """
     if reference.count(":") != 1 or not all(reference.split(":")):

@@ -25,10 +25,9 @@ RUNS_FILE = "runs.jsonl"
 
 
 def append_record(directory: Path, record: RunRecord) -> None:
-    """Append one record to the directory's file and see it on the disk.
+    """Append one record to the directory's file, and wait until it is on the disk.
 
-    A line torn by an interrupted write stays on a line of its own: if the file does
-    not end in a line break, one is written first.
+    If an interrupted write has left half a line, a line break is written first.
 
     Raises:
         OSError: the file cannot be written.
@@ -48,15 +47,15 @@ def append_record(directory: Path, record: RunRecord) -> None:
 
 
 def read_records(directory: Path) -> list[RunRecord]:
-    """Every readable record of a sweep, in the order written, the last one per run.
+    """The readable records of a sweep, in the order written, the last one per run.
 
-    A line that is not whole (torn by a crash) is skipped with a warning in the log:
-    its run counts as not done.
+    A line that a crash left incomplete is skipped with a warning in the log: its run
+    counts as not done.
 
     Raises:
         FileNotFoundError: the directory holds no records.
-        InvalidFileError: a line is JSON but no record, no line can be read, or the
-            file cannot be; a ``ValueError``.
+        InvalidFileError: a line is JSON but not a record, no line is a record, or the
+            file cannot be read; a ``ValueError``.
     """
     path = check_directory(directory, "the directory of a sweep") / RUNS_FILE
     records: dict[str, RunRecord] = {}
@@ -92,10 +91,10 @@ def read_records(directory: Path) -> list[RunRecord]:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that hold something, without a byte order mark.
+    """The non-empty lines of a file and their numbers, without a byte order mark.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file does not exist.
         InvalidFileError: it cannot be read.
     """
     check_file(path)

@@ -15,7 +15,7 @@ from tuning.options import EXECUTIONS, check_schedule
 
 
 class Data(NamedTuple):
-    """Arrays to learn from and arrays to judge by; the first axis counts examples."""
+    """Arrays for training and for validation; the first axis counts examples."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -28,11 +28,11 @@ class Workload:
     """A learning task that a sweep trains again and again.
 
     Attributes:
-        name: stands in records and reports.
+        name: shown in records and reports.
         build_model: returns a new, uncompiled ``keras.Model`` with freshly
-            initialised weights. Called after the seeds have been set. Layers in it
-            that existed before start every run with the weights that they had then,
-            and have them again after the run.
+            initialised weights. Called after the seeds have been set. If it reuses
+            layers from outside, such as a pretrained backbone, these start every run
+            with their original weights, and get them back after the run.
         load_data: returns `Data`. Called once per sweep.
         loss: as for ``model.compile``.
         metrics: returns new metrics for ``model.compile``; called per model,
@@ -43,17 +43,17 @@ class Workload:
         target_val_loss: a validation loss worth reaching; ``steps_to_target`` in
             the records counts the steps until then. ``None``: not counted.
         description: one sentence for people, shown in lists and reports.
-        execution: how runs are executed where the sweep says ``"auto"``; see
+        execution: how runs are executed if the sweep says ``"auto"``; see
             `tuning.training.task.Task`. XLA takes 30 times as long as TensorFlow for
             the gradients of two-dimensional convolutions on a CPU.
         schedule: how the learning rate changes over a run: ``"constant"``, or
             ``"linear"``, which falls to zero epoch by epoch.
-        examples_per_epoch: how many examples make an epoch, after which the run is
-            evaluated, if not all of them once. Every epoch goes on where the last one
-            ended, and each example is taken once before any is taken again.
+        examples_per_epoch: examples per epoch, after which the run is evaluated;
+            ``None`` for all training examples. Every epoch continues where the last
+            one ended, and each example is used once before any is used again.
 
     Raises:
-        ValueError: ``execution`` is none of `EXECUTIONS`, ``schedule`` none of
+        ValueError: ``execution`` is not one of `EXECUTIONS`, ``schedule`` not one of
             `SCHEDULES`, or an epoch has no examples.
     """
 
@@ -127,7 +127,7 @@ def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
 
 
 def checked_metric_names(workload: Workload) -> list[str]:
-    """Names of the metrics; none is a name that records use for something else.
+    """Names of the workload's metrics; none may be called ``loss``.
 
     Raises:
         ValueError: a metric is called ``loss``, or making the metrics failed.
@@ -144,9 +144,9 @@ def checked_metric_names(workload: Workload) -> list[str]:
 
 
 def _check_values(data: Data, workload: Workload) -> None:
-    """Check that no value is missing, where a loss of NaN must follow."""
+    """Check for NaN in the arrays in which it would make the loss NaN."""
     fields = ["x_train", "x_val"]
-    # A loss of the user's own may pass over targets that are missing.
+    # A custom loss may skip missing targets.
     loss = workload.loss
     home = getattr(loss, "__module__", None) or type(loss).__module__
     if isinstance(loss, str) or home.partition(".")[0] == "keras":

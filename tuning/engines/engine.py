@@ -9,7 +9,7 @@ from tuning.records import RunRecord
 
 
 class Began(NamedTuple):
-    """A worker has started on its run: whatever came before is not the run's time."""
+    """A worker has started its run; time before this does not count as the run's."""
 
     worker: int
 
@@ -19,9 +19,9 @@ class Finished(NamedTuple):
 
     Attributes:
         worker: the one that is free again.
-        record: what came out.
+        record: of the run.
         traceback: of a run that failed; else ``None``.
-        notes: warnings of the trainer, one text each.
+        notes: warnings that the trainer logged, one text each.
     """
 
     worker: int
@@ -34,8 +34,8 @@ class Lost(NamedTuple):
     """A worker has ended in the middle of its run, which has no result.
 
     Attributes:
-        worker: whose place is empty until its next run starts another one.
-        reason: how it ended, as far as that is known.
+        worker: its number; the next run with this number starts a new process.
+        reason: how the worker ended, as far as known.
     """
 
     worker: int
@@ -46,7 +46,7 @@ Event = Began | Finished | Lost
 
 
 class WorkerStartError(RuntimeError):
-    """A worker could not be set up; the next one could not be set up either."""
+    """A worker could not be set up, and a new one would fail in the same way."""
 
 
 class Engine(Protocol):
@@ -59,11 +59,11 @@ class Engine(Protocol):
     workers: int
 
     def start(self, worker: int, run: Run) -> None:
-        """Give a run to an idle worker; start the worker if it is not there."""
+        """Give a run to an idle worker; start the worker first if needed."""
         ...
 
     def wait(self, seconds: float | None) -> Event | None:
-        """The next thing that happens; ``None`` if nothing does in time.
+        """The next event; ``None`` if there is none in time.
 
         Args:
             seconds: how long to wait at most; ``None`` without limit.
@@ -74,7 +74,7 @@ class Engine(Protocol):
         ...
 
     def end(self, worker: int) -> None:
-        """End a worker and the run it trains; nothing more is reported of that run."""
+        """End a worker and its run; ``wait`` reports nothing more of that run."""
         ...
 
     def close(self) -> None:

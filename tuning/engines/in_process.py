@@ -12,7 +12,7 @@ from tuning.training.trainer import Trainer
 class InProcessEngine:
     """Trains runs in this process, one after the other.
 
-    A run that hangs or takes the process down takes the sweep with it; `LocalEngine`
+    A run that hangs or crashes the process stops the whole sweep; with `LocalEngine` it
     does not.
 
     Args:
@@ -25,7 +25,7 @@ class InProcessEngine:
         self._run: Run | None = None
 
     def start(self, worker: int, run: Run) -> None:
-        """Take note of the run; it is trained by :meth:`wait`."""
+        """Remember the run; :meth:`wait` trains it."""
         del worker
         self._run = run
 

@@ -1,9 +1,10 @@
 """The engine of worker processes on this machine.
 
-Each worker is a Python process of its own (:mod:`tuning.engines.local_worker`), spoken
-to over its standard input and output: it starts clean of this process's threads, which
-TensorFlow needs, and of its ``__main__``, which need not be guarded. A worker ends when
-this process does, however that comes about: its standard input ends then.
+Each worker is a new Python process (:mod:`tuning.engines.local_worker`) that talks to
+this one over its standard input and output. It inherits no threads, as TensorFlow
+requires, and does not import this process's ``__main__``, which therefore needs no
+guard. A worker ends when this process ends for any reason, because its standard input
+ends then.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ START_WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from tuning.engines.local_worker import main; main()"
 )
-"""Started with ``-c`` and this process's own path: a project with a package ``tuning``
-of its own, first on the path of ``-m``, would be taken for ours."""
+"""Code of a worker, run with ``-c`` and this process's ``sys.path``. With ``-m`` the
+current directory comes first, so a project's own package ``tuning`` would be used."""
 
 SECONDS_TO_END = 10.0
 
 NATIVE_LOG_LINE = re.compile(r"[IWE]\d{4} \d\d:|WARNING: All log messages before absl")
-"""What TensorFlow's native code says on every start, with or without a reason."""
+"""Lines that TensorFlow's native code logs at every start, even if nothing is wrong."""
 
 
 class _Message(NamedTuple):
-    """What a worker's process has sent, and which of the worker's processes it was."""
+    """A message from a worker, with the number of the process that sent it."""
 
     worker: int
     generation: int
@@ -64,10 +65,10 @@ class _Ended(NamedTuple):
 
 
 def open_engine(task: Task, options: EngineOptions, logs: Path) -> Engine:
-    """Worker processes; or this process, where one worker needs no time limit.
+    """Worker processes, or this process if there is one worker without a time limit.
 
-    Then nothing has to be started, and a second process would make nothing safer: a
-    sweep that was interrupted can be continued.
+    A second process would make a single worker no safer, since an interrupted sweep can
+    be continued.
     """
     if options.is_in_process:
         from tuning.engines.in_process import InProcessEngine
@@ -80,11 +81,11 @@ class LocalEngine:
     """Worker processes on this machine.
 
     Args:
-        task: what all runs have in common; sent with cloudpickle, so that functions
-            of the program itself, even lambdas, can be part of it.
-        options: how many processes; each starts with its first run.
-        logs: directory for what workers write to their standard error, one file each;
-            ``None`` lets them write to this process's.
+        task: what all runs have in common. It is sent with cloudpickle, so it may
+            contain functions of the program itself, even lambdas.
+        options: the number of processes; each starts with its first run.
+        logs: directory for the standard error of workers, one file each; ``None``
+            lets them write to this process's standard error.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class LocalEngine:
             return None
         process = self._processes.get(message.worker)
         if process is None or process.generation != message.generation:
-            return None  # said by a process that has been ended since
+            return None  # from a process that has been ended since
         if isinstance(message.content, _Ended):
             del self._processes[message.worker]
             return Lost(message.worker, process.how_it_ended())
@@ -192,7 +193,7 @@ class _WorkerProcess:
         self._outbox.put(run)
 
     def kill(self) -> None:
-        """End the process at once, whatever it does, and wait until it is gone."""
+        """End the process at once, and wait until it is gone."""
         if self._ending.is_alive():
             _kill_group(self._process.pid)
         self._ending.join(SECONDS_TO_END)
@@ -201,7 +202,7 @@ class _WorkerProcess:
         self._join()
 
     def how_it_ended(self) -> str:
-        """Why the process is gone: its signal or exit code, and its last words."""
+        """Why the process ended: its signal or exit code, and its last log line."""
         self._ending.join(SECONDS_TO_END)
         code = self._process.wait(SECONDS_TO_END)
         self._join()
@@ -222,7 +223,7 @@ class _WorkerProcess:
             "stdin": subprocess.PIPE,
             "stdout": subprocess.PIPE,
             "env": environment,
-            # Ctrl-C goes to a terminal's whole group; workers are ended by us.
+            # Ctrl-C reaches the terminal's whole group; this process ends the workers.
             "start_new_session": True,
         }
         if self._log is None:
@@ -236,7 +237,7 @@ class _WorkerProcess:
         try:
             with stream:
                 pickle.dump(settings, stream, protocol=5)
-                # Straight into the pipe: no second copy of the data is made here.
+                # Straight into the pipe, so that no second copy of the data is made.
                 cloudpickle.dump(task, stream, protocol=5)
                 stream.flush()
                 while (run := self._outbox.get()) is not None:
@@ -283,21 +284,21 @@ class _WorkerProcess:
 
 
 def _kill_group(worker: int) -> None:
-    """End a worker's process, and those that the user's code has started there."""
+    """End a worker's process and all processes that the user's code started in it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker, signal.SIGKILL)
 
 
 def _end_what_is_left(worker: int) -> None:
-    """Wait until a worker's process ends, and end what it has left behind.
+    """Wait until a worker's process ends, and end the processes that it started.
 
-    A forked process has the worker's end of the pipe: as long as it lives, nobody would
-    hear that the worker is gone.
+    A forked process keeps the worker's end of the pipe open. While it lives, the reader
+    would not notice that the worker is gone.
     """
     if not hasattr(os, "waitid"):  # macOS and Windows
         return
     with contextlib.suppress(ChildProcessError):
-        # It is not reaped here, so that its number is still its own.
+        # Not reaped (WNOWAIT), so that no other process can get its number.
         os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
         _kill_group(worker)
 

@@ -1,10 +1,9 @@
 """A worker process of `tuning.engines.local`.
 
-Reads settings, the task, then one run after the other, from its standard input, and
-writes ``("began",)`` and ``("finished", record, traceback, notes)`` to its standard
-output.
-What the user's code prints goes to standard error, so that it is not mistaken for an
-answer.
+The worker reads settings, the task and then one run after the other from its standard
+input. It writes ``("began",)`` and ``("finished", record, traceback, notes)`` to its
+standard output. Output of the user's code goes to standard error, so that it is not
+mistaken for an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from tuning.system.process_end import end_at_once
 
 
 def main() -> None:
-    """Train the runs that are sent until no more can come."""
+    """Train the runs that are sent, until the input ends."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -51,7 +50,10 @@ def _make_trainer(requests: BinaryIO) -> Any:
 
 
 def _receive(requests: BinaryIO, runs: queue.SimpleQueue[Any]) -> None:
-    """Pass runs on. The input ends when the process that wanted the results ends."""
+    """Queue the runs that are sent, and end this process when the input ends.
+
+    The input ends when the process that drives the sweep ends.
+    """
     try:
         while True:
             runs.put(pickle.load(requests))

@@ -1,4 +1,4 @@
-"""The engine that was chosen, imported when it is used."""
+"""Opens the chosen engine, and imports it only then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def open_engine(options: EngineOptions, task: Task, logs: Path) -> Engine:
     Args:
         options: of the user.
         task: what all runs have in common.
-        logs: directory for what workers write to their standard error.
+        logs: directory for the standard error of workers.
 
     Raises:
         ValueError: Ray is not installed, cannot be reached, or has no room for a run.

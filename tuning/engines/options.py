@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class EngineEntry(NamedTuple):
-    """Where the functions of an engine are found; they are imported when called.
+    """Where the functions of an engine are; they are imported when called.
 
     Attributes:
         open: ``module:function`` of ``(task, options, logs)``, which returns an
@@ -50,13 +50,13 @@ class EngineOptions:
 
     Attributes:
         name: one of `ENGINES`.
-        workers: runs at the same time; ``None`` is one for ``"local"``, and as many as
-            the cluster has room for with ``"ray"``.
-        run_timeout: seconds that a run may take, the building and compiling of its
-            model included; a run that takes longer is ended and counts as failed.
-            Runs are then trained in processes of their own. ``None``: no limit.
+        workers: runs at the same time. ``None`` means one for ``"local"``, and as many
+            as the cluster has room for with ``"ray"``.
+        run_timeout: seconds that a run may take, including the time to build and
+            compile its model. A run that takes longer is ended and counts as failed.
+            With a limit, runs are trained in separate processes. ``None``: no limit.
         ray_address: of a running Ray cluster; ``None`` starts Ray on this machine.
-        gpus_per_run: GPUs that Ray sets aside for each run; fractions share one.
+        gpus_per_run: GPUs that Ray reserves for each run; fractions share a GPU.
 
     Raises:
         ValueError: a value that no engine could use, or an option of another engine.
@@ -96,11 +96,11 @@ class EngineOptions:
         return self.name == "local" and has_one
 
     def leave_gpus_to_workers(self) -> None:
-        """Have this process take no more of a GPU than it needs.
+        """Limit this process to the GPU memory that it needs.
 
-        It builds one model, to compare it with that of an earlier sweep. TensorFlow
-        and JAX reserve nearly a whole GPU at the first use, unless these variables
-        are set.
+        This process builds one model, to compare it with that of an earlier sweep.
+        TensorFlow and JAX reserve nearly a whole GPU at the first use, unless the
+        variables of `SHARED_GPU` are set.
         """
         if not self.is_in_process:
             for name, value in SHARED_GPU.items():
@@ -118,7 +118,7 @@ class EngineOptions:
 
 
 def check_run_timeout(run_timeout: float | None) -> None:
-    """Check that a limit can be kept.
+    """Check the time limit of a run.
 
     Raises:
         ValueError: it is not a positive number.

@@ -1,7 +1,7 @@
-"""Whether anything answers at the address of a Ray cluster, found out at once.
+"""A quick check whether anything answers at the address of a Ray cluster.
 
-Ray itself tries for minutes and shows only warnings of its own parts meanwhile. Nothing
-of Ray is imported here, which would take seconds, too.
+Ray itself tries for minutes, and meanwhile shows only internal warnings. This module
+does not import Ray, which would take seconds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tuning.engines.options import EngineOptions
 
 SECONDS_TO_ANSWER = 5.0
-"""Long for any network that a cluster could be used over."""
+"""More than enough for any network on which a cluster is usable."""
 
 SCHEMES = ("", "ray")
-"""Of addresses whose host and port are what is connected to: the cluster's own, and
-that of Ray's client (``ray://``)."""
+"""Schemes of addresses whose host and port Ray connects to: none for the cluster
+itself, ``ray://`` for Ray's client."""
 
 
 def check_reachable(options: EngineOptions) -> None:
@@ -33,13 +33,14 @@ def check_reachable(options: EngineOptions) -> None:
 
 
 def check_answers(address: str | None, seconds: float = SECONDS_TO_ANSWER) -> None:
-    """Check that something listens where a Ray cluster is said to be.
+    """Check that something listens at the address of a Ray cluster.
 
-    Addresses without a host and a port (``auto``, ``local``) are left to Ray, as is
-    everything once this process is connected to a cluster.
+    Addresses without a host and a port (``auto``, ``local``) are left to Ray, and so
+    are all addresses once this process is connected to a cluster.
 
     Args:
-        address: as for ``ray.init``; ``None`` is what ``RAY_ADDRESS`` says.
+        address: as for ``ray.init``; ``None`` takes the environment variable
+            ``RAY_ADDRESS``.
         seconds: how long to wait for an answer.
 
     Raises:

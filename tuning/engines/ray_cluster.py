@@ -1,12 +1,12 @@
 """The engine of a Ray cluster: one actor per worker, on whatever node has room.
 
-An actor, not a task per run, because compiled functions live in a process: the oracle
-hands each worker runs of one optimizer and batch size as long as there are any. Task
-and data travel once per node, through Ray's object store. Where a process or its node
-is lost, another actor takes the worker's place.
+A worker is an actor, not a task per run, because compiled functions live in a process:
+the oracle hands each worker runs of one optimizer and batch size as long as there are
+any. Task and data travel once per node, through Ray's object store. If a process or its
+node is lost, another actor replaces the worker.
 
-Whatever a worker imports must be importable on its node; ``ray job submit
---working-dir`` sees to that for a user's own files.
+Every module that a worker imports must be importable on its node; for a user's own
+files, ``ray job submit --working-dir`` makes sure of that.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ except ImportError as error:
 
 
 def open_engine(task: Task, options: EngineOptions, logs: Path) -> Engine:
-    """Actors on a Ray cluster, which keeps their logs itself."""
+    """Actors on a Ray cluster. Ray keeps their logs itself."""
     del logs
     return RayEngine(task, options)
 
@@ -60,8 +60,9 @@ class RayEngine:
 
     Args:
         task: what all runs have in common.
-        options: how many actors, of which cluster. Without an address, the one that
-            ``RAY_ADDRESS`` names; without that, Ray is started on this machine.
+        options: the number of actors and the address of the cluster. Without an
+            address, ``RAY_ADDRESS`` is used; without that, Ray is started on this
+            machine.
 
     Raises:
         ValueError: the cluster cannot be reached, or has no room for a run.
@@ -75,7 +76,7 @@ class RayEngine:
         try:
             room = _room(gpus)
             self.workers = options.workers or room
-            # One core each, as Ray counts: more threads would take another's.
+            # Ray gives each actor one core: more threads would use another actor's.
             self._settings = current_settings(threads=1)
             environment = worker_environment(2 if 0 < gpus < 1 else 1)
             self._actor = ray.remote(
@@ -123,7 +124,7 @@ class RayEngine:
         ) as error:
             raise WorkerStartError(format_error(error)) from None
         except ray.exceptions.RayError as error:
-            # What the worker itself raised: an error of the run is in its record.
+            # An error of the worker itself: errors of runs are in their records.
             cause = getattr(error, "cause", None)
             if is_set_up and cause is not None:
                 raise WorkerStartError(format_error(cause)) from None
@@ -142,7 +143,7 @@ class RayEngine:
             ray.kill(actor)
 
     def close(self) -> None:
-        """End all workers, and Ray where it was started for them."""
+        """End all workers, and disconnect from Ray if this engine connected to it."""
         for worker in list(self._actors):
             self.end(worker)
         self._disconnect()
@@ -159,10 +160,10 @@ class RayEngine:
 
 
 class _Trainer:
-    """The actor: trains in its own process what the driver sends."""
+    """The actor: trains the driver's runs in its own process."""
 
     def __init__(self, path: list[str], settings: Settings) -> None:
-        # Before anything arrives whose modules only the driver's path has.
+        # Before objects arrive whose modules are only on the driver's path.
         sys.path.extend(entry for entry in path if entry not in sys.path)
         apply_settings(settings)
         self._trainer: RemoteTrainer | None = None
@@ -177,7 +178,7 @@ class _Trainer:
 
 
 def _connect(address: str | None) -> None:
-    # Ray would send these to a server of its makers, which nobody has asked for.
+    # Ray would send usage statistics to its makers without being asked to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None and not os.environ.get("RAY_ADDRESS"):
@@ -186,7 +187,7 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address, **options)
         if threading.current_thread() is threading.main_thread():
-            # Ray's own would end the sweep by sys.exit.
+            # Ray's own handler would end the sweep by sys.exit.
             signal.signal(signal.SIGTERM, handler)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ValueError(
@@ -196,12 +197,12 @@ def _connect(address: str | None) -> None:
 
 
 def _room(gpus_per_run: float) -> int:
-    """How many actors of one core and so many GPUs the cluster has room for."""
+    """Number of actors that fit on the cluster, each with one core and these GPUs."""
     resources = ray.cluster_resources()
     cores, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
     room = int(cores)
     if gpus_per_run:
-        # Ray places no actor across two GPUs' fractions.
+        # Ray never gives an actor fractions of two GPUs.
         per_gpu = int(1 / gpus_per_run) if gpus_per_run < 1 else 0
         room = min(room, int(gpus) * per_gpu if per_gpu else int(gpus // gpus_per_run))
     if room < 1:

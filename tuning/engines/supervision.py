@@ -15,8 +15,8 @@ from tuning.training.task import Task
 logger = logging.getLogger(__name__)
 
 TRIES = 2
-"""A worker may be lost through no fault of its run, for example with its machine. A run
-that loses a second worker is at fault."""
+"""How often a run is tried if its worker is lost. The first loss may not be the run's
+fault: its machine may have failed. A second loss is taken to be its fault."""
 
 
 class SupervisedRuns:
@@ -28,9 +28,9 @@ class SupervisedRuns:
     Args:
         engine: trains the runs.
         task: what all runs have in common.
-        run_timeout: seconds that a run may take, building and compiling its model
-            included, but not the start of its worker; ``None`` without limit.
-        clock: seconds; tests have their own.
+        run_timeout: seconds that a run may take, including the time to build and
+            compile its model, but not to start its worker; ``None``: no limit.
+        clock: returns seconds; tests pass their own.
 
     Raises:
         ValueError: ``run_timeout`` is not positive.
@@ -55,7 +55,7 @@ class SupervisedRuns:
 
     @property
     def workers(self) -> int:
-        """How many runs can be under way."""
+        """How many runs can be trained at once."""
         return self._engine.workers
 
     def start(self, worker: int, run: Run) -> None:
@@ -137,7 +137,7 @@ class SupervisedRuns:
 
 
 def failed_record(task: Task, run: Run, message: str) -> RunRecord:
-    """The record of a run that never came back."""
+    """The record of a run that returned no result."""
     return RunRecord(
         run_id=run.run_id,
         workload=task.workload.name,

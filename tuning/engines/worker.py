@@ -1,4 +1,4 @@
-"""What a worker does in its own process, whichever engine started it."""
+"""What a worker does in its own process, on any engine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Settings(NamedTuple):
 
     Attributes:
         floatx: Keras's float type.
-        epsilon: its small constant.
-        image_data_format: where it expects the channels.
-        dtype_policy: of layers that name none.
-        threads: for one operation; ``None`` leaves it to the backend.
+        epsilon: Keras's small constant.
+        image_data_format: whether channels come first or last.
+        dtype_policy: default of layers.
+        threads: TensorFlow's threads; ``None`` leaves the number to the backend.
     """
 
     floatx: str
@@ -48,7 +48,7 @@ def worker_environment(workers: int) -> dict[str, str]:
     """Variables that must be set before a worker imports its backend.
 
     Args:
-        workers: how many share the machine's accelerators.
+        workers: the number of workers that share the machine's accelerators.
     """
     wanted = {"KERAS_BACKEND": keras.backend.backend()}
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
@@ -72,15 +72,15 @@ class RemoteTrainer:
         """Train once.
 
         Returns:
-            The record as JSON, since its configuration may hold what cannot be sent
-            otherwise; the traceback of a run that failed; what was logged.
+            The record as JSON, because an optimizer's configuration may hold objects
+            that cannot be pickled; the traceback of a run that failed; the warnings.
         """
         record, traceback = train_run(self._trainer, run)
         return record.to_json(), traceback, self._notes.take()
 
 
 def train_run(trainer: Trainer, run: Run) -> tuple[RunRecord, str | None]:
-    """Train once; the record, and the traceback if it is the first of its kind."""
+    """Train once; return the record, and the traceback if the run failed."""
     record = trainer.run(run)
     if record.status != "failed":
         return record, None
@@ -90,8 +90,8 @@ def train_run(trainer: Trainer, run: Run) -> tuple[RunRecord, str | None]:
 def apply_settings(settings: Settings) -> None:
     """Apply the settings of the process that drives the sweep.
 
-    Call it before the task arrives: that imports the user's files, which may use the
-    backend, and then its number of threads can no longer be changed.
+    Call this before the task is unpickled. Unpickling imports the user's files, which
+    may use the backend; after that its number of threads cannot be changed.
     """
     keras.config.set_floatx(settings.floatx)
     keras.config.set_epsilon(settings.epsilon)
@@ -100,7 +100,7 @@ def apply_settings(settings: Settings) -> None:
     if settings.threads and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Several workers on one machine: each would start a thread per core.
+        # Without a limit, every worker on a machine would start a thread per core.
         tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
         tf.config.threading.set_inter_op_parallelism_threads(settings.threads)
 
@@ -116,6 +116,6 @@ class _Notes(logging.Handler):
         self._texts.append(record.getMessage())
 
     def take(self) -> tuple[str, ...]:
-        """What has been logged since the last call."""
+        """Return the warnings logged since the last call."""
         texts, self._texts = tuple(self._texts), []
         return texts

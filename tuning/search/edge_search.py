@@ -1,16 +1,16 @@
-"""Where a good region ends, found with few runs: bisection on the rates of a grid.
+"""Finds the ends of a good region with few runs, by bisection on a grid.
 
-For one optimizer and batch size, the loss as a function of the log of the learning
-rate falls, has a valley and rises. How wide the valley is and where it ends is what a
-grid is run for; most of its points lie far from both edges and say little. So a few
-spread points are run first, with one seed; then each edge is closed in between a good
-rate and a bad one until they are neighbours in the grid; then the points that decide
-are run with the other seeds.
+For one optimizer and batch size, the loss over the log of the learning rate falls, has
+a valley and rises. A grid is run to see how wide the valley is and where it ends, but
+most of its points lie far from both edges and say little. So a few spread points are
+run first, with one seed. Then each edge is narrowed down between a good and a bad
+learning rate until these are neighbours in the grid. Last, the points that decide are
+run with the other seeds.
 
-Everything here is a pure function of what has been observed, so a search continues
-from its records. Good is what `tuning.statistics.curves.find_good_region` calls good.
-The search relies on the valley being one: a bad rate between two good ones goes unseen
-unless it is tried by chance.
+Everything here is a pure function of the observed losses, so a search can continue from
+its records. `tuning.statistics.curves.find_good_region` defines which learning rates
+are good. The search assumes a single valley: it misses a bad learning rate between two
+good ones, unless it happens to try it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tuning.statistics.limits import GOOD_TOLERANCE
 DECADES_BETWEEN_FIRST_RATES = 1.0
 
 WIDEST_UNSEEN_DECADES = 0.5
-"""A gap beside the best rate that may stay unseen where both its ends are good."""
+"""Widest gap next to the best learning rate that stays untried if its ends are good."""
 
 CLEARLY_BAD = 4 * GOOD_TOLERANCE
-"""Share of the improvement that a rate misses whom no other seed would call good."""
+"""A learning rate that misses this share of the improvement is bad with any seed."""
 
 LEAST_IMPROVEMENT = 0.02
-"""Share of the initial loss; a best run that gained less may be noise beside a valley
-that lies between the rates tried so far."""
+"""Share of the initial loss. A best run that gained less may be noise, and the valley
+may lie between the learning rates tried so far."""
 
 Point = tuple[int, int]
 """Index of a learning rate, index of a seed."""
@@ -42,11 +42,11 @@ Point = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Observed:
-    """What is known of one optimizer at one batch size.
+    """The results so far of one optimizer at one batch size.
 
     Attributes:
-        rates: of the grid, ascending.
-        seeds: how many the grid has.
+        rates: learning rates of the grid, ascending.
+        seeds: number of seeds in the grid.
         losses: judged loss by point; ``None`` where a run failed.
         initial_loss: mean before the first step; ``None`` while nothing is known.
     """
@@ -58,9 +58,9 @@ class Observed:
 
 
 def wanted_points(observed: Observed) -> list[Point]:
-    """The points to run next, at once or one after the other; none at the end.
+    """The points to run next, together or one by one; empty if the search is done.
 
-    They do not depend on the order in which earlier ones were run.
+    They do not depend on the order in which earlier points were run.
     """
     first = [(i, 0) for i in first_indices(observed.rates)]
     untried = [point for point in first if point not in observed.losses]
@@ -94,10 +94,10 @@ def wanted_points(observed: Observed) -> list[Point]:
 
 
 def _best(observed: Observed, means: Mapping[int, float]) -> int:
-    """The rate of the lowest mean; of equal ones that which most seeds have tried.
+    """Index of the rate with the lowest mean loss; among equals, with most seeds.
 
-    Equal up to rounding, which the mean of equal losses has: else each of many equal
-    rates would be the best for once, and be run with every seed.
+    Means are equal if they differ only by rounding error. Otherwise each of many equal
+    learning rates would be the best at some point, and be run with every seed.
     """
     lowest = min(means.values())
     equal = [i for i in means if math.isclose(means[i], lowest, rel_tol=1e-9)]
@@ -106,7 +106,7 @@ def _best(observed: Observed, means: Mapping[int, float]) -> int:
 
 
 def first_indices(rates: Sequence[float]) -> list[int]:
-    """Indices of the rates that are run first: about a decade apart, the ends not."""
+    """Indices of the rates to run first: about a decade apart, away from the ends."""
     positions = [math.log10(rate) for rate in rates]
     span = positions[-1] - positions[0]
     count = min(len(rates), max(1, round(span / DECADES_BETWEEN_FIRST_RATES)))
@@ -116,12 +116,12 @@ def first_indices(rates: Sequence[float]) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class _Edge:
-    """Where good rates turn bad on one side of the best.
+    """The edge between good and bad learning rates on one side of the best.
 
     Attributes:
-        inside: the last good index before that.
-        outside: the first bad one after it; ``None`` if no rate there was bad.
-        middle: to be tried between them; ``None`` if nothing is left there.
+        inside: index of the last good learning rate before the edge.
+        outside: index of the first bad one after it; ``None`` if none was bad.
+        middle: index to try next between them; ``None`` if all have been tried.
     """
 
     inside: int
@@ -132,7 +132,7 @@ class _Edge:
 def _close_in(
     observed: Observed, means: Mapping[int, float], limit: float, best: int, step: int
 ) -> _Edge:
-    """The edge on one side of ``best``, as far as it is known."""
+    """The edge on one side of ``best``, as far as known."""
     known = sorted((i for i in means if (i - best) * step > 0), key=lambda i: i * step)
     inside, outside = best, None
     for i in known:
@@ -151,10 +151,10 @@ def _close_in(
 def _beside_best(
     observed: Observed, means: Mapping[int, float], best: int
 ) -> int | None:
-    """An untried index in too wide a gap beside the best, towards the better side.
+    """An untried index in a too wide gap next to the best, on the better side first.
 
-    The limit hangs on the best loss. Edges are closed in anyway; this is for a best
-    whose neighbours are good, and far.
+    The limit of good losses depends on the best loss. Narrowing down the edges does not
+    look between the best and good neighbours that are far away; this function does.
     """
     sides = []
     for step in (-1, 1):
@@ -171,7 +171,7 @@ def _beside_best(
 
 
 def _halve_gaps(observed: Observed) -> list[Point]:
-    """Nothing has learned anything yet: look in the middle of every gap."""
+    """The middle of every gap, to try when no run has clearly learned yet."""
     tried = sorted({i for i, _ in observed.losses})
     ends = [-1, *tried, len(observed.rates)]
     middles = []

@@ -27,7 +27,7 @@ from tuning.statistics.seed_losses import judged_loss
 
 @dataclasses.dataclass
 class _Search:
-    """What is known of one optimizer at one batch size, and what is under way."""
+    """The results of one optimizer at one batch size, and its runs under way."""
 
     losses: dict[Point, float | None] = dataclasses.field(default_factory=dict)
     initial_losses: dict[int, float] = dataclasses.field(default_factory=dict)
@@ -57,7 +57,7 @@ class EdgesOracle(SweepOracle):
             self._note(record)
 
     def has_more(self) -> bool:
-        """Whether some search is not at its end."""
+        """Whether some search is unfinished."""
         return any(self._to_do(s) or s.under_way for s in self._searches.values())
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -80,14 +80,14 @@ class EdgesOracle(SweepOracle):
         return {"status": TrialStatus.RUNNING, "values": values_of(run)}
 
     def finish(self, trial: Trial, record: RunRecord) -> None:
-        """See `SweepOracle`; and go on from what has come out."""
+        """See `SweepOracle`; also update the search with the result."""
         super().finish(trial, record)
         run = run_of(trial)
         self._searches[group_of(run)].under_way.discard(self._point(run))
         self._note(record)
 
     def _next_group(self) -> Group | None:
-        """The group that the worker is at, if it has runs left; else another one."""
+        """The group that the worker trained last, if it has runs left; else another."""
         here = self._places.get(self.asking)
         if here is not None and self._to_do(self._searches[here]):
             return here

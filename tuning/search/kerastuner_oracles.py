@@ -1,8 +1,8 @@
 """KerasTuner's own oracles, choosing among the runs of a grid.
 
-To continue a sweep, an oracle starts again: with the same seed it proposes the same
-runs, and those that have a record are answered from it. So a sweep never reads
-KerasTuner's state, which a killed process may leave half written.
+When a sweep is continued, its oracle starts from the beginning: with the same seed it
+proposes the same runs, and finished runs are answered from their records. So a sweep
+never reads KerasTuner's state, which a killed process may leave half written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tuning.grid import Grid, Run
 from tuning.search.oracle import EPOCHS, SweepOracle, search_arguments
 
 SEED = 1
-"""Of the choices. KerasTuner takes 0 for none and draws another one each time."""
+"""Seed of the choices. KerasTuner takes 0 for no seed, and draws one each time."""
 
 
 class RandomOracle(SweepOracle, RandomSearchOracle):
@@ -40,7 +40,8 @@ class RandomOracle(SweepOracle, RandomSearchOracle):
 class BayesianOracle(SweepOracle, BayesianOptimizationOracle):
     """Runs where a Gaussian process expects low losses or knows little.
 
-    It may propose a run again; that is answered from its record and counts.
+    It may propose a run twice. The second one counts as well, but is answered from the
+    record.
 
     Args:
         grid: runs to choose from.
@@ -54,14 +55,14 @@ class BayesianOracle(SweepOracle, BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The values of the next run, or the end of the search."""
         with warnings.catch_warnings():
-            # The process is fitted anew for every trial: how well does not matter to
-            # whoever reads the terminal.
+            # The Gaussian process is fitted again for every trial; users need not see
+            # warnings about the fit.
             warnings.simplefilter("ignore")
             return super().populate_space(trial_id)
 
 
 class HyperbandSweepOracle(SweepOracle, HyperbandOracle):
-    """Many runs of few epochs, the best of them again with more.
+    """Many runs of few epochs; the best of them are run again with more.
 
     A run with more epochs starts from scratch, since a sweep keeps no weights. Only
     runs with all epochs of the grid are judged.
@@ -78,7 +79,7 @@ class HyperbandSweepOracle(SweepOracle, HyperbandOracle):
         self._most_epochs = grid.epochs
 
     def run_of(self, trial: Trial) -> Run:
-        """See `SweepOracle`; with the epochs that the trial is given."""
+        """See `SweepOracle`; the run has the trial's number of epochs."""
         run = super().run_of(trial)
         epochs = trial.hyperparameters.values.get(EPOCHS)
         if epochs is None or epochs == self._most_epochs:

@@ -1,9 +1,9 @@
-"""KerasTuner's part: which run comes next.
+"""Oracles, which tell KerasTuner which run comes next.
 
 KerasTuner's own `GridSearch` cannot continue an interrupted search, stops after three
-diverged runs and knows no seeds. So the lab has oracles of its own, made from the
-records at every start. KerasTuner's project is written and never read: damage to it
-costs nothing.
+diverged runs and knows no seeds. So the lab has its own oracles, made from the records
+at every start. KerasTuner's project is written but never read, so damage to it does no
+harm.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from tuning.records import RunRecord
 OBJECTIVE = "best_val_loss"
 
 EPOCHS = "tuner/epochs"
-"""Where Hyperband writes how many epochs a trial is given."""
+"""Key under which Hyperband stores a trial's number of epochs."""
 
 GROWTH_BETWEEN_SAVES = 1.1
-"""The state is written again when it has a tenth more trials: ten times as much is
-written altogether as the last state holds, however long the sweep is."""
+"""The state is written again when it has a tenth more entries. All writes together are
+then about ten times as large as the last one, however long the sweep is."""
 
 Group = tuple[str, int]
 """Optimizer and batch size: runs that agree in both share a compiled function."""
 
 
 class SweepOracle(keras_tuner.Oracle):
-    """What all oracles of a sweep share: records as trials, at constant cost for each.
+    """The base of all oracles of a sweep: records as trials, at constant cost for each.
 
     KerasTuner writes its whole state twice per trial and looks through all trials at
-    the end of each, which takes longer than the trials themselves in large sweeps.
-    Here the state is written ever more seldom, and at the end; how many runs fail one
-    after the other is not counted, since a sweep goes on whatever its runs come to.
+    the end of each. In large sweeps this takes longer than the trials themselves. Here
+    the state is written less and less often, and once at the end. Consecutive failures
+    are not counted, because a sweep goes on whether its runs fail or not.
 
-    As a mixin before one of KerasTuner's oracles it does the same for that one.
+    The class can also be a mixin before one of KerasTuner's own oracles.
 
     Attributes:
-        asking: who is asking for the next run, while it is being chosen.
+        asking: the worker that asks for the next run, while this is being chosen.
     """
 
     asking: str | None = None
@@ -53,7 +53,7 @@ class SweepOracle(keras_tuner.Oracle):
     _known: Mapping[str, RunRecord] = {}
 
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next run as a trial, or one whose status says that there is none.
+        """The next run as a trial, or a trial whose status says that there is none.
 
         Args:
             tuner_id: of the worker that is to train it.
@@ -85,7 +85,7 @@ class SweepOracle(keras_tuner.Oracle):
         return run_of(trial)
 
     def known(self, run: Run) -> RunRecord | None:
-        """The record of a proposed run that took place earlier, if it is known."""
+        """The earlier record of a proposed run; ``None`` if there is none."""
         return self._known.get(run.run_id)
 
     def answer_from(self, records: Iterable[RunRecord]) -> None:
@@ -114,7 +114,7 @@ class SweepOracle(keras_tuner.Oracle):
         return trial
 
     def finish(self, trial: Trial, record: RunRecord) -> None:
-        """End a trial with what its run came to.
+        """End a trial with the result of its run.
 
         Args:
             trial: as :meth:`create_trial` returned it.
@@ -127,9 +127,9 @@ class SweepOracle(keras_tuner.Oracle):
         self.end_trial(trial)
 
     def _check_consecutive_failures(self) -> None:
-        """Nothing: KerasTuner looks through all ended trials here, at each end.
+        """Do nothing: KerasTuner would look through all ended trials at each end.
 
-        Private to KerasTuner, which has no other way to leave it out;
+        The method is private to KerasTuner, which offers no other way to skip it;
         `test_the_hook_that_counts_failures_is_still_there` fails if it moves.
         """
 
@@ -138,8 +138,9 @@ class GridOracle(SweepOracle):
     """Proposes every point of a grid that has not been run, each once.
 
     A worker gets the next run of the optimizer and batch size that it has just
-    trained, because it has their compiled function. When these have no more runs, it
-    gets those that no other worker trains; else some of those with the most runs left.
+    trained, because it has their compiled function. If they have no runs left, it gets
+    an optimizer and batch size that no other worker trains; else those with the most
+    runs left.
 
     Args:
         grid: the points.
@@ -148,7 +149,7 @@ class GridOracle(SweepOracle):
 
     def __init__(self, grid: Grid, records: Iterable[RunRecord] = ()) -> None:
         super().__init__(**search_arguments(grid), max_trials=len(grid))
-        self.verbose = 0  # progress is shown by whoever started the sweep
+        self.verbose = 0  # the caller of the sweep shows its progress
         self.grid = grid
         done = {self.add_finished(record) and record.run_id for record in records}
         self._left: dict[Group, collections.deque[Run]] = {}
@@ -165,7 +166,7 @@ class GridOracle(SweepOracle):
         """The values of the next run, or the end of the search.
 
         Args:
-            trial_id: of the trial about to be made; grid and asker alone decide.
+            trial_id: of the trial about to be made; not used.
         """
         del trial_id
         if not self._left:
@@ -190,9 +191,9 @@ class GridOracle(SweepOracle):
 class SharedSpace(keras_tuner.HyperParameters):
     """A search space whose copies share everything but their values.
 
-    A trial holds a copy of the space. KerasTuner makes one from the space's
-    configuration, lists of choices and all; with thousands of trials that is most of
-    what a driver holds. A sweep's space never changes, so sharing it is safe.
+    Every trial holds a copy of the space. KerasTuner copies all of it, including the
+    lists of choices; with thousands of trials these copies are most of a driver's
+    memory. A sweep's space never changes, so sharing it is safe.
     """
 
     def copy(self) -> SharedSpace:
@@ -244,10 +245,10 @@ def values_of(run: Run) -> dict[str, Any]:
 
 
 def objective_value(record: RunRecord) -> float:
-    """The number by which KerasTuner ranks a run; less is better, always finite.
+    """The number by which KerasTuner ranks a run; lower is better, always finite.
 
-    A diverged run counts as no better than no training: KerasTuner would take NaN
-    for an error and an infinite value would not survive its JSON.
+    A diverged run counts as one that learned nothing. KerasTuner would take NaN for an
+    error, and its JSON cannot hold infinity.
     """
     wanted = record.best_val_loss if record.status == "ok" else record.initial_loss
     if wanted is None or not math.isfinite(wanted):

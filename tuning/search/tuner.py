@@ -1,4 +1,4 @@
-"""A sweep as KerasTuner sees it: an oracle that chooses, and runs under way at once."""
+"""The tuner of a sweep: it asks an oracle for runs and has several trained at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Runs(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many can be under way."""
+        """How many runs can be trained at once."""
         ...
 
     def start(self, worker: int, run: Run) -> None:
@@ -30,19 +30,19 @@ class Runs(Protocol):
         ...
 
     def next_finished(self) -> Finished:
-        """Wait for the next one that ends."""
+        """Wait for the next run that ends."""
         ...
 
 
 class SweepTuner(BaseTuner):
-    """Has the runs that an oracle proposes trained, and keeps KerasTuner's project.
+    """Trains the runs that an oracle proposes, and writes KerasTuner's project.
 
     Args:
-        oracle: proposes runs; knows those that took place already.
-        directory: the project is made anew in its sub-directory ``project_name``;
-            what KerasTuner has not made there stays.
+        oracle: proposes runs, and knows those that took place already.
+        directory: holds the project in its sub-directory ``project_name``. The project
+            is made anew; files there that KerasTuner has not made stay.
         project_name: see ``directory``.
-        runs: trains them.
+        runs: trains the runs.
         keep: called with every run that has ended, before the oracle is updated.
     """
 
@@ -68,8 +68,8 @@ class SweepTuner(BaseTuner):
     def search(self, *_: Any, **__: Any) -> None:
         """Train until the oracle has no more to propose.
 
-        KerasTuner's own loop has one run under way at a time, and takes an error in
-        keeping a record for one of the run.
+        KerasTuner's own loop trains one run at a time, and takes an error of ``keep``
+        for an error of the run.
 
         Raises:
             Exception: whatever ``keep`` raises; the search ends with it.
@@ -92,7 +92,7 @@ class SweepTuner(BaseTuner):
         while idle:
             worker = idle[0]
             trial = self.oracle.create_trial(f"worker{worker}")
-            # Nothing more to propose: at all, or before runs under way have ended.
+            # No run to propose: none is left, or none before runs under way end.
             if trial.status != TrialStatus.RUNNING:
                 return
             run = self.oracle.run_of(trial)
@@ -106,7 +106,7 @@ class SweepTuner(BaseTuner):
 
 
 def _remove_project(project: Path) -> None:
-    """Remove the files that KerasTuner makes, and directories that they leave empty.
+    """Remove the files that KerasTuner made, and directories that are then empty.
 
     Raises:
         ValueError: a symbolic link leads out of the project.

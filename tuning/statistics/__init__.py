@@ -1,9 +1,9 @@
-"""Statistics over records: how much an optimizer depends on rate and batch size.
+"""Statistics of records: how an optimizer depends on learning rate and batch size.
 
-From the records of a sweep to a `Summary`, in steps that each stand in a file:
-`seed_losses` (one loss per seed, and its bootstrap), `shared_seeds` (which seeds can be
-compared), `curves` (one optimizer at one batch size), `optimizer_summary` (over all
-batch sizes), `summary` (all optimizers). Nothing here knows Keras or drawing.
+The steps from the records of a sweep to a `Summary` each have a file: `seed_losses`
+(one loss per seed, and its bootstrap), `shared_seeds` (which seeds can be compared),
+`curves` (one optimizer at one batch size), `optimizer_summary` (over all batch sizes),
+`summary` (all optimizers). Nothing here depends on Keras or on drawing.
 """
 
 from tuning.statistics.summary import summarize

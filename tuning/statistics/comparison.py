@@ -1,8 +1,9 @@
-"""Two sweeps of one workload held against each other, run by run.
+"""Compares two sweeps of one workload, run by run.
 
-What is compared are the runs that both sweeps have: the same learning rate, batch size
-and seed. A seed decides initial weights and the order of the data, so a seed that is
-hard is hard for both; intervals are taken from differences over the same drawn seeds.
+Only runs that both sweeps have are compared: with the same learning rate, batch size
+and seed. A seed decides initial weights and the order of the data, so a hard seed is
+hard for both sweeps. Intervals are therefore taken from differences over the same drawn
+seeds.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Difference:
     """A figure of both sweeps.
 
     Attributes:
-        first: of the first sweep.
-        second: of the second.
+        first: figure of the first sweep.
+        second: figure of the second sweep.
         interval: 95 % bootstrap interval over seeds of ``second - first``; ``None``
             with fewer than two shared seeds.
     """
@@ -51,7 +52,7 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether all of the interval lies on one side of 0."""
+        """Whether the whole interval lies on one side of 0."""
         if self.interval is None:
             return False
         return self.interval.low > 0 or self.interval.high < 0
@@ -63,15 +64,16 @@ class ComparedOptimizer:
 
     Attributes:
         first_name: of the optimizer in the first sweep.
-        second_name: in the second; another one where each sweep has one only.
+        second_name: of the optimizer in the second sweep; differs from ``first_name``
+            only if each sweep has a single optimizer.
         batch_size: that is compared; ``None`` for the mean over all shared ones.
         shared_runs: runs of each sweep with a counterpart in the other.
-        mean_loss: judged loss, mean over the shared rates: what a rate chosen blindly
-            gives. Its difference is that of the learning-rate sensitivities against
-            one best loss.
-        best_loss: least mean over seeds of any shared rate.
-        good_decades: width of the good region over the shared rates; 0 where nothing
-            was learned.
+        mean_loss: mean judged loss over the shared learning rates, so the expected
+            loss of a random one. Its difference equals that of the learning-rate
+            sensitivities, if these refer to the same best loss.
+        best_loss: lowest mean loss over seeds of any shared learning rate.
+        good_decades: width of the good region over the shared learning rates; 0 where
+            nothing was learned.
         diverged_shares: of the shared runs, in the first and in the second sweep.
         step_time_ratio: seconds per step of the second over the first, median of
             pairs of runs; ``None`` where not measured.
@@ -97,7 +99,7 @@ class Comparison:
         optimizers: over all shared batch sizes.
         curves: at each shared batch size.
         only_first: optimizers without a counterpart in the second sweep.
-        only_second: the same the other way round.
+        only_second: optimizers without a counterpart in the first sweep.
     """
 
     workload: str
@@ -108,13 +110,14 @@ class Comparison:
 
 
 def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparison:
-    """Hold the runs of two sweeps against each other.
+    """Compare the runs of two sweeps.
 
-    Optimizers of the same name are compared; where each sweep has but one, these.
+    Optimizers of the same name are compared. If each sweep has only one optimizer,
+    these two are compared, whatever their names.
 
     Args:
-        first: records of the sweep that is measured against.
-        second: records of the other.
+        first: records of the baseline sweep.
+        second: records of the other sweep.
 
     Raises:
         ValueError: the sweeps train different workloads, or have no run in common.

@@ -34,22 +34,22 @@ def find_good_region(
     initial_loss: float,
     tolerance: float = GOOD_TOLERANCE,
 ) -> GoodRegion | None:
-    """The range of learning rates that give nearly all of what the best rate gives.
+    """The range of learning rates that are nearly as good as the best one.
 
-    Good is ``loss <= best + tolerance * (initial - best)``. The allowance is a share
+    Good means ``loss <= best + tolerance * (initial - best)``. The tolerance is a share
     of the improvement and not of the loss itself, because a loss may have any floor:
-    5 % of a cross-entropy of 2.2 that can only fall to 2.0 would be half of all there
-    is to learn, and 5 % of a squared error near 0 would be nothing. Where the curve
-    crosses the limit between two rates, it is taken as straight over log10(rate).
+    5 % of a cross-entropy of 2.2 that can only fall to 2.0 would be half of the
+    possible improvement, and 5 % of a squared error near 0 would be nothing. Between
+    two learning rates the curve is interpolated linearly over log10(learning rate).
 
     Args:
         rates: ascending.
         losses: mean judged loss at each rate.
         initial_loss: before the first step.
-        tolerance: share of the improvement that a good rate may miss.
+        tolerance: share of the improvement that a good learning rate may miss.
 
     Returns:
-        ``None`` if no loss is below the initial one: then no rate is good.
+        The range; ``None`` if no loss is below the initial one.
     """
     best = int(np.argmin(losses))
     improvement = initial_loss - losses[best]
@@ -73,12 +73,12 @@ def describe_curve(
     planned_rates: Sequence[float],
     tolerance: float = GOOD_TOLERANCE,
 ) -> Curve:
-    """All figures of one optimizer at one batch size, save those that compare.
+    """All figures of one optimizer at one batch size that need no other optimizer.
 
     Args:
         records: judged runs of one optimizer and batch size, at least one, in any
             order.
-        planned_rates: the rates that every curve of the sweep has.
+        planned_rates: the learning rates that every curve of the sweep has.
         tolerance: see `find_good_region`.
     """
     records = sorted(records, key=lambda record: (record.learning_rate, record.seed))
@@ -156,7 +156,7 @@ def _median_steps(records: Sequence[RunRecord]) -> float | None:
 
 
 def _edge(points: Sequence[Point], rates: set[float]) -> str | None:
-    """The edge of the rates at which alone the loss is least; see `Curve`."""
+    """The edge of the learning rates if only there the loss is lowest; see `Curve`."""
     least = min(point.loss for point in points)
     best = [
         point.learning_rate
@@ -176,7 +176,7 @@ def _walk(
     start: int,
     step: int,
 ) -> tuple[float, bool]:
-    """The place where the curve exceeds ``limit``, and whether it never does."""
+    """The position where the curve exceeds ``limit``, and whether it never does."""
     inside = start
     while 0 <= inside + step < len(losses):
         outside = inside + step

@@ -1,4 +1,4 @@
-"""Numbers that definitions of figures contain."""
+"""Constants in the definitions of figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ GOOD_TOLERANCE = 0.05
 """Share of the improvement that a good learning rate may miss, by default."""
 
 LEAST_DIFFERENCE = 0.01
-"""Figures of one workload that differ by a smaller share are even."""
+"""Two figures of one workload count as even if they differ by less than this share."""
 
 LARGEST_LOSS = 1e100
-"""A loss beyond it is not judged: sums and differences of such losses are no longer
-numbers."""
+"""Losses beyond this are not judged, because their sums and differences may not be
+finite."""

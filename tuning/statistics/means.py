@@ -1,4 +1,4 @@
-"""Means and medians of what is there."""
+"""Means and medians that leave out missing values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def mean_or_none(values: Sequence[float | None]) -> float | None:
-    """The mean of the values that are there; ``None`` if there are none."""
+    """The mean of the values other than ``None``; ``None`` if there are none."""
     present = [value for value in values if value is not None]
     return statistics.fmean(present) if present else None
 

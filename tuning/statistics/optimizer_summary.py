@@ -1,4 +1,4 @@
-"""One optimizer over all batch sizes of a sweep: its curves put together."""
+"""Summary of one optimizer over all batch sizes of a sweep."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def summarize_optimizer(
     missing_runs: int,
     excluded_runs: int,
 ) -> OptimizerSummary:
-    """Put the curves of one optimizer together and hold them against the others'.
+    """Summarize the curves of one optimizer, and compare them with those of others.
 
     Args:
         name: of the optimizer.
-        judged: its records that can be judged, shared seeds or not.
-        all_curves: of every optimizer, because some figures compare.
+        judged: its records that can be judged, with shared seeds or not.
+        all_curves: of every optimizer, for figures that compare optimizers.
         tables: of every optimizer.
-        axes: what the sweep covers.
+        axes: of the sweep's plan.
         is_complete: see `OptimizerSummary`.
         unshared_runs: see `OptimizerSummary`.
         missing_runs: planned runs of this optimizer without a record.
@@ -102,9 +102,10 @@ def summarize_optimizer(
 def rank(
     optimizers: Sequence[OptimizerSummary], tables: Tables, axes: Axes
 ) -> tuple[OptimizerSummary, ...]:
-    """Ranked ones first, by S against the best of any; then the others, as given.
+    """Order optimizers: first the ranked ones, by S against the best loss of any.
 
-    Each gets its distance to the first; equally robust ones keep their order.
+    The others follow in the given order. Each ranked one gets the interval of its
+    distance to the first. Equally robust ones keep their order.
     """
     ordered = sorted(optimizers, key=_place)
     if not ordered or not ordered[0].is_ranked:

@@ -1,8 +1,8 @@
-"""One optimizer held against another: on one workload, and over all of them.
+"""Compares two optimizers, on one workload and over all workloads.
 
-Both sides of a comparison are taken from the same drawn seeds, because a seed decides
-initial weights and data order for both. Over workloads there is a second draw: which of
-them take part, so that an interval also tells what other tasks might have said.
+Both sides of a comparison use the same drawn seeds, because a seed decides initial
+weights and data order for both. Over workloads, the workloads are drawn as well, so
+that an interval also covers what other tasks might have shown.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ Outcome = Literal["better", "even", "worse"]
 
 
 class Bar(NamedTuple):
-    """What a comparison is held against.
+    """The limit by which a comparison is judged.
 
     Attributes:
-        value: of the ratio, difference or figure.
-        is_good: whether reaching it is good enough; else it must be gone below.
+        value: limit of the ratio, difference or figure.
+        is_good: whether a number equal to the limit passes; else it must be below.
     """
 
     value: float
     is_good: bool = False
 
     def is_passed(self, number: float) -> bool:
-        """Whether a number lies on the better side."""
+        """Whether a number lies on the better side of the limit."""
         return number <= self.value if self.is_good else number < self.value
 
 
 RESAMPLED_TASKS = 4000
-"""Draws of workloads; twice as many as of seeds, because two things are drawn."""
+"""Resamples of workloads; twice as many as of seeds, because two things are drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A value and what seeds, or seeds and workloads, leave open.
+    """A value and its uncertainty over seeds, or over seeds and workloads.
 
     Attributes:
-        value: with every seed once.
+        value: taken with every seed once.
         interval: 95 % bootstrap interval; ``None`` with fewer than two seeds.
     """
 
@@ -61,11 +61,12 @@ class TaskComparison:
 
     Attributes:
         workload: its name.
-        subject: figure of the one that the claim is made of.
-        rival: figure of the other; ``None`` if there is no other.
+        subject: figure of the optimizer that the claim is about.
+        rival: figure of the other optimizer; ``None`` if there is no other.
         compared: ratio or difference of the two, or the subject's figure itself.
-        outcome: ``"better"`` or ``"worse"`` if all of the interval lies on one side of
-            the bar; else, and without an interval, ``"even"``.
+        outcome: ``"better"`` or ``"worse"`` if the whole interval lies on one side of
+            the bar. ``"even"`` otherwise, without an interval, and for a ratio that
+            differs from 1 by less than `LEAST_DIFFERENCE` (unless ``bar.is_good``).
     """
 
     workload: str
@@ -80,11 +81,11 @@ class RivalComparison:
     """Two optimizers over all workloads that have figures of both.
 
     Attributes:
-        measure: name of what is compared.
-        subject: the optimizer that a claim is made of.
-        rival: the other; ``None`` if the subject's figures stand for themselves.
-        bar: what they are held against.
-        tasks: the workloads.
+        measure: name of the measure that is compared.
+        subject: the optimizer that a claim is about.
+        rival: the other; ``None`` if the subject's figures are judged by themselves.
+        bar: the limit by which they are judged.
+        tasks: the comparisons on single workloads.
         pooled: geometric mean of the ratios, or mean of the differences or figures,
             with its interval over workloads and seeds; ``None`` without workloads.
     """
@@ -97,7 +98,7 @@ class RivalComparison:
     pooled: Estimate | None
 
     def count(self, outcome: Outcome) -> int:
-        """Workloads with that outcome."""
+        """Number of workloads with this outcome."""
         return sum(task.outcome == outcome for task in self.tasks)
 
 
@@ -124,9 +125,9 @@ def compare_rivals(
     Args:
         measure: what is compared.
         tasks: one per workload; those without figures of both are left out.
-        subject: the optimizer that a claim is made of.
+        subject: the optimizer that a claim is about.
         rival: the other; ``None`` to judge the subject's figures by themselves.
-        bar: 1 or 0, as the measure is compared, if none is given.
+        bar: the limit; by default 1 for a ratio and 0 for a difference.
     """
     bar = Bar(measure.neutral) if bar is None else bar
     is_ratio = rival is not None and measure.compared_by == "ratio"
@@ -164,8 +165,8 @@ def pool(
 ) -> Estimate:
     """The mean over workloads, geometric for ratios, and its interval.
 
-    A resample draws as many workloads as there are, and of each one of its resamples
-    over seeds. A single workload is drawn every time: its interval is its seeds'.
+    A resample draws as many workloads as there are and, for each of them, one of its
+    resamples over seeds. With a single workload, the interval is that over its seeds.
 
     Args:
         values: of the workloads.
@@ -177,7 +178,7 @@ def pool(
         for row in drawn
     ]
     if is_ratio:
-        # A ratio of 0 (nothing lost at all) has no logarithm; 1e-6 is as good as it.
+        # A ratio of 0 (nothing lost at all) has no logarithm; 1e-6 stands in for it.
         usable = [np.log(np.maximum(row, 1e-6)) for row in usable]
         value = math.exp(np.mean(np.log(np.maximum(values, 1e-6))))
     else:
@@ -212,7 +213,7 @@ def _compared(
 def _over_draws(
     seeds: Seeds, value: Callable[[Seeds], float | None]
 ) -> list[float | None]:
-    """A value for each resample of the seeds; none with fewer than two of them."""
+    """A value for each resample of the seeds; empty with fewer than two seeds."""
     if len(seeds) < 2:
         return []
     rows = np.sort(resamples(len(seeds)), axis=1).tolist()

@@ -1,8 +1,8 @@
-"""Losses as they are judged, by learning rate and seed, and what seeds leave open.
+"""Judged losses by learning rate and seed, and bootstrap intervals over seeds.
 
 The judged loss of a run is its final validation loss, but never more than the loss
-before the first step: a run that diverged or made things worse counts as one that
-learned nothing, so that a single loss of 1e30 does not drown every other figure.
+before the first step. So a run that diverged or made things worse counts as one that
+learned nothing, and a single loss of 1e30 does not dominate all other figures.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class SeedLosses:
         rates: shape ``(rates,)``, ascending.
         seeds: shape ``(seeds,)``, ascending.
         losses: shape ``(rates, seeds)``; NaN where there is no judged run.
-        is_planned: shape ``(rates,)``: whether the rate is one of those that every
-            curve of the sweep has; S is a mean over these alone, so that it
-            compares like with like where a curve was extended.
+        is_planned: shape ``(rates,)``: whether every curve of the sweep has this
+            learning rate. S is a mean over these alone, so that it stays comparable
+            if a curve has additional learning rates.
     """
 
     rates: np.ndarray
@@ -48,8 +48,8 @@ class SeedLosses:
 def judged_loss(record: RunRecord) -> float | None:
     """The loss by which a run is judged: ``min(final, initial)``.
 
-    A diverged run counts as its initial loss. A failed run, one without an initial
-    loss and one with a loss beyond `LARGEST_LOSS` cannot be judged: ``None``.
+    A diverged run counts with its initial loss. ``None`` if the run cannot be judged:
+    it failed, has no initial loss, or has a loss beyond `LARGEST_LOSS`.
     """
     initial, final = record.initial_loss, record.final_val_loss
     if record.status == "failed" or initial is None or not math.isfinite(initial):
@@ -87,7 +87,7 @@ def tabulate(
 def learning_rate_sensitivity(
     losses: np.ndarray, best_loss: float | np.ndarray
 ) -> np.ndarray:
-    """How much a rate chosen blindly from the grid costs, on average.
+    """How much a randomly chosen learning rate of the grid costs, on average.
 
     ``S = mean over rates of (loss - best loss)``. Written as the mean of
     differences, so that equal losses give exactly 0.
@@ -109,18 +109,20 @@ def sensitivity_interval(
 
     A resample draws seeds, the same ones for every rate, curve and optimizer,
     because runs of one seed share initial weights and data order. The best loss is
-    the one among the drawn runs, so no resample has an S below 0. Up to five seeds,
-    all resamples are listed and the result is exact; above, 2,000 are drawn with a
-    fixed generator. Two seeds have three different resamples: either alone, or both.
+    taken from the drawn runs, so no resample has an S below 0. With up to five seeds,
+    all resamples are enumerated and the result is exact; with more, 2,000 are drawn
+    with a fixed generator. Two seeds have three different resamples: either alone, or
+    both.
 
-    Seeds take part that were run at more than half of the rates of every curve, and
-    a resample that leaves a planned rate without any run is left out: a failed run
-    does not cost the interval, a second seed that has only begun does not make one.
+    Only seeds take part that were run at more than half of the learning rates of every
+    curve. A resample is left out if it has no run at a planned learning rate. So one
+    failed run does not remove the interval, and a second seed that has only begun does
+    not create one.
 
     Args:
         tables: the curves; S is averaged over them.
-        rivals: per curve, all curves among which the best loss is looked for;
-            ``None`` takes each curve's own.
+        rivals: per curve, all curves from which the best loss is taken; ``None``
+            takes it from each curve itself.
 
     Returns:
         ``None`` with fewer than two such seeds or two planned rates, or if more than
@@ -144,12 +146,12 @@ def sensitivity_interval(
 def difference_interval(
     tables: Sequence[SeedLosses], others: Sequence[SeedLosses]
 ) -> Interval | None:
-    """Percentile bootstrap over seeds of how far the mean S lies above another's.
+    """Percentile bootstrap over seeds of the difference between two mean values of S.
 
-    Both are taken from the same drawn seeds, as in :func:`sensitivity_interval`: a
-    seed that is hard for both does not blur which is better. With the best loss of
-    any optimizer in both, it cancels out: what is left is the mean over curves and
-    planned rates of ``loss - other loss``.
+    Both use the same drawn seeds, as in :func:`sensitivity_interval`, so a seed that is
+    hard for both does not hide which optimizer is better. Both S refer to the best loss
+    of any optimizer, which cancels out: the difference is the mean of
+    ``loss - other loss`` over curves and planned learning rates.
 
     Args:
         tables: curves of one optimizer.

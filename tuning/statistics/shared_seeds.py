@@ -1,8 +1,8 @@
-"""Which runs optimizers are compared over: those whose seeds they share.
+"""The runs by which optimizers are compared: those with seeds that all of them share.
 
 A seed decides initial weights and data order, and so part of the loss. An optimizer
-that has been run with fewer seeds than another must not look better for that: in
-every cell (learning rate, batch size) of the plan only the seeds count that each
+that was run with fewer seeds than another must not look better because of that. So in
+every cell (learning rate, batch size) of the plan, only the seeds count that every
 compared optimizer has there.
 """
 
@@ -18,7 +18,7 @@ Cell = tuple[float, int]
 
 
 class Axes(NamedTuple):
-    """The names and values that every optimizer is held against."""
+    """The names and values of the plan."""
 
     optimizers: tuple[str, ...]
     learning_rates: tuple[float, ...]
@@ -27,11 +27,11 @@ class Axes(NamedTuple):
 
 
 class SharedRuns(NamedTuple):
-    """Which runs figures are taken from.
+    """The runs from which figures are taken.
 
     Attributes:
-        complete: optimizers with a run in every cell of the plan, whose seeds in
-            each cell the others share. They can be compared.
+        complete: optimizers that can be compared: they have a run in every cell of
+            the plan, and share at least one seed with each other in each cell.
         records: the runs that count.
         unshared: runs of complete optimizers that are set aside, because another
             complete one has no run with their seed in the same cell.
@@ -46,9 +46,10 @@ def share_seeds(judged: Sequence[RunRecord], axes: Axes) -> SharedRuns:
     """Find the complete optimizers, and leave out runs that only some of them have.
 
     Optimizers are taken in turn, the one with the most runs first. One that would
-    leave a cell without any shared seed does not count as complete. At rates outside
-    the plan, which others need not have, the seeds count that are shared at any
-    planned rate of the batch size. Incomplete optimizers keep all runs.
+    leave a cell without any shared seed does not count as complete. Other optimizers
+    may have no runs at learning rates outside the plan: there a seed counts if it is
+    shared at any planned learning rate of the batch size. Incomplete optimizers keep
+    all their runs.
 
     Args:
         judged: records that can be judged, of any optimizers.

@@ -2,9 +2,9 @@
 
 Robust here means: a learning rate or batch size that nobody tuned still trains
 well. :func:`summarize` turns records into a :class:`Summary`, a plain value that
-can be written as JSON. Unfinished sweeps are welcome: figures are taken from what
-is there, what is missing is counted, and only optimizers with a result at every
-rate and batch size are ranked, over the seeds that they share.
+can be written as JSON. Unfinished sweeps can be summarized, too: figures are taken from
+the runs that exist, and missing runs are counted. Only optimizers with a result at
+every learning rate and batch size are ranked, over the seeds that they share.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def summarize(
 
     Args:
         records: in any order; of two with the same ``run_id`` the later counts.
-        grid: what was planned. Tells which runs are missing, and over which rates S
-            is taken: a rate outside the plan can be a curve's best but does not
-            enter S. Without it, the plan is every value that occurs in the records.
+        grid: the plan. It decides which runs are missing, and over which learning
+            rates S is a mean: one outside the plan can be a curve's best but does not
+            enter S. By default the plan is every value that occurs in the records.
         workload: judge only the records of this workload.
-        good_tolerance: share of the improvement that a good rate may miss.
+        good_tolerance: share of the improvement that a good learning rate may miss.
         strategy: which runs of the grid were chosen; see `Summary`.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Figures of one optimizer on one workload; less is better in all of them.
+"""Figures of one optimizer on one workload; lower is better in all of them.
 
-A figure is taken over drawn seeds, so that the same function serves the value itself
+A figure is taken over drawn seeds, so that the same function computes the value itself
 (every seed once) and its bootstrap.
 """
 
@@ -24,7 +24,7 @@ from tuning.statistics.training_curves import (
 )
 
 RateOf = Callable[[TaskRuns, str, int], float | None]
-"""The learning rate at which an optimizer is looked at, by workload and batch size."""
+"""The learning rate at which an optimizer is measured, by workload and batch size."""
 
 
 def mean_over_batch_sizes(
@@ -34,7 +34,7 @@ def mean_over_batch_sizes(
 
     Args:
         measure: the figure of one run.
-        rate_of: which runs are looked at.
+        rate_of: the learning rate of the runs that are measured.
     """
 
     def figure(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
@@ -52,14 +52,14 @@ def mean_over_batch_sizes(
 
 
 def steps_to_reference(reference: str, rate_of: RateOf) -> Figure:
-    """Share of the steps until the last training loss of a reference is reached.
+    """Share of the steps after which a run reaches the last loss of a reference.
 
     Runs are compared in pairs of the same batch size and seed. Pairs whose reference
     did not learn are left out.
 
     Args:
-        reference: the optimizer whose last loss is to be reached.
-        rate_of: which runs are looked at, of both.
+        reference: the optimizer whose last training loss is to be reached.
+        rate_of: the learning rate of the runs that are measured, for both optimizers.
     """
 
     def figure(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
@@ -94,8 +94,8 @@ def normalised_sensitivity(
 ) -> float | None:
     """``S / (initial loss - best loss of any optimizer)``, mean over batch sizes.
 
-    Every rate of the sweep must have a loss: a mean over fewer would compare other
-    rates. Batch sizes at which no optimizer learned are left out.
+    Every learning rate of the sweep must have a loss, so that optimizers are compared
+    over the same ones. Batch sizes at which no optimizer learned are left out.
 
     Source:
         S: Wortsman et al. 2023, arXiv:2309.14322, section 2.2.
@@ -115,11 +115,11 @@ def normalised_sensitivity(
 
 
 def good_range_gap(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
-    """Decades between the ranges of good rates of two batch sizes; 0 if they overlap.
+    """Decades between the good regions of two batch sizes; 0 if they overlap.
 
     ``max(0, log10(highest lower end / lowest upper end))`` over the batch sizes at
-    which any optimizer learned; the whole grid if this one did not learn at one of
-    them.
+    which any optimizer learned. If this optimizer did not learn at one of them, the gap
+    is the width of the whole grid.
     """
     rates = task.learning_rates
     if len(task.batch_sizes) < 2 or len(rates) < 2:
@@ -154,5 +154,5 @@ def state_bytes_per_parameter(
 
 
 def peak_bytes(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
-    """Most memory of a process that trains the workload."""
+    """Peak memory of a process that trains the workload."""
     return mean_or_none([task.peak_bytes.get((optimizer, number)) for number in seeds])

@@ -12,7 +12,7 @@ from tuning.records import RunRecord
 from tuning.statistics.seed_losses import judged_loss
 
 Seeds = tuple[int, ...]
-"""Drawn seeds, ascending; one that was drawn twice stands there twice."""
+"""Drawn seeds, ascending; a seed that was drawn twice appears twice."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,9 +23,10 @@ class TaskRuns:
         workload: its name.
         records: by optimizer, batch size, learning rate and seed.
         parameters: of the model; ``None`` where not known.
-        state_bytes: that optimizers hold once they are built, by name; also of some
-            that no run has trained.
-        peak_bytes: most memory of a process that trained it, by optimizer and round.
+        state_bytes: size of a built optimizer's state, by name; may include
+            optimizers without a run.
+        peak_bytes: peak memory of a process that trained the workload, by optimizer
+            and round.
     """
 
     workload: str
@@ -49,7 +50,7 @@ class TaskRuns:
             state_bytes: see `TaskRuns`.
 
         Raises:
-            ValueError: records of several workloads, or none.
+            ValueError: the records are of several workloads, or there are none.
         """
         records = list(records)
         names = sorted({record.workload for record in records})
@@ -64,29 +65,29 @@ class TaskRuns:
 
     @functools.cached_property
     def optimizers(self) -> tuple[str, ...]:
-        """Those with a run, in the order in which they were run."""
+        """Optimizers with a run, in the order in which they were run."""
         return tuple(dict.fromkeys(key[0] for key in self.records))
 
     @functools.cached_property
     def batch_sizes(self) -> tuple[int, ...]:
-        """Ascending."""
+        """Batch sizes, ascending."""
         return tuple(sorted({key[1] for key in self.records}))
 
     @functools.cached_property
     def learning_rates(self) -> tuple[float, ...]:
-        """Ascending."""
+        """Learning rates, ascending."""
         return tuple(sorted({key[2] for key in self.records}))
 
     @functools.cached_property
     def seeds(self) -> Seeds:
-        """Ascending; without runs, the rounds in which memory was measured."""
+        """Seeds, ascending; without runs, the rounds in which memory was measured."""
         rounds = {number for _, number in self.peak_bytes}
         return tuple(sorted({key[3] for key in self.records} or rounds))
 
     def at(
         self, optimizer: str, batch_size: int, rate: float | None, seeds: Seeds
     ) -> list[RunRecord]:
-        """The runs of the drawn seeds at one rate; those that are there."""
+        """The runs of the drawn seeds at one learning rate, as far as they exist."""
         if rate is None:
             return []
         keys = [(optimizer, batch_size, rate, seed) for seed in seeds]
@@ -117,8 +118,8 @@ class TaskRuns:
     def best_rate(self, optimizer: str, batch_size: int) -> float | None:
         """The rate of the least mean judged loss over all seeds; the lower of equals.
 
-        Chosen by the validation loss, and over all seeds: a resample changes what is
-        measured there, not the rate.
+        It is chosen by the validation loss over all seeds: a resample changes what is
+        measured at this learning rate, not the learning rate.
         """
         losses = self.losses(optimizer, batch_size, self.seeds)
         return min(losses, key=lambda rate: losses[rate]) if losses else None
@@ -147,19 +148,19 @@ class TaskRuns:
 
 
 Figure = Callable[[TaskRuns, str, Seeds], float | None]
-"""Of an optimizer on a workload, over drawn seeds; ``None`` where it has no data."""
+"""A figure of an optimizer on a workload over drawn seeds; ``None`` without data."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """One thing that is measured.
+    """A figure, and how it is compared and shown.
 
     Attributes:
         name: of the measure.
-        figure: how it is taken.
+        figure: computes the figure.
         compared_by: ``"ratio"`` to a rival's figure, or ``"difference"`` from it.
         meaning: one sentence for the page.
-        unit: of figures: ``""``, ``"share"`` (shown as a percentage) or ``"bytes"``.
+        unit: of the figure: ``""``, ``"share"`` (shown as a percentage) or ``"bytes"``.
     """
 
     name: str
@@ -170,5 +171,5 @@ class Measure:
 
     @property
     def neutral(self) -> float:
-        """The ratio or difference in which neither side is better."""
+        """The ratio or difference at which neither side is better."""
         return 1.0 if self.compared_by == "ratio" else 0.0

@@ -1,9 +1,9 @@
 """Figures of one run, taken from its curve of training losses.
 
-The training loss, because it is there for every step. The validation loss is measured
-after whole epochs, of which a workload has two to fifteen: a fifth of the steps would
-be one point or none. In the first epoch every example is new, so early in a run the
-training loss is no more flattering than the validation loss would be.
+They use the training loss because it is known for every step. The validation loss is
+measured after whole epochs, of which a workload has two to fifteen: the first fifth of
+the steps would have three points at most. In the first epoch every example is new, so
+early in a run the training loss is no lower than the validation loss would be.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ EARLY_SHARE = 0.2
 """Share of the planned steps that counts as early."""
 
 SMOOTHED_POINTS = 5
-"""Points of a curve, a twentieth of it, that are averaged before a loss counts as
-reached: one lucky batch must not."""
+"""Points of a curve, a twentieth of it, that are averaged, so that one lucky batch does
+not count as reaching a loss."""
 
 NEVER = 2.0
-"""Share of the steps that stands for a loss that was never reached: twice as many as
-there were."""
+"""Share of the steps that counts for a loss that was never reached: twice the planned
+steps."""
 
 LEAST_GAIN = 0.1
-"""Share of the initial loss that must have been gained for a loss to mean something:
-less is within the noise of batches and seeds."""
+"""Share of the initial loss that a run must gain to count as having learned: less is
+within the noise of batches and seeds."""
 
 SPIKE_SHARE = 0.25
 LEAST_RISE = 0.1
-"""A spike gives back that share of what had been gained, and rises by that share of the
-initial loss."""
+"""A spike loses at least `SPIKE_SHARE` of the gain so far, and rises by at least
+`LEAST_RISE` of the initial loss."""
 
 
 def planned_steps(record: RunRecord) -> float:
@@ -43,9 +43,9 @@ def planned_steps(record: RunRecord) -> float:
 def early_area(record: RunRecord) -> float | None:
     """Area under the training loss over the first fifth of the steps.
 
-    ``mean over early steps of min(loss, initial loss) / initial loss``: 1 where
-    nothing is learned, less the earlier the loss falls. Steps that never came, because
-    the run diverged, count as 1.
+    ``mean over early steps of min(loss, initial loss) / initial loss``: 1 if nothing is
+    learned, and smaller the earlier the loss falls. Steps that are missing because the
+    run diverged count as 1.
 
     Returns:
         ``None`` if the run failed, or has no curve or no positive initial loss.
@@ -66,7 +66,7 @@ def early_area(record: RunRecord) -> float | None:
 
 
 def final_training_loss(record: RunRecord) -> float | None:
-    """Mean of the curve's last points; ``None`` if the run did not come to its end."""
+    """Mean of the curve's last points; ``None`` if the run did not finish."""
     last = record.training_curve[-SMOOTHED_POINTS:]
     if record.status != "ok" or not last:
         return None
@@ -76,10 +76,12 @@ def final_training_loss(record: RunRecord) -> float | None:
 def share_of_steps_until(record: RunRecord, loss: float) -> float | None:
     """Share of the planned steps until the smoothed training loss is at most ``loss``.
 
-    The end of the first `SMOOTHED_POINTS` points whose mean is low enough.
+    The loss counts as reached at the end of the first `SMOOTHED_POINTS` consecutive
+    points whose mean is low enough.
 
     Returns:
-        `NEVER` if there are none such; ``None`` if the run failed or has no curve.
+        The share; `NEVER` if the loss is not reached; ``None`` if the run failed or has
+        no curve.
     """
     if not _has_curve(record):
         return None
@@ -106,14 +108,15 @@ def is_gain(initial: float | None, loss: float | None) -> bool:
 
 
 def count_spikes(record: RunRecord) -> int | None:
-    """How often the training loss breaks out upwards.
+    """Number of upward spikes of the training loss.
 
-    Of the mean over the last `SMOOTHED_POINTS` points. A spike begins where it lies
-    above the least one so far by more than `SPIKE_SHARE` of what had been gained on the
-    initial loss and by more than `LEAST_RISE` of that; it ends where it no longer does.
+    The loss is averaged over the last `SMOOTHED_POINTS` points. A spike begins where
+    this mean exceeds its lowest value so far by more than `SPIKE_SHARE` of the gain on
+    the initial loss and by more than `LEAST_RISE` of the initial loss. It ends where
+    the mean falls below that limit.
 
     Returns:
-        ``None`` if the run failed, or has no curve or no initial loss.
+        The number; ``None`` if the run failed, or has no curve or no initial loss.
     """
     initial = record.initial_loss
     if not _has_curve(record) or initial is None:

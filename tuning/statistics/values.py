@@ -1,4 +1,4 @@
-"""What a sweep says of its optimizers, as plain values that can be written as JSON."""
+"""Results of a sweep about its optimizers, as plain values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """Between which values a figure lies when the seeds are drawn again.
+    """The range of a figure when its seeds are drawn again.
 
     Attributes:
         low: lower end, the 2.5 % percentile.
         high: upper end, the 97.5 % percentile.
-        seeds: how many seeds were resampled. Few make it coarse. With two or three
-            it runs from the least to the greatest figure of any resample; and of two
-            equally good optimizers, two seeds still agree on one half of the time,
-            three a quarter of it: far from 5 %.
+        seeds: how many seeds were resampled. With few seeds the interval is coarse.
+            With two or three it runs from the lowest to the highest figure of any
+            resample. If two optimizers are equally good, all of two seeds still favour
+            the same one half of the time, all of three a quarter: far from 5 %.
     """
 
     low: float
@@ -48,15 +48,15 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class GoodRegion:
-    """The unbroken range of rates around the best one that are nearly as good.
+    """The unbroken range of learning rates around the best that are nearly as good.
 
     Attributes:
         low_rate: lower end.
         high_rate: upper end.
         decades: width, ``log10(high_rate / low_rate)``.
-        touches_low_edge: the region reaches the lowest rate that was run; where it
-            ends is not known and ``decades`` is a lower bound.
-        touches_high_edge: the same at the highest rate.
+        touches_low_edge: whether the region reaches the lowest learning rate that was
+            run. Then its end is not known, and ``decades`` is a lower bound.
+        touches_high_edge: the same at the highest learning rate.
     """
 
     low_rate: float
@@ -67,7 +67,7 @@ class GoodRegion:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether the true region may be wider than the rates that were run."""
+        """Whether the region may extend beyond the learning rates that were run."""
         return self.touches_low_edge or self.touches_high_edge
 
 
@@ -82,9 +82,9 @@ class Curve:
         initial_loss: mean validation loss before the first step.
         best_loss: least loss of any point.
         best_rate: its learning rate; the lower one of two equally good.
-        best_rate_edge: ``"low"`` or ``"high"`` if the best rate is the lowest or
-            highest of the sweep, so that a better one may lie outside; else ``None``,
-            also where a rate between is as good or all are.
+        best_rate_edge: ``"low"`` or ``"high"`` if the best learning rate is the lowest
+            or highest of the sweep, so that a better one may lie outside. ``None``
+            otherwise, and if one in between or all are equally good.
         best_loss_deviation: standard deviation over seeds of the judged loss at the
             best rate (n - 1 in the denominator); ``None`` with one seed.
         sensitivity: learning-rate sensitivity S against ``best_loss``; ``None`` with
@@ -145,46 +145,49 @@ class HeatMap:
 class OptimizerSummary:
     """One optimizer over all batch sizes.
 
-    Means and medians over batch sizes take those that have a figure; S and regret
-    only planned ones.
+    Means and medians are over the batch sizes that have a figure; those of S and regret
+    are over planned batch sizes only.
 
     Attributes:
         name: in the grid.
-        is_complete: a judged run exists at every planned rate and batch size, with
-            a seed that the other complete optimizers have there too.
+        is_complete: whether a judged run exists at every planned learning rate and
+            batch size, with a seed that the other complete optimizers have there, too.
         runs: judged runs.
         unshared_runs: judged runs that no mean over seeds includes, because another
-            complete optimizer has none with their seed there.
+            complete optimizer has no run with that learning rate, batch size and seed.
         missing_runs: planned runs without a record.
         excluded_runs: records that could not be judged.
         diverged_runs: judged runs that diverged.
         bad_runs: judged runs that diverged or ended above their initial loss.
-        mean_sensitivity: mean over batch sizes of S against the own best loss.
+        mean_sensitivity: mean over batch sizes of S against the optimizer's own best
+            loss.
         median_sensitivity: median of the same.
         sensitivity_interval: of ``mean_sensitivity``, over seeds.
         mean_sensitivity_to_best_of_any: mean over batch sizes of S against the best
-            loss of any optimizer at that batch size. It ranks: an optimizer that is
-            bad everywhere has a small S against its own best loss.
+            loss of any optimizer at that batch size. Optimizers are ranked by it: one
+            that is bad everywhere has a small S against its own best loss.
         sensitivity_to_best_of_any_interval: of that mean, over seeds; the best loss
             of any optimizer is taken from the same seeds.
-        behind_first_interval: of that mean less the one of the first-ranked
+        behind_first_interval: of that mean minus the mean of the first-ranked
             optimizer, over the seeds of both; ``None`` for the first itself and for
             optimizers that are not ranked.
         mean_good_decades: mean width of the good region; a batch size at which the
             optimizer learned nothing counts as 0.
-        is_good_decades_lower_bound: a good region touches the edge of the grid.
+        is_good_decades_lower_bound: whether a good region touches an edge of the grid.
         best_loss: least loss of any rate and batch size.
         best_loss_rate: its learning rate.
         best_loss_batch_size: its batch size.
         best_rate_drift: decades between the lowest and the highest of the batch
             sizes' best rates; ``None`` with fewer than two batch sizes at which the
             optimizer learned.
-        worst_regret: greatest loss over planned rates and batch sizes, each less the
-            best loss of any optimizer at that batch size.
+        worst_regret: largest difference between a loss and the best loss of any
+            optimizer at the same batch size, over planned learning rates and batch
+            sizes.
         seconds_per_step: median over batch sizes.
         state_bytes: bytes of the optimizer's state.
         curves: by ascending batch size.
-        heat_map: every rate x batch size that any optimizer was planned or run at.
+        heat_map: every learning rate x batch size that was planned or run for any
+            optimizer.
     """
 
     name: str
@@ -220,7 +223,7 @@ class OptimizerSummary:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it can be held against others: it is complete and has learned."""
+        """Whether it can be compared with others: it is complete and has learned."""
         has_figure = self.mean_sensitivity_to_best_of_any is not None
         return self.is_complete and has_figure and self.has_learned
 
@@ -231,13 +234,13 @@ class OptimizerSummary:
 
     @property
     def bad_share(self) -> float | None:
-        """Share of the judged runs that diverged or ended above their start."""
+        """Share of the judged runs that diverged or ended above their initial loss."""
         return self.bad_runs / self.runs if self.runs else None
 
 
 @dataclasses.dataclass(frozen=True)
 class ExcludedRun:
-    """A run that no figure includes: it failed, or has no initial loss."""
+    """A run that no figure includes: it failed, or its losses cannot be judged."""
 
     run_id: str
     optimizer: str
@@ -246,7 +249,7 @@ class ExcludedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a sweep says about its optimizers.
+    """The results of a sweep about its optimizers.
 
     Attributes:
         workload: what was trained.
@@ -263,9 +266,9 @@ class Summary:
         optimizers: ranked ones first, by ``mean_sensitivity_to_best_of_any``; then
             the others in the plan's order. With the strategy ``"edges"`` those with
             the widest good region first.
-        strategy: which runs of the grid were chosen. With another one than
-            ``"grid"``, nothing is missing, and there are no figures over all rates: S
-            would be a mean over rates that were chosen by their losses.
+        strategy: which runs of the grid were chosen. With any other than ``"grid"``,
+            no run counts as missing and there is no S: it would be a mean over
+            learning rates that were chosen by their losses.
         short_runs: records with fewer epochs than planned, from which a strategy
             chose; no figure includes them.
     """
@@ -287,7 +290,7 @@ class Summary:
 
     @property
     def judged_runs(self) -> int:
-        """Runs that the figures are taken from."""
+        """Runs from which the figures are taken."""
         return self.runs - len(self.excluded) - self.short_runs
 
     def to_dict(self) -> dict[str, Any]:

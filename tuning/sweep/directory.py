@@ -1,4 +1,4 @@
-"""The directory of a sweep: what may stand there, who uses it, what is cleared."""
+"""The directory of a sweep: what it may hold, who uses it, what is cleared."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OWN_NAMES = frozenset(
         *REPORT_FILES,
     }
 )
-"""What a sweep makes in its directory besides its plan."""
+"""Files and directories that a sweep makes in its directory besides its plan."""
 
 
 def check_directory(directory: Path, *, overwrite: bool = False) -> None:
@@ -60,13 +60,13 @@ def check_directory(directory: Path, *, overwrite: bool = False) -> None:
 
     Args:
         directory: of the sweep.
-        overwrite: whether what a sweep has left there may be removed: then a plan
-            that is torn or lost does not matter.
+        overwrite: whether a sweep's files there may be removed. Then a torn or lost
+            plan does not matter.
 
     Raises:
-        TypeError: it is no path.
-        ValueError: it is a file, or it holds something that no sweep has made; or
-            something in it that a sweep writes to is a symbolic link out of it.
+        TypeError: ``directory`` is not a path.
+        ValueError: it is a file, holds something that no sweep has made, or holds a
+            symbolic link that would lead a sweep to write outside of it.
     """
     directory = check_path(directory, "out")
     shown = show_path(directory)
@@ -82,7 +82,7 @@ def check_directory(directory: Path, *, overwrite: bool = False) -> None:
             )
         return
     ours = OWN_NAMES if overwrite else {LOCK_FILE}
-    # A hidden file is what a file manager or a process that was killed leaves.
+    # File managers and killed processes leave hidden files.
     strangers = [n for n in names if n not in ours and not n.startswith(".")]
     if strangers:
         held = ", ".join(show_path(name) for name in strangers[:3])
@@ -94,11 +94,10 @@ def check_directory(directory: Path, *, overwrite: bool = False) -> None:
 
 @contextlib.contextmanager
 def claimed(directory: Path) -> Iterator[None]:
-    """Make the directory if needed and keep other sweeps out of it meanwhile.
+    """Make the directory if needed, and lock other sweeps out of it meanwhile.
 
-    The lock is the kernel's: it is gone when its process is, however that ended. A
-    directory that was made here and got no plan is taken away again by the process
-    that holds the lock.
+    The kernel holds the lock and releases it when the process ends, however it ends.
+    A directory that was made here is removed again if no plan was written to it.
 
     Raises:
         ValueError: the directory cannot be written to, or another sweep uses it.
@@ -127,9 +126,9 @@ def claimed(directory: Path) -> Iterator[None]:
 def clear_sweep(directory: Path) -> None:
     """Remove what a sweep has made in the directory, and nothing else.
 
-    The plan stays until another one takes its place, so that a directory never
-    looks like somebody else's, whenever the process ends. KerasTuner's project is
-    made anew by `tuning.search.tuner.SweepTuner`.
+    The plan stays until a new one replaces it. So the directory is recognised as a
+    sweep's own whenever the process ends. `tuning.search.tuner.SweepTuner` makes
+    KerasTuner's project anew.
     """
     tensorboard = directory / TENSORBOARD_DIRECTORY
     events = "events.out.tfevents.*"
@@ -160,7 +159,7 @@ def log_failure(directory: Path, record: RunRecord, traceback: str) -> None:
 
 @contextlib.contextmanager
 def write_errors_explained(directory: Path) -> Iterator[None]:
-    """Turn what Python and TensorFlow raise at a full disk into one kind of error.
+    """Turn the errors of Python and TensorFlow at a full disk into one kind of error.
 
     Raises:
         OSError: something could not be written.
@@ -195,7 +194,7 @@ def _remove_empty(directories: list[Path]) -> None:
 
 
 def _check_own(directory: Path, names: Collection[str]) -> None:
-    """Check that a sweep can write to its own files, and writes nowhere else."""
+    """Check that a sweep can write to its own files and would write nowhere else."""
     for name in (OWN_NAMES | {PLAN_FILE}).intersection(names):
         path = directory / name
         check_inside(directory, path)

@@ -1,9 +1,8 @@
 """Checksums of data, model and loss, by which one sweep differs from another.
 
-A workload's name, the number of its examples and its reference stay when somebody
-edits the model or loads other data; these fingerprints do not. They ignore what
-changes from process to process: numbers that Keras appends to names, addresses,
-compiled code.
+A workload's name, number of examples and reference stay the same when somebody edits
+the model or loads other data; its fingerprints change. They ignore what changes from
+process to process: numbers that Keras appends to names, addresses, compiled code.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def fingerprint_model(model: Any) -> str:
     ]
     try:
         config = _stable(json.loads(model.to_json()))
-        config["compile_config"] = {}  # loss and optimizers stand in the plan
+        config["compile_config"] = {}  # the plan has loss and optimizers
     except Exception:
         config = None  # a subclass of Model need not have one
     text = json.dumps([type(model).__name__, variables, config], sort_keys=True)
@@ -50,13 +49,13 @@ def fingerprint_model(model: Any) -> str:
 
 
 def describe_loss(loss: Any) -> str:
-    """What stands for a loss in a plan: its name, and its settings if it has any."""
+    """The text that a plan holds for a loss: its name, and its settings if any."""
     if isinstance(loss, str):
         return loss
     name = getattr(loss, "__qualname__", None)
     if name is not None:
         return name
-    # A loss of the user's own may have settings and yet no configuration.
+    # A custom loss may have settings but no ``get_config``.
     with contextlib.suppress(Exception):
         config = json.dumps(loss.get_config(), default=str, sort_keys=True)
         return f"{type(loss).__name__} {_without_address(config)}"

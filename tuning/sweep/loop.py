@@ -48,7 +48,7 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
     sweep_events.write_missing(tensorboard, sweep.grid, recorded, prepared.metrics)
     oracle = make_oracle(sweep.options, sweep.grid, finished)
-    del recorded, finished  # of a large sweep, most of what the driver would hold
+    del recorded, finished  # most of the driver's memory in a large sweep
     if not oracle.has_more():
         return
     task = Task(
@@ -74,13 +74,13 @@ def train_proposed(
 ) -> None:
     """Train what the oracle proposes until it has no more, and keep every record.
 
-    Everything in the directory is written by this process, wherever runs are trained.
+    This process writes everything in the directory, wherever runs are trained.
 
     Args:
-        oracle: proposes runs; knows those that are finished.
+        oracle: proposes runs, and knows which are finished.
         task: what all runs have in common.
         sweep: names the directory and the engine.
-        report: called with every record that has been kept.
+        report: called with every record after it has been written.
     """
     keep = Keeper(sweep.directory, report)
     logs = sweep.directory / directories.WORKER_LOGS_DIRECTORY
@@ -94,11 +94,11 @@ def train_proposed(
 
 
 class Keeper:
-    """Writes down what came of a run.
+    """Writes the results of runs to the sweep's directory.
 
     Args:
         directory: of the sweep.
-        report: called with every record that has been kept.
+        report: called with every record after it has been written.
     """
 
     def __init__(self, directory: Path, report: Callable[[RunRecord], None]) -> None:
@@ -107,9 +107,10 @@ class Keeper:
         self._messages: set[str] = set()
 
     def __call__(self, finished: Finished) -> None:
-        """Keep a run that has ended.
+        """Write the results of a run that has ended.
 
-        The record comes last: where it stands, everything else stands too.
+        The record is written after the TensorBoard events: where a record is, its
+        events are, too.
 
         Raises:
             OSError: something could not be written.

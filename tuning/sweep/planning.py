@@ -27,8 +27,8 @@ class Sweep:
 
     Attributes:
         workload: what is trained, with the schedule of the options.
-        reference: how the workload is found again from the command line; ``None`` for
-            one that exists only in the Python program.
+        reference: the name by which the command line finds the workload again;
+            ``None`` if it exists only in the Python program.
         grid: the runs.
         directory: of the sweep.
         options: how runs are chosen and trained.
@@ -80,11 +80,11 @@ def make_plan(
 
 
 def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
-    """Check that a sweep is continued as it was begun.
+    """Check that a sweep is continued with the plan it was started with.
 
     Raises:
-        ValueError: ``now`` plans other runs than ``earlier``; the message names what
-            differs.
+        ValueError: ``now`` plans other runs than ``earlier``; the message names the
+            differences.
     """
     differences = earlier.differences(now)
     if differences:

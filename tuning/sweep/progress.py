@@ -12,13 +12,13 @@ class Progress(NamedTuple):
     """How far a sweep is.
 
     Attributes:
-        finished: runs with a record, earlier ones included; of those, runs that
-            failed do not count until they have been tried again.
+        finished: runs with a record, earlier ones included. An earlier run that
+            failed counts only after it has been tried again.
         total: runs planned.
         record: of the run just finished; ``None`` at the start.
         is_total_a_bound: the strategy may end the sweep earlier.
-        time_share: of the time that all runs take, the share that the finished ones
-            are expected to have taken; ``None`` if they are taken to be equally long.
+        time_share: expected share of the total time that the finished runs have
+            taken; ``None`` if all runs are assumed to be equally long.
     """
 
     finished: int
@@ -29,7 +29,7 @@ class Progress(NamedTuple):
 
     @property
     def done(self) -> float:
-        """How far it is, 0 ... 1."""
+        """How far the sweep is, 0 ... 1."""
         if self.time_share is not None:
             return self.time_share
         return self.finished / self.total if self.total else 1.0

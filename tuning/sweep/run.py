@@ -33,7 +33,7 @@ from tuning.workloads import find_workload
 ON_EXISTING = ("continue", "overwrite")
 
 SEEDS = 2
-"""How many, by default."""
+"""Default number of seeds."""
 
 
 def run_sweep(
@@ -59,31 +59,31 @@ def run_sweep(
 ) -> list[RunRecord]:
     """Train a workload with every optimizer at every point of a grid.
 
-    An interrupted sweep is continued by the same call: runs that have a record are
-    not repeated, unless they failed. The random number generators of Python, NumPy and
-    Keras are seeded on the way.
+    The same call continues an interrupted sweep: runs that have a record are not
+    repeated, unless they failed. The call seeds the random number generators of Python,
+    NumPy and Keras.
 
     Args:
         workload: what is trained; a built-in name, ``package.module:attribute`` or
             a `Workload`, `FitWorkload` or `LoopWorkload`.
         out: the sweep's directory; made if it is not there.
-        grid: the runs; instead of the following six, of which ``optimizers`` may then
-            be given as factories by name.
+        grid: the runs, instead of the next six arguments. Only ``optimizers`` may be
+            given as well, as factories by name.
         optimizers: names, or factories by name; see `tuning.optimizer_names`.
         learning_rates: the workload's own by default.
         batch_sizes: the workload's own by default.
-        seeds: how many, counted from 0, or which.
+        seeds: the number of seeds, counted from 0, or the seeds themselves.
         epochs: the workload's own by default.
         options: further optimizer arguments by optimizer name.
-        on_existing: what to do if ``out`` holds this sweep already: ``"continue"``,
-            or ``"overwrite"`` to remove it, or another one, and start over.
+        on_existing: what to do if ``out`` already holds a sweep: ``"continue"``
+            continues this sweep; ``"overwrite"`` removes any sweep and starts over.
         progress: called at the start and after every run.
         engine: where runs are trained: ``"local"``, ``"ray"`` or `EngineOptions`.
-        schedule: see `tuning.options.SweepOptions`, as for the next four.
+        schedule: see `tuning.options.SweepOptions`, also for the next four.
         execution: how runs are executed.
         command: how the sweep was started, for the report.
         strategy: which runs of the grid are trained.
-        max_runs: how many at most.
+        max_runs: the most runs that are trained.
         **engine_options: fields of `tuning.engines.options.EngineOptions`, such as
             ``workers=4`` or ``run_timeout=600``.
 
@@ -91,8 +91,8 @@ def run_sweep(
         One record per run that was done, in the grid's order.
 
     Raises:
-        ValueError: something unusable was received, or ``out`` holds another sweep
-            or no sweep at all. Nothing has been changed then.
+        ValueError: an argument is unusable, or ``out`` holds another sweep or files
+            of no sweep. Nothing has been changed then.
         TypeError: ``load_data`` returned something else than four arrays, or an
             argument is unknown.
         OSError: something could not be written; the sweep has stopped, and the same
@@ -146,7 +146,7 @@ def resume_sweep(
     engine: EngineOptions | str = "local",
     **engine_options: Any,
 ) -> list[RunRecord]:
-    """Continue the sweep that is planned in a directory, as it was planned.
+    """Continue the sweep of a directory with the plan that is stored there.
 
     Args:
         out: the sweep's directory.
@@ -200,7 +200,7 @@ def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
     earlier = None
     if os.path.lexists(directory / PLAN_FILE) and not overwrite:
         earlier = read_plan(directory)
-        # What is known before data are loaded: that may take minutes.
+        # Checked before data are loaded, which may take minutes.
         known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
         check_same(earlier, make_plan(sweep, **known), directory)
         read_finished(sweep)
@@ -221,7 +221,7 @@ def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
 
 
 def _check_alone(**others: Any) -> None:
-    """Check that a grid is not given together with what grids are made of."""
+    """Check that a grid is given without the arguments that would make a grid."""
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise ValueError(

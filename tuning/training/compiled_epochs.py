@@ -6,16 +6,16 @@ one function, traced once per optimizer and compiled once per batch size, loops 
 Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs only
 variables are assigned. TensorFlow only.
 
-What is computed is what ``fit`` computes, metrics, mixed precision and a model's own
-``train_step`` included. Losses equal those of ``fit`` with ``jit_compile=True`` bit
-for bit where they have been compared (`benchmarks/lab/fast_path.py`). Without it they
-agree to rounding, which a training at a high rate amplifies step by step, and layers
-such as Dropout draw other random numbers: TensorFlow's generator inside XLA is
-another one.
+It computes what ``fit`` computes, including metrics, mixed precision and a model's own
+``train_step``. Wherever losses have been compared (`benchmarks/lab/fast_path.py`),
+they equal those of ``fit`` with ``jit_compile=True`` bit for bit. Without
+``jit_compile`` they agree to rounding error, which training at a high learning rate
+amplifies step by step. Layers such as Dropout then draw other random numbers, because
+TensorFlow uses another generator inside XLA.
 
-The computation is compiled by XLA, unless the model convolves on a CPU: XLA's
-convolutions there take about seven times as long as TensorFlow's own. Then it is run as
-a graph of TensorFlow, and equals `fit` as it is by default.
+XLA compiles the computation, unless the model has convolutions and runs on a CPU:
+there XLA's convolutions take about seven times as long as TensorFlow's own. Such a
+model runs as a TensorFlow graph, and equals ``fit`` with Keras's default settings.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ NUMERIC_KINDS = "biufc"
 class CompiledEpochs:
     """A model, an optimizer and their compiled epochs, at one batch size at a time.
 
-    Making one compiles the evaluation, :meth:`set_batch_size` the training, unless it
-    has done so for that size before; :meth:`train` then only runs.
+    The constructor compiles the evaluation. :meth:`set_batch_size` compiles the
+    training, once for each size. :meth:`train` then only runs.
 
     Args:
         model: built and compiled (in Keras's sense) with its optimizer.
@@ -68,16 +68,16 @@ class CompiledEpochs:
         execution: `NAME` or `NAME_WITHOUT_XLA`.
 
     Raises:
-        ValueError: the data are no numbers, or the computation depends on variables
-            or random numbers that no assignment here could reset, so a second run
-            would not start like the first.
+        ValueError: the data are not numbers, or training uses variables or random
+            numbers that cannot be reset here, so a second run would not start like
+            the first.
         Exception: whatever tracing or compiling the model raises.
     """
 
     def __init__(
         self, model: Any, data: Data, examples_per_epoch: int | None = None
     ) -> None:
-        # TensorFlow ends the process when compiled code is given text.
+        # Text as input of compiled code makes TensorFlow end the process.
         for array in data:
             if array.dtype.kind not in NUMERIC_KINDS:
                 raise ValueError(
@@ -97,7 +97,7 @@ class CompiledEpochs:
         # Assigning the state of another seed needs the same variables in the same
         # order; metrics are left out, because every epoch resets them.
         self._model_variables = list(model.variables)
-        if not model.optimizer.built:  # Keras's loss scaling would do it twice
+        if not model.optimizer.built:  # LossScaleOptimizer would build twice
             model.optimizer.build(model.trainable_variables)
         self._optimizer_state = values_of(stored_variables(model.optimizer))
         # An eager step creates the variables of loss and metrics; inside a
@@ -115,15 +115,15 @@ class CompiledEpochs:
     def set_batch_size(self, batch_size: int) -> None:
         """Trace and compile the training for a batch size, unless that has been done.
 
-        Compiled here, so that no run's time includes it. The loop takes no
-        steps: compiling needs shapes, not work.
+        Compiling here keeps it out of every run's time. The loop takes no steps,
+        because compiling needs only shapes.
 
         Args:
             batch_size: examples per step; the last step of an epoch takes the rest,
                 as in ``fit``.
 
         Raises:
-            ValueError: as when making one.
+            ValueError: as for the constructor.
             Exception: whatever tracing or compiling the model raises.
         """
         if batch_size == self._batch_size:
@@ -145,16 +145,17 @@ class CompiledEpochs:
         optimizer_state: Sequence[np.ndarray] | None = None,
         schedule: str = "constant",
     ) -> None:
-        """Train from the given state and note in ``log`` how it goes.
+        """Train from the given state and note every epoch in ``log``.
 
         Args:
             state: values of ``model.variables`` at the start.
-            learning_rate: assigned to the optimizer; ``None`` leaves its own schedule.
-            seed: of the order of the data.
+            learning_rate: assigned to the optimizer; ``None`` keeps the optimizer's
+                own schedule.
+            seed: decides the order of the data.
             epochs: passes over the data, unless ``log`` ends them earlier.
             log: receives the logs of each epoch.
             optimizer_state: values of the optimizer's variables at the start; ``None``
-                for those that it had when this object was made.
+                takes the values they had when this object was made.
             schedule: of the learning rate; see `tuning.training.schedule`.
 
         Raises:
@@ -197,11 +198,11 @@ class CompiledEpochs:
             variable.assign(value)
 
     def _compiled_training(self, batch_size: int) -> Any:
-        """A training that has run, taking no steps but the last, on such batches.
+        """The compiled training for a batch size, run once with only the last step.
 
-        For XLA one trace serves all sizes: every size is compiled when it is first
-        met, with its own shapes. Keras's ``fit`` leaves the size open in its trace,
-        too. A graph without XLA runs faster where shapes are known to it.
+        With XLA one trace serves all batch sizes, as in Keras's ``fit``: XLA compiles
+        each size at its first call. Without XLA each size has a trace of its own,
+        because a graph runs faster if its shapes are known.
         """
         order = epoch_order(self._examples, 0, 0, self._examples_per_epoch)
         matrix, _, last = batches(order, batch_size)
@@ -211,13 +212,13 @@ class CompiledEpochs:
             try:
                 return self._tried_training(shared, ANY_ROWS, rows)
             except Exception:
-                # A model may need to know its batches' size; if that is not the
-                # reason, the error comes again.
+                # Some models need to know the batch size. Any other error is raised
+                # again below.
                 logger.debug("No trace for any batch size.", exc_info=True)
         return self._tried_training(None, rows, rows)
 
     def _tried_training(self, train: Any, traced_for: Any, rows: Any) -> Any:
-        """A training, traced unless it is there, that has run on such rows."""
+        """Trace a training unless one is given, and run it once on ``rows``."""
         if train is None:
             train = self._make(self._trace_training, *self._train_data, *traced_for)
             self._check_variables(train)
@@ -226,7 +227,7 @@ class CompiledEpochs:
         return train
 
     def _make(self, trace: Callable[..., Any], *arguments: Any) -> Any:
-        """A function traced for these arguments, or others of the same shapes."""
+        """Trace a function for arguments of these shapes and types."""
         uses_xla = self.execution == NAME
         function = tf.function(trace, jit_compile=uses_xla, autograph=False)
         return function.get_concrete_function(*arguments)

@@ -7,25 +7,25 @@ import math
 import numpy as np
 
 EVALUATION_BATCH = 256
-"""Most examples per validation step. Means do not depend on it; 256 keeps a step's
-memory near that of training."""
+"""Largest number of examples per validation step. Means do not depend on it; 256 keeps
+a step's memory near that of training."""
 
 
 def epoch_order(
     examples: int, seed: int, epoch: int, per_epoch: int | None = None
 ) -> np.ndarray:
-    """The training data of one epoch in their order: [per_epoch] row numbers.
+    """Row numbers of the training data of one epoch, in training order: [per_epoch].
 
-    It depends on seed and epoch alone, so optimizers and learning rates are compared
+    They depend on seed and epoch alone, so optimizers and learning rates are compared
     on the same batches.
 
     Args:
-        examples: of the training data.
+        examples: number of training examples.
         seed: of the run.
         epoch: counted from 0.
-        per_epoch: examples that make an epoch, if not all of them: then epochs are
-            equal pieces of one pass over the data after the other, each pass in an
-            order of its own.
+        per_epoch: examples per epoch; ``None`` for all. Otherwise epochs cut
+            consecutive passes over the data into equal pieces, and every pass has
+            its own order.
     """
     if per_epoch is None:
         return _pass_order(examples, seed, epoch)
@@ -37,13 +37,13 @@ def epoch_order(
 
 
 def evaluation_batch(examples: int) -> int:
-    """Examples per validation step: equally many in each, where that can be.
+    """Examples per validation step, the same number in every step if possible.
 
-    Steps of one size are compiled once. At most twice as many steps as needed are
-    taken for it; else the last one is smaller.
+    Steps of one size are compiled once, which is worth up to twice as many steps as
+    needed. If even that does not divide the data evenly, the last step is smaller.
 
     Args:
-        examples: of the validation data.
+        examples: number of validation examples.
     """
     needed = math.ceil(examples / EVALUATION_BATCH)
     for steps in range(needed, 2 * needed + 1):

@@ -1,8 +1,8 @@
 """Models of runs, each built as if it were the first.
 
 ``build_model`` may return layers that exist already, such as a backbone that was loaded
-once. Training changes them, so the next run would start where the last one ended. Here
-they are found, and put back to the values that they had when they were first seen.
+once. Training changes them, so the next run would start where the last one ended. This
+module finds them, and resets them to the values they had when it first saw them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import keras
 import numpy as np
 
 TRIAL_SEED = 0
-"""Of the trial build. It is the same for every run, process and sweep: a shared layer
-that is first built there has the same weights everywhere."""
+"""Seed of the trial build, the same for every run, process and sweep: a shared layer
+that is first built in it has the same weights everywhere."""
 
 
 class _Seen(NamedTuple):
-    """A variable of a built model, as long as it exists, and its first value."""
+    """A weak reference to a variable of a built model, and its first value."""
 
     variable: weakref.ref
     value: np.ndarray
@@ -86,7 +86,7 @@ class ModelBuilder:
         return self._build(seed, optimizer)
 
     def build_trial(self) -> Any:
-        """A model that is not trained; it shows which variables models have and share.
+        """Build a model that is not trained, to see which variables models share.
 
         Raises:
             Exception: whatever the workload's functions raise.
@@ -98,14 +98,14 @@ class ModelBuilder:
         return model
 
     def shared_values(self) -> list[np.ndarray | None]:
-        """First values of a model's variables; ``None`` for those that it owns alone.
+        """First values of a model's variables; ``None`` for those not shared.
 
         Raises:
             Exception: whatever the workload's functions raise.
         """
         first = self.build_trial() if not self._had_trial else None
         variables = self.build_trial().variables
-        del first  # as long as it exists, none of its variables has the id of another
+        del first  # kept until now, so that the second model reuses none of its ids
         ids = [id(variable) for variable in variables]
         return [self._seen[i].value if i in self._shared else None for i in ids]
 
@@ -114,7 +114,7 @@ class ModelBuilder:
         self._restore(self._shared)
 
     def _build(self, seed: int, optimizer: Any) -> Any:
-        # They stay alive meanwhile, so that no new variable takes the id of one.
+        # Kept alive here, so that no new variable takes the id of an earlier one.
         earlier = {key: seen.variable() for key, seen in self._seen.items()}
         keras.utils.set_random_seed(seed)
         model = self._recipe.make(optimizer)

@@ -1,9 +1,8 @@
 """Training by Keras's own ``model.fit``: works for every model and backend.
 
 The batches, their order and the validation are those of
-`tuning.training.compiled_epochs`, so a run comes out the same either way (random
-numbers that differ between compiled and uncompiled TensorFlow, such as Dropout's,
-aside).
+`tuning.training.compiled_epochs`, so both give the same result. The exception is random
+numbers that differ between compiled and uncompiled TensorFlow, such as Dropout's.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ def fit(
     schedule: str = "constant",
     examples_per_epoch: int | None = None,
 ) -> None:
-    """Train a freshly built and compiled model and note in ``log`` how it goes.
+    """Train a freshly built and compiled model and note every epoch in ``log``.
 
-    Its times include Keras's tracing and compiling in the first epoch.
+    The logged times include Keras's tracing and compiling in the first epoch.
 
     Args:
-        model: with its optimizer, which has the rate of the first epoch.
-        data: to learn from and to judge by.
+        model: with its optimizer, set to the learning rate of the first epoch.
+        data: for training and validation.
         batch_size: examples per step.
-        seed: of the order of the data.
+        seed: decides the order of the data.
         epochs: to train, unless ``log`` ends them earlier.
         log: receives the logs of each epoch.
         schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
@@ -101,10 +100,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         return _take(self._x, rows), _take(self._y, rows)
 
     def on_epoch_begin(self) -> None:
-        """Turn to the epoch's order.
+        """Switch to the order of the next epoch.
 
-        Keras calls it before it asks for the epoch's batches; ``on_epoch_end`` comes
-        too late for the first of them, and once before the first epoch.
+        Keras calls this before it asks for the epoch's batches. ``on_epoch_end`` comes
+        too late for the first batch, and also once before the first epoch.
         """
         self._epoch += 1
         self._order = epoch_order(
@@ -153,7 +152,7 @@ class _Report(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        # Turned into a number after the epoch: a device must not be waited for here.
+        # Made a number after the epoch: here that would wait for the device.
         self._means.append((logs or {}).get("loss", math.nan))
 
     def on_test_begin(self, logs: Mapping | None = None) -> None:

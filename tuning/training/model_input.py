@@ -12,9 +12,9 @@ TEXT_KINDS = "OSU"
 
 
 def as_model_input(array: np.ndarray) -> Any:
-    """The array, or a tensor of texts: Keras takes them in no other form.
+    """The array itself; texts as a tensor, the only form in which Keras takes them.
 
-    Only TensorFlow has such tensors; on other backends Keras refuses texts itself.
+    Only TensorFlow has string tensors; on other backends Keras itself refuses texts.
     """
     if array.dtype.kind not in TEXT_KINDS or keras.backend.backend() != "tensorflow":
         return array

@@ -31,8 +31,8 @@ def build_optimizer(
         custom: the caller's own factories by name; they come before other names.
 
     Raises:
-        ValueError: the name is unknown, the factory refuses the arguments, or what
-            it returns is no Keras optimizer.
+        ValueError: the name is unknown, or the factory refuses the arguments or
+            returns something other than a Keras optimizer.
     """
     import keras
 
@@ -95,7 +95,8 @@ def check_schedule_of(name: str, optimizer: Any, schedule: str) -> None:
     """Check that an optimizer's learning rate can follow the runs' schedule.
 
     Raises:
-        ValueError: it has a schedule of its own, and theirs is not ``"constant"``.
+        ValueError: the optimizer has a schedule of its own, and ``schedule`` is not
+            ``"constant"``.
     """
     import keras
 
@@ -115,9 +116,9 @@ def check_optimizers(
     """Make every optimizer of the grid twice, before any time is spent on runs.
 
     Raises:
-        ValueError: one of them cannot be made (see :func:`build_optimizer`), or a
-            factory returns the same object again: it would carry its state from one
-            run into the next; or one cannot follow the runs' schedule.
+        ValueError: an optimizer cannot be made (see :func:`build_optimizer`) or
+            cannot follow the runs' schedule, or a factory returns the same object
+            twice, which would carry its state from one run into the next.
     """
     for name in grid.optimizers:
         arguments = name, grid.learning_rates[0], grid.options.get(name), custom
@@ -156,19 +157,20 @@ def state_bytes(optimizer: Any) -> int:
 
 
 def trace_key(optimizer: Any, learning_rate: float) -> tuple[str, float | None]:
-    """What optimizers that share a traced function have in common, and their rate.
+    """The key of the traced functions an optimizer can share, and its learning rate.
 
-    The configuration and every plain attribute: what Python knows of an optimizer is
-    a constant in the trace. The rate is left out of the key only where it is a
-    variable that can be assigned and nothing else is made of it: a schedule, or a
-    class whose ``get_config`` does not say what it keeps, has it in the key.
+    The key holds the configuration and every plain attribute, because these are
+    constants in the trace. It also holds the learning rate if that is a schedule, or
+    if the class has no ``get_config`` of its own: such a class may compute other
+    values from the learning rate. Otherwise the learning rate is a variable that can
+    be assigned between runs.
 
     Args:
         optimizer: newly made.
         learning_rate: that it was made with.
 
     Returns:
-        The key, and the rate to assign; ``None`` for a rate that is no variable.
+        The key, and the learning rate to assign; ``None`` if it is not a variable.
     """
     import keras
 

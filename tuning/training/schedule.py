@@ -9,8 +9,9 @@ def scheduled_rate(
     """The learning rate of one epoch.
 
     It is the same for all steps of an epoch, so one compiled epoch serves every
-    schedule and every rate. ``"linear"`` is ``learning_rate * (1 - epoch / epochs)``:
-    the given rate in the first epoch, a part of ``1 / epochs`` of it in the last.
+    schedule and learning rate. ``"linear"`` computes
+    ``learning_rate * (1 - epoch / epochs)``: the full learning rate in the first epoch,
+    ``1 / epochs`` of it in the last.
 
     Args:
         schedule: one of `tuning.options.SCHEDULES`.

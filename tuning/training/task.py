@@ -29,7 +29,7 @@ class Task:
         execution: one of `tuning.options.EXECUTIONS`. ``"auto"`` trains as the
             workload says. If it says ``"auto"`` too, runs are trained in compiled
             epochs where the model allows it, else with ``model.fit``, and the reason
-            is logged once. The other two insist.
+            is logged once. The other two values allow no other way.
         shared: see `tuning.training.model_builder.ModelBuilder`.
     """
 

@@ -1,8 +1,8 @@
 """What a training epoch and a validation compute, as functions to be traced.
 
-Both loop over Keras's own steps, on data that are on the device already. Whether XLA
-compiles them, and when they run, `tuning.training.compiled_epochs` decides. TensorFlow
-only.
+Both loop over Keras's own steps, on data that are on the device already.
+`tuning.training.compiled_epochs` decides whether XLA compiles them and when they run.
+TensorFlow only.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ STATEFUL_RANDOM_OPS = frozenset(
         "TruncatedNormal",
     }
 )
-"""Operations behind ``tf.random.normal`` and its like: they count their calls where
-no variable shows it. Source:
+"""Operations behind ``tf.random.normal`` and similar functions: they count their calls
+internally, in no variable that could be reset. Source:
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/ops/random_ops.cc
 """
 
@@ -43,7 +43,7 @@ ANY_ROWS = (
     tf.TensorSpec([], tf.int32),
     tf.TensorSpec([None], tf.int32),
 )
-"""The rows of an epoch's batches (see `batches`), of whatever size batches are."""
+"""Shapes and types of what `batches` returns, for any batch size."""
 
 
 CONVOLUTIONS = frozenset(
@@ -55,7 +55,7 @@ CONVOLUTIONS = frozenset(
         "DepthwiseConv2dNative",
     }
 )
-"""Operations for which TensorFlow has fast code on CPUs, and XLA has not."""
+"""Operations that are fast on CPUs in TensorFlow and slow in XLA."""
 
 
 def training_epoch(
@@ -97,8 +97,8 @@ def training_epoch(
 def validation(model: Any, x: Any, y: Any) -> Mapping[str, Any]:
     """The logs of the validation's last step, as ``evaluate`` has them.
 
-    Where batches are of one size there is one step in the loop and none after it:
-    half as much to compile.
+    If all batches have one size, no step follows the loop, so there is half as much to
+    compile.
     """
     examples = int(x.shape[0])
     size = evaluation_batch(examples)
@@ -113,7 +113,7 @@ def validation(model: Any, x: Any, y: Any) -> Mapping[str, Any]:
         return step + 1, take_rows(matrix[step])
 
     model.reset_metrics()
-    # The loop wants to know what it carries before its first turn.
+    # tf.while_loop needs initial logs of the right structure.
     traced = take_rows.get_concrete_function(tf.TensorSpec([size], tf.int32))
     logs = tf.nest.map_structure(
         lambda spec: tf.zeros(spec.shape, spec.dtype), traced.structured_outputs
@@ -126,10 +126,10 @@ def validation(model: Any, x: Any, y: Any) -> Mapping[str, Any]:
 
 
 def batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:
-    """Rows of all batches but the last, their number, rows of the last.
+    """Rows of all batches but the last, the number of these batches, rows of the last.
 
-    Where there is but one batch, the first has a row that counts for nothing: XLA
-    refuses to look into a matrix without rows, even in a loop without turns.
+    If there is only one batch, the matrix has one row that is never used: XLA refuses
+    to index an empty matrix, even in a loop that never runs.
     """
     loops = -(-len(order) // size) - 1
     rows = order.astype(np.int32)
@@ -145,10 +145,10 @@ def convolves(traced: Any) -> bool:
 
 
 def check_random_numbers(traced: Any) -> None:
-    """Check that a traced function draws none that a second run could not draw again.
+    """Check that a second run would draw the same random numbers as the first.
 
     Raises:
-        ValueError: it does.
+        ValueError: the function draws from a generator that cannot be reset.
     """
     drawn = _operations(traced) & STATEFUL_RANDOM_OPS
     if drawn:
@@ -160,7 +160,7 @@ def check_random_numbers(traced: Any) -> None:
 
 
 def _mean_loss(logs: Mapping[str, Any]) -> Any:
-    """The reported loss; NaN from a ``train_step`` of the user's that reports none."""
+    """The reported loss; NaN if the user's own ``train_step`` reports none."""
     return tf.cast(logs.get("loss", math.nan), tf.float32)
 
 

@@ -26,11 +26,11 @@ class Trainer:
 
     Attributes:
         traces: how often a train function was traced, by the (optimizer, batch size)
-            that it was first needed for.
+            that first needed it.
         tracebacks: of the first failed run with each message, by message.
 
     Raises:
-        ValueError: the task's ``execution`` is none of `EXECUTIONS`.
+        ValueError: the task's ``execution`` is not one of `EXECUTIONS`.
     """
 
     def __init__(self, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""What happens in a training, epoch by epoch, whichever way it is executed."""
+"""The log of a training, epoch by epoch, for every way of executing it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 CURVE_POINTS = 100
-"""Most points of a run's curve of training losses: enough to see how a training begins
-and where it breaks out, and less than a kilobyte in the record."""
+"""Largest number of points of a run's training-loss curve: enough to see how training
+begins and where it diverges, and less than a kilobyte in the record."""
 
 
 def losses_of_steps(
     running_means: Sequence[float], batch_size: int, examples: int
 ) -> np.ndarray:
-    """What each step of an epoch adds to the mean that Keras reports after it.
+    """The loss of each step, from the running means that Keras reports.
 
     ``loss_k = (n_k mean_k - n_{k-1} mean_{k-1}) / (n_k - n_{k-1})``, with n_k the
-    examples seen after step k. Keras keeps its means in float32: after a loss of 1e8
-    an ordinary one is lost in rounding until the epoch ends.
+    examples seen after step k. Keras keeps its means in float32: after a loss of 1e8,
+    ordinary losses are lost in rounding until the epoch ends.
 
     Args:
         running_means: after each step of one epoch.
@@ -33,7 +33,7 @@ def losses_of_steps(
     means = np.asarray(running_means, np.float64)
     steps = np.arange(1, len(means) + 1, dtype=np.float64)
     seen = np.minimum(steps * batch_size, examples)
-    with np.errstate(invalid="ignore"):  # after an infinite loss no other is known
+    with np.errstate(invalid="ignore"):  # later losses are unknown after infinity
         return np.diff(seen * means, prepend=0.0) / np.diff(seen, prepend=0.0)
 
 
@@ -53,7 +53,7 @@ class TrainingLog:
         initial_loss: its value before the first step.
         diverged: why the training was stopped; empty if it was not.
         steps: optimizer steps taken.
-        steps_to_target: steps until the target was met, looked at after each epoch.
+        steps_to_target: steps until the target was met, checked after each epoch.
         training_seconds: time in training steps alone, without validation.
         seconds: time since :meth:`begin`, up to the last epoch.
     """
@@ -103,7 +103,7 @@ class TrainingLog:
 
     @property
     def training_curve(self) -> list[float | None]:
-        """Training loss, one mean per `steps_per_point` steps, the last perhaps fewer.
+        """Training loss: one mean per `steps_per_point` steps or, at the end, fewer.
 
         ``None`` where it is not finite; empty if no step's loss is known.
         """
@@ -121,7 +121,7 @@ class TrainingLog:
         step_losses: np.ndarray | None = None,
         steps: int | None = None,
     ) -> bool:
-        """Note an epoch; whether to go on.
+        """Note an epoch, and return whether to go on.
 
         Args:
             logs: as Keras's callbacks get them: ``loss``, ``val_loss``, metrics.
