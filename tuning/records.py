@@ -82,20 +82,22 @@ class RunRecord:
         final_val_loss: its value after the last epoch; ``None`` if diverged.
         val_metrics: the workload's metrics after the last finite epoch.
         steps: optimizer steps taken.
-        steps_to_target: steps until the objective, looked at after each
-            epoch, was at most the workload's target; ``None`` if never or no target.
-        seconds: wall-clock of the run, without building and compiling; with
-            ``model.fit`` Keras's tracing in the first epoch is included.
-        seconds_per_step: ``seconds`` spent in training over ``steps``.
-        state_bytes: bytes of the optimizer's variables besides step count and rate.
+        steps_to_target: steps until the objective, checked after each epoch, was at
+            most the workload's target; ``None`` if never or without a target.
+        seconds: wall-clock time of the run, without building and compiling; with
+            ``model.fit`` it includes Keras's tracing in the first epoch.
+        seconds_per_step: seconds in training steps, without validation, divided by
+            ``steps``.
+        state_bytes: bytes of the optimizer's variables, without step count and
+            learning rate.
         history: per epoch, ``loss`` (training), ``val_loss`` and metrics.
         training_curve: training loss within the epochs: means over consecutive steps,
             at most 100 of them; ``None`` where not finite.
-        steps_per_point: steps that one of those means is taken over.
-        execution: ``compiled-epochs``, ``graph-epochs`` (the same without XLA),
-            ``model.fit`` or ``loop`` (a function of the user's): which way trained it.
-        objective: the logged quantity by which the run is judged, the less the better.
-        versions: of Python and the packages that took part.
+        steps_per_point: steps that each of these means covers.
+        execution: how the run was trained: ``compiled-epochs``, ``graph-epochs`` (the
+            same without XLA), ``model.fit`` or ``loop`` (a function of the user's).
+        objective: the logged quantity by which the run is judged; less is better.
+        versions: of Python and of `PACKAGES`.
     """
 
     run_id: RunId
