@@ -14,7 +14,7 @@ class LoopWorkload:
     """A training that a function does by itself; made by `training`.
 
     Attributes:
-        function: takes a `tuning.training.loop_run.LoopRun` and trains.
+        function: takes a `tuning.trainers.loop_run.LoopRun` and trains.
         name: stands in records and reports.
         epochs: what ``run.epochs`` is, unless the grid says otherwise.
         learning_rates: swept by default.
@@ -70,7 +70,7 @@ class LoopWorkload:
 def training(function: Callable[[Any], Any] | None = None, /, **options: Any) -> Any:
     """Make a workload of a function that trains.
 
-    The function gets a `tuning.training.loop_run.LoopRun`: a new optimizer at the run's
+    The function gets a `tuning.trainers.loop_run.LoopRun`: a new optimizer at the run's
     learning rate, the batch size, the seed, the number of epochs. It reports with
     ``run.report(step, loss=...)`` and may train in any way: with ``GradientTape``,
     several optimizers, reinforcement learning, a loop in JAX.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
-"""Ways of executing a run; see `tuning.training.task.Task`."""
+"""Ways of executing a run; see `tuning.trainers.task.Task`."""
 
 SCHEDULES = ("constant", "linear")
-"""How the learning rate changes over a run; see `tuning.training.schedule`."""
+"""How the learning rate changes over a run; see `tuning.trainers.schedule`."""
 
 STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
 """Which runs of a grid are trained; `tuning.search.strategies` makes their oracles."""
@@ -26,7 +26,7 @@ class SweepOptions:
         max_runs: the most runs to train, for a strategy that does not end by itself.
         schedule: how the learning rate changes over a run: one of `SCHEDULES`;
             ``None`` takes the workload's.
-        execution: see `tuning.training.task.Task`.
+        execution: see `tuning.trainers.task.Task`.
         command: how the sweep was started, for the report.
 
     Raises:

@@ -65,7 +65,7 @@ class Plan:
         created: when, ISO 8601 with time zone.
         strategy: which of the grid's runs are trained; see `STRATEGIES`.
         max_runs: the most runs to train; ``None`` leaves that to the strategy.
-        schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
 

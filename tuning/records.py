@@ -74,7 +74,7 @@ class RunRecord:
         batch_size: examples per step.
         seed: of weights, data order and dropout.
         epochs: planned passes over the training data.
-        schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         status: one of `STATUSES`.
         message: why the run failed or where it diverged; empty when ``ok``.
         initial_loss: the objective before the first step.

@@ -44,7 +44,7 @@ class Workload:
             the records counts the steps until then. ``None``: not counted.
         description: one sentence for people, shown in lists and reports.
         execution: how runs are executed if the sweep says ``"auto"``; see
-            `tuning.training.task.Task`. XLA takes 30 times as long as TensorFlow for
+            `tuning.trainers.task.Task`. XLA takes 30 times as long as TensorFlow for
             the gradients of two-dimensional convolutions on a CPU.
         schedule: how the learning rate changes over a run: ``"constant"``, or
             ``"linear"``, which falls to zero epoch by epoch.

@@ -37,10 +37,10 @@ import numpy as np
 from benchmarks.results import print_table, write_results
 from tuning.grid import Run
 from tuning.optimizer_names import SWEPT_BY_DEFAULT
-from tuning.training.data_order import epoch_order, evaluation_batch
-from tuning.training.optimizers import build_optimizer
-from tuning.training.task import Task
-from tuning.training.trainer import Trainer
+from tuning.trainers.data_order import epoch_order, evaluation_batch
+from tuning.trainers.optimizers import build_optimizer
+from tuning.trainers.task import Task
+from tuning.trainers.trainer import Trainer
 from tuning.workload import Data, Workload
 from tuning.workloads import find_workload
 

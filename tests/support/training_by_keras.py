@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from tiny_workload import WORKLOAD
 
-from tuning.training.data_order import epoch_order
-from tuning.training.task import Task
-from tuning.training.trainer import Trainer
+from tuning.trainers.data_order import epoch_order
+from tuning.trainers.task import Task
+from tuning.trainers.trainer import Trainer
 
 EPOCHS = 3
 AGREE = 1e-5  # relative; losses of compiled epochs against Keras's own fit

@@ -10,7 +10,7 @@ import tiny_workload
 
 from tuning.optimizer_names import SWEPT_BY_DEFAULT, parse_options
 from tuning.references import resolve_reference
-from tuning.training.optimizers import build_optimizer, check_optimizers
+from tuning.trainers.optimizers import build_optimizer, check_optimizers
 from tuning.workload import checked_metric_names, load_checked_data
 from tuning.workloads import digits, find_workload
 

@@ -70,7 +70,7 @@ def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
     import keras
     import numpy as np
 
-    from tuning.training.optimizers import build_optimizer, state_bytes
+    from tuning.trainers.optimizers import build_optimizer, state_bytes
 
     model = keras.Sequential([keras.layers.Input((width,))])
     for _ in range(layers):
@@ -106,7 +106,7 @@ def state_of_storages(workload: Any) -> dict[str, int]:
     Returns:
         Bytes by contender, and the count under ``"parameters"``.
     """
-    from tuning.training.optimizers import build_optimizer, state_bytes
+    from tuning.trainers.optimizers import build_optimizer, state_bytes
 
     model = workload.build_model()
     found = {"parameters": int(model.count_params())}

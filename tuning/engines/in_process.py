@@ -5,8 +5,8 @@ from __future__ import annotations
 from tuning.engines.engine import Event, Finished
 from tuning.engines.worker import train_run
 from tuning.grid import Run
-from tuning.training.task import Task
-from tuning.training.trainer import Trainer
+from tuning.trainers.task import Task
+from tuning.trainers.trainer import Trainer
 
 
 class InProcessEngine:

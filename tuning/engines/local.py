@@ -37,7 +37,7 @@ from tuning.engines.worker import Settings, current_settings, worker_environment
 from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 START_WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "

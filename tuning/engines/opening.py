@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tuning.engines.engine import Engine
 from tuning.engines.options import ENGINES, EngineOptions
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 
 def open_engine(options: EngineOptions, task: Task, logs: Path) -> Engine:

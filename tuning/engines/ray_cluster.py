@@ -39,7 +39,7 @@ from tuning.engines.worker import (
 from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 try:
     import ray

@@ -10,7 +10,7 @@ from tuning.engines.engine import Began, Engine, Finished, Lost
 from tuning.engines.options import check_run_timeout
 from tuning.grid import Run
 from tuning.records import RunRecord, installed_versions
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 logger = logging.getLogger(__name__)
 

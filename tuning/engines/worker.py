@@ -11,8 +11,8 @@ import keras
 from tuning.engines.options import SHARED_GPU
 from tuning.grid import Run
 from tuning.records import RunRecord
-from tuning.training.task import Task
-from tuning.training.trainer import Trainer
+from tuning.trainers.task import Task
+from tuning.trainers.trainer import Trainer
 
 
 class Settings(NamedTuple):

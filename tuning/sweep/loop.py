@@ -18,7 +18,7 @@ from tuning.sweep.planning import Sweep
 from tuning.sweep.preparation import Preparation
 from tuning.sweep.progress import Progress
 from tuning.tensorboard import sweep_events
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 
 def read_finished(sweep: Sweep) -> list[RunRecord]:

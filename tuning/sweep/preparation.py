@@ -15,10 +15,10 @@ from tuning.fit_workload import FitWorkload
 from tuning.grid import Grid
 from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 from tuning.system.process_end import os_exit_raises
-from tuning.training.array_model import ArrayModel
-from tuning.training.fit_data import fit_arguments
-from tuning.training.fit_model import FitModel
-from tuning.training.model_builder import ModelBuilder
+from tuning.trainers.array_model import ArrayModel
+from tuning.trainers.fit_data import fit_arguments
+from tuning.trainers.fit_model import FitModel
+from tuning.trainers.model_builder import ModelBuilder
 from tuning.workload import (
     Data,
     Workload,

@@ -26,7 +26,7 @@ from tuning.sweep.planning import (
 from tuning.sweep.preparation import prepare
 from tuning.sweep.progress import ProgressListener
 from tuning.system.paths import check_path
-from tuning.training.optimizers import check_optimizers
+from tuning.trainers.optimizers import check_optimizers
 from tuning.workload_kinds import AnyWorkload
 from tuning.workloads import find_workload
 
@@ -151,7 +151,7 @@ def resume_sweep(
     Args:
         out: the sweep's directory.
         progress: called at the start and after every run.
-        execution: how runs are executed; see `tuning.training.task.Task`.
+        execution: how runs are executed; see `tuning.trainers.task.Task`.
         engine: see :func:`run_sweep`.
         **engine_options: see :func:`run_sweep`.
 

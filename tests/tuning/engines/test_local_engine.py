@@ -20,7 +20,7 @@ from tuning.engines.local import LocalEngine
 from tuning.engines.options import EngineOptions
 from tuning.grid import Run
 from tuning.runs_file import RUNS_FILE
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 QUICK = {"execution": "model.fit", "seeds": 1}
 

@@ -15,8 +15,8 @@ from tuning import run_sweep
 from tuning.cli.app import app
 from tuning.grid import Run
 from tuning.system.process_end import os_exit_raises
-from tuning.training.task import Task
-from tuning.training.trainer import Trainer
+from tuning.trainers.task import Task
+from tuning.trainers.trainer import Trainer
 from tuning.workload import load_checked_data
 from tuning.workloads import find_workload
 

@@ -14,7 +14,7 @@ from tuning.engines.engine import Began, Finished, Lost, WorkerStartError
 from tuning.engines.options import EngineOptions
 from tuning.grid import Run
 from tuning.runs_file import RUNS_FILE
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 
 ray = pytest.importorskip("ray", reason="the engine 'ray' needs ray: extra cluster")
 

@@ -9,7 +9,7 @@ from tuning.engines.engine import Began, Finished, Lost
 from tuning.engines.options import EngineOptions
 from tuning.engines.supervision import SupervisedRuns
 from tuning.grid import Run
-from tuning.training.task import Task
+from tuning.trainers.task import Task
 from tuning.workload import Workload
 
 RUN = Run("keras.SGD", 8, 0.1, 0)

@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
-from tuning.training.model_input import as_model_input
+from tuning.trainers.model_input import as_model_input
 from tuning.workload import Data, Workload
 
 
 class ArrayModel:
-    """See `tuning.training.model_builder.Recipe`.
+    """See `tuning.trainers.model_builder.Recipe`.
 
     Args:
         workload: what is trained.

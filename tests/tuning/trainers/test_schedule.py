@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from tuning import read_records, resume_sweep, run_sweep
 from tuning.cli.app import app
 from tuning.grid import Run
-from tuning.training.data_order import epoch_order, evaluation_batch
-from tuning.training.optimizers import build_optimizer
-from tuning.training.schedule import scheduled_rate
-from tuning.training.task import Task
-from tuning.training.trainer import Trainer
+from tuning.trainers.data_order import epoch_order, evaluation_batch
+from tuning.trainers.optimizers import build_optimizer
+from tuning.trainers.schedule import scheduled_rate
+from tuning.trainers.task import Task
+from tuning.trainers.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"

@@ -48,7 +48,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class FitModel:
-    """See `tuning.training.model_builder.Recipe`; an optimizer is a function here.
+    """See `tuning.trainers.model_builder.Recipe`; an optimizer is a function here.
 
     Args:
         workload: what is trained.

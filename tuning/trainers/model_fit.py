@@ -1,7 +1,7 @@
 """Training by Keras's own ``model.fit``: works for every model and backend.
 
 The batches, their order and the validation are those of
-`tuning.training.compiled_epochs`, so both give the same result. The exception is random
+`tuning.trainers.compiled_epochs`, so both give the same result. The exception is random
 numbers that differ between compiled and uncompiled TensorFlow, such as Dropout's.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.training.data_order import epoch_order, evaluation_batch
-from tuning.training.model_input import as_model_input
-from tuning.training.schedule import scheduled_rate
-from tuning.training.training_log import TrainingLog, losses_of_steps
+from tuning.trainers.data_order import epoch_order, evaluation_batch
+from tuning.trainers.model_input import as_model_input
+from tuning.trainers.schedule import scheduled_rate
+from tuning.trainers.training_log import TrainingLog, losses_of_steps
 from tuning.workload import Data
 
 NAME = "model.fit"
@@ -46,7 +46,7 @@ def fit(
         seed: decides the order of the data.
         epochs: to train, unless ``log`` ends them earlier.
         log: receives the logs of each epoch.
-        schedule: of the learning rate; see `tuning.training.schedule.scheduled_rate`.
+        schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
     x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from tuning.grid import Run
-from tuning.training.training_log import TrainingLog
+from tuning.trainers.training_log import TrainingLog
 
 MOST_ROWS = 200
 """Rows of a run's history; more reports than that are averaged over equal pieces."""

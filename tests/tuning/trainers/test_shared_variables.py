@@ -8,7 +8,7 @@ from training_by_keras import assert_same_history, fit_with_keras, make_trainer
 
 from tuning import run_sweep
 from tuning.grid import Run
-from tuning.training.optimizers import build_optimizer
+from tuning.trainers.optimizers import build_optimizer
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="compiled epochs are TensorFlow's"
@@ -174,7 +174,7 @@ def test_a_run_that_broke_off_leaves_no_trace(execution, monkeypatch):
             def broken(*_, error=error):
                 raise error("enough")
 
-            patch.setattr("tuning.training.training_log.TrainingLog.add_epoch", broken)
+            patch.setattr("tuning.trainers.training_log.TrainingLog.add_epoch", broken)
             if error is KeyboardInterrupt:
                 with pytest.raises(KeyboardInterrupt):
                     trainer.run(RUNS[0])

@@ -14,13 +14,13 @@ import numpy as np
 
 from tuning.fit_workload import FitWorkload
 from tuning.grid import Run
-from tuning.training import model_fit
-from tuning.training.fit_data import fit_arguments
-from tuning.training.fit_model import FitModel, scaled_to
-from tuning.training.model_builder import ModelBuilder
-from tuning.training.optimizers import check_schedule_of, state_bytes
-from tuning.training.task import Task
-from tuning.training.training_log import TrainingLog, losses_of_steps
+from tuning.trainers import model_fit
+from tuning.trainers.fit_data import fit_arguments
+from tuning.trainers.fit_model import FitModel, scaled_to
+from tuning.trainers.model_builder import ModelBuilder
+from tuning.trainers.optimizers import check_schedule_of, state_bytes
+from tuning.trainers.task import Task
+from tuning.trainers.training_log import TrainingLog, losses_of_steps
 
 NAME = model_fit.NAME
 
@@ -44,14 +44,14 @@ class FitRuns:
         self._last_callbacks: list[Any] = []
 
     def new_log(self, run: Run) -> TrainingLog:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         workload = self._workload
         epochs = self._task.epochs_of(run)
         objective = workload.objective or "val_loss"
         return TrainingLog(None, workload.target_val_loss, epochs, objective)
 
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         workload, epochs = self._workload, self._task.epochs_of(run)
         facts["execution"] = NAME
         made: list[Any] = []
@@ -95,11 +95,11 @@ class FitRuns:
         facts["state_bytes"] = sum(state_bytes(one) for one in made if one.built)
 
     def drop(self) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         gc.collect()  # layers of a model refer to each other
 
     def restore(self) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         self._builder.restore()
 
     def _new_callbacks(self) -> list[Any]:

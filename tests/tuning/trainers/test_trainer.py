@@ -15,10 +15,10 @@ from training_by_keras import (
 from tuning import Data
 from tuning.grid import Run
 from tuning.optimizer_names import EARLIER_NAMES
-from tuning.training.compiled_epochs import CompiledEpochs
-from tuning.training.data_order import epoch_order, evaluation_batch
-from tuning.training.optimizers import build_optimizer
-from tuning.training.training_log import losses_of_steps
+from tuning.trainers.compiled_epochs import CompiledEpochs
+from tuning.trainers.data_order import epoch_order, evaluation_batch
+from tuning.trainers.optimizers import build_optimizer
+from tuning.trainers.training_log import losses_of_steps
 
 NAMES = list(EARLIER_NAMES.values())
 

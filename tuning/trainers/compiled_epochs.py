@@ -3,7 +3,7 @@
 A sweep trains small models hundreds of times. Keras's ``fit`` then spends most of its
 time outside the arithmetic: on a new model, a new trace, a Python call per step. Here
 one function, traced once per optimizer and compiled once per batch size, loops over
-Keras's own ``train_step`` (`tuning.training.traced_epochs`); between runs only
+Keras's own ``train_step`` (`tuning.trainers.traced_epochs`); between runs only
 variables are assigned. TensorFlow only.
 
 It computes what ``fit`` computes, including metrics, mixed precision and a model's own
@@ -29,9 +29,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tuning.training.data_order import epoch_order
-from tuning.training.schedule import scheduled_rate
-from tuning.training.traced_epochs import (
+from tuning.trainers.data_order import epoch_order
+from tuning.trainers.schedule import scheduled_rate
+from tuning.trainers.traced_epochs import (
     ANY_ROWS,
     batches,
     check_random_numbers,
@@ -39,7 +39,7 @@ from tuning.training.traced_epochs import (
     training_epoch,
     validation,
 )
-from tuning.training.training_log import TrainingLog, losses_of_steps
+from tuning.trainers.training_log import TrainingLog, losses_of_steps
 from tuning.workload import Data
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ class CompiledEpochs:
             log: receives the logs of each epoch.
             optimizer_state: values of the optimizer's variables at the start; ``None``
                 takes the values they had when this object was made.
-            schedule: of the learning rate; see `tuning.training.schedule`.
+            schedule: of the learning rate; see `tuning.trainers.schedule`.
 
         Raises:
             ValueError: no batch size has been set.

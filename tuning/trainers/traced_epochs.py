@@ -1,7 +1,7 @@
 """What a training epoch and a validation compute, as functions to be traced.
 
 Both loop over Keras's own steps, on data that are on the device already.
-`tuning.training.compiled_epochs` decides whether XLA compiles them and when they run.
+`tuning.trainers.compiled_epochs` decides whether XLA compiles them and when they run.
 TensorFlow only.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tuning.training.data_order import evaluation_batch
+from tuning.trainers.data_order import evaluation_batch
 
 STATEFUL_RANDOM_OPS = frozenset(
     {

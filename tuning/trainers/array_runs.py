@@ -12,12 +12,12 @@ import numpy as np
 
 from tuning.errors import format_error
 from tuning.grid import Run
-from tuning.training import model_fit
-from tuning.training.array_model import ArrayModel
-from tuning.training.model_builder import ModelBuilder
-from tuning.training.optimizers import check_schedule_of, state_bytes, trace_key
-from tuning.training.task import Task
-from tuning.training.training_log import TrainingLog
+from tuning.trainers import model_fit
+from tuning.trainers.array_model import ArrayModel
+from tuning.trainers.model_builder import ModelBuilder
+from tuning.trainers.optimizers import check_schedule_of, state_bytes, trace_key
+from tuning.trainers.task import Task
+from tuning.trainers.training_log import TrainingLog
 from tuning.workload import Data, Workload
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class ArrayRuns:
     Runs with the same optimizer and batch size share a compiled train function, those
     with the same optimizer a model and a trace, so they should follow each other, as
     `tuning.grid.Grid.runs` lists them. Two runs share only if their optimizers differ
-    in nothing but the learning rate (see `tuning.training.optimizers.trace_key`).
+    in nothing but the learning rate (see `tuning.trainers.optimizers.trace_key`).
 
     Args:
         task: what all runs have in common.
@@ -56,14 +56,14 @@ class ArrayRuns:
         self._refused: dict[tuple, str] = {}
 
     def new_log(self, run: Run) -> TrainingLog:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         examples = self._workload.examples_per_epoch or len(self._data.x_train)
         steps_per_epoch = -(-examples // run.batch_size)
         epochs = self._task.epochs_of(run)
         return TrainingLog(steps_per_epoch, self._workload.target_val_loss, epochs)
 
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         optimizer = self._task.build_optimizer(run)
         facts["optimizer_config"] = optimizer.get_config()
         fixed, rate = trace_key(optimizer, run.learning_rate)
@@ -103,7 +103,7 @@ class ArrayRuns:
         )
 
     def restore(self) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         self._builder.restore()
 
     def _can_compile(self, key: tuple) -> bool:
@@ -133,7 +133,7 @@ class ArrayRuns:
 
         Batch sizes share the model, its evaluation and the trace of its training.
         """
-        from tuning.training.compiled_epochs import CompiledEpochs
+        from tuning.trainers.compiled_epochs import CompiledEpochs
 
         name, _, fixed = key
         is_new = self._group_key != (name, fixed)
@@ -190,7 +190,7 @@ class ArrayRuns:
         Some of an optimizer's variables begin as copies of the weights: averages, the
         point that steps start from.
         """
-        from tuning.training.compiled_epochs import stored_variables, values_of
+        from tuning.trainers.compiled_epochs import stored_variables, values_of
 
         if seed not in self._states:
             self._states[seed] = values_of(model.variables)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from tuning.fit_workload import FitWorkload
 from tuning.grid import Run
 from tuning.loop_workload import LoopWorkload
-from tuning.training.task import Task
-from tuning.training.training_log import TrainingLog
+from tuning.trainers.task import Task
+from tuning.trainers.training_log import TrainingLog
 
 
 class Way(Protocol):
@@ -56,14 +56,14 @@ def open_way(task: Task) -> Way:
     """
     # Imported when used: a worker needs one of them.
     if isinstance(task.workload, FitWorkload):
-        from tuning.training.fit_runs import FitRuns
+        from tuning.trainers.fit_runs import FitRuns
 
         return FitRuns(task, task.workload)
     if isinstance(task.workload, LoopWorkload):
-        from tuning.training.loop_runs import LoopRuns
+        from tuning.trainers.loop_runs import LoopRuns
 
         return LoopRuns(task, task.workload)
-    from tuning.training.array_runs import ArrayRuns
+    from tuning.trainers.array_runs import ArrayRuns
 
     if task.data is None:
         raise ValueError("runs of a workload of arrays need its data.")

@@ -11,10 +11,10 @@ import keras
 
 from tuning.grid import Run
 from tuning.loop_workload import LoopWorkload
-from tuning.training.loop_run import LoopRun, RunEndedError
-from tuning.training.optimizers import state_bytes
-from tuning.training.task import Task
-from tuning.training.training_log import TrainingLog
+from tuning.trainers.loop_run import LoopRun, RunEndedError
+from tuning.trainers.optimizers import state_bytes
+from tuning.trainers.task import Task
+from tuning.trainers.training_log import TrainingLog
 
 NAME = "loop"
 
@@ -36,13 +36,13 @@ class LoopRuns:
         self._workload = workload
 
     def new_log(self, run: Run) -> TrainingLog:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         workload = self._workload
         objective = workload.objective or "val_loss"
         return TrainingLog(None, workload.target_val_loss, 1, objective)
 
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         facts["execution"] = NAME
         keras.utils.set_random_seed(run.seed)
         own = LoopRun(
@@ -58,7 +58,7 @@ class LoopRuns:
         facts["state_bytes"] = sum(state_bytes(one) for one in own.made if one.built)
 
     def drop(self) -> None:
-        """See `tuning.training.way.Way`."""
+        """See `tuning.trainers.way.Way`."""
         gc.collect()  # layers of a model refer to each other
 
     def restore(self) -> None:

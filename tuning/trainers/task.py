@@ -10,7 +10,7 @@ import numpy as np
 
 from tuning.grid import Run
 from tuning.optimizer_names import OptimizerFactory
-from tuning.training.optimizers import build_optimizer
+from tuning.trainers.optimizers import build_optimizer
 from tuning.workload import Data
 from tuning.workload_kinds import AnyWorkload
 
@@ -30,7 +30,7 @@ class Task:
             workload says. If it says ``"auto"`` too, runs are trained in compiled
             epochs where the model allows it, else with ``model.fit``, and the reason
             is logged once. The other two values allow no other way.
-        shared: see `tuning.training.model_builder.ModelBuilder`.
+        shared: see `tuning.trainers.model_builder.ModelBuilder`.
     """
 
     workload: AnyWorkload

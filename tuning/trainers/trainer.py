@@ -11,15 +11,15 @@ from tuning.grid import Run
 from tuning.options import check_execution
 from tuning.records import RunRecord, installed_versions, least_finite
 from tuning.system.process_end import os_exit_raises
-from tuning.training.task import Task
-from tuning.training.training_log import TrainingLog
-from tuning.training.way import open_way
+from tuning.trainers.task import Task
+from tuning.trainers.training_log import TrainingLog
+from tuning.trainers.way import open_way
 
 
 class Trainer:
     """Trains the runs of one workload, one after the other.
 
-    How a run is trained depends on what the workload is: see `tuning.training.way`.
+    How a run is trained depends on what the workload is: see `tuning.trainers.way`.
 
     Args:
         task: what all runs have in common.
