@@ -16,7 +16,7 @@ from tuning.grid import Grid
 from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 from tuning.system.process_end import os_exit_raises
 from tuning.trainers.array_model import ArrayModel
-from tuning.trainers.fit_data import fit_arguments
+from tuning.trainers.fit_data import fit_input
 from tuning.trainers.fit_model import FitModel
 from tuning.trainers.model_builder import ModelBuilder
 from tuning.workload import (
@@ -95,7 +95,13 @@ def _prepare_fit(workload: FitWorkload, grid: Grid) -> Preparation:
     if model is not None:
         # Once for the sweep, not once per run: data that no run could use.
         with user_code(f"data of workload {workload.name!r} cannot be used"):
-            fit_arguments(workload, grid.batch_sizes[0], model)
+            found = fit_input(workload, grid.batch_sizes[0], model)
+        if found.has_new_batches:
+            logger.warning(
+                "Workload %s: the batches of its tf.data.Dataset are cut anew to the "
+                "batch size of each run.",
+                workload.name,
+            )
     fingerprint = None if model is None else fingerprint_model(model)
     return Preparation(
         fingerprints={"data": None, "model": fingerprint}, builder=builder

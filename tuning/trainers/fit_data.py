@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from tuning.array_data import kind_of
 from tuning.fit_workload import FitWorkload, check_fit_arguments
 
-logger = logging.getLogger(__name__)
+VALIDATION_BATCH = 256
+"""Examples per validation step where a dataset has no batches: means do not depend on
+it."""
 
 
-def fit_arguments(workload: FitWorkload, batch_size: int, model: Any) -> dict[str, Any]:
-    """The arguments of a run's ``fit`` that hold or describe data.
+class FitInput(NamedTuple):
+    """What a run gives to ``fit``.
+
+    Attributes:
+        arguments: of ``fit`` that hold or describe data.
+        has_new_batches: whether the batches of a dataset were cut anew.
+    """
+
+    arguments: dict[str, Any]
+    has_new_batches: bool
+
+
+def fit_input(workload: FitWorkload, batch_size: int, model: Any) -> FitInput:
+    """The data of a run in batches of its size, as arguments of ``fit``.
 
     Args:
         workload: whose data are asked for; its function is called.
@@ -35,25 +48,25 @@ def fit_arguments(workload: FitWorkload, batch_size: int, model: Any) -> dict[st
     arguments = _as_arguments(data, name)
     check_fit_arguments(arguments, f"the data of workload {name!r}")
     arguments = {**workload.fit_options, **arguments}
-    x = arguments["x"]
+    given = x = arguments["x"]
+    if is_batch_source(x):
+        # Keras warns of a shuffle that it does not do.
+        arguments.setdefault("shuffle", False)
     if is_dataset(x):
         if not makes_batches:
             x = batched(x, batch_size, model, name)
+        has_new_batches = x is not given and is_batched(given, model)
         if arguments.get("steps_per_epoch") is not None:
             x = x.repeat()
         arguments["x"] = x
-    elif is_batch_source(x):
+        return FitInput(_with_batched_validation(arguments, model), has_new_batches)
+    if is_batch_source(x):
         if not makes_batches:
             arguments["x"] = _with_batches_of(x, batch_size, name)
     else:
         _check_fits(x, batch_size, name)
         arguments["batch_size"] = batch_size
-    validation = arguments.get("validation_data")
-    if validation is not None and is_dataset(validation):
-        if is_batched(validation, model):
-            return arguments
-        arguments["validation_data"] = validation.batch(batch_size)
-    return arguments
+    return FitInput(_with_batched_validation(arguments, model), False)
 
 
 def is_dataset(data: Any) -> bool:
@@ -99,11 +112,6 @@ def batched(dataset: Any, batch_size: int, model: Any, name: str) -> Any:
     sizes = {spec.shape[0] for spec in _specs(dataset)}
     if sizes == {batch_size}:
         return dataset
-    logger.warning(
-        "Workload %s: the batches of its tf.data.Dataset are cut anew to the batch "
-        "size of each run.",
-        name,
-    )
     drops_rest = None not in sizes  # only then is the size of every batch known
     try:
         return dataset.rebatch(batch_size, drop_remainder=drops_rest)
@@ -187,6 +195,13 @@ def _check_fits(x: Any, batch_size: int, name: str) -> None:
             f"batch size {batch_size} is larger than the {least} training examples of "
             f"workload {name!r}."
         )
+
+
+def _with_batched_validation(arguments: dict[str, Any], model: Any) -> dict[str, Any]:
+    validation: Any = arguments.get("validation_data")
+    if is_dataset(validation) and not is_batched(validation, model):
+        arguments["validation_data"] = validation.batch(VALIDATION_BATCH)
+    return arguments
 
 
 def _specs(dataset: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import collections
 import gc
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from tuning.fit_workload import FitWorkload
 from tuning.grid import Run
 from tuning.trainers import model_fit
-from tuning.trainers.fit_data import fit_arguments
+from tuning.trainers.fit_data import fit_input
 from tuning.trainers.fit_model import FitModel, scaled_to
 from tuning.trainers.model_builder import ModelBuilder
 from tuning.trainers.optimizers import check_schedule_of, state_bytes
@@ -71,7 +72,7 @@ class FitRuns:
         facts["optimizer_config"] = made[0].get_config()
         # Again: making the model has drawn as many numbers as it needed.
         keras.utils.set_random_seed(run.seed)
-        arguments = fit_arguments(workload, run.batch_size, model)
+        arguments = fit_input(workload, run.batch_size, model).arguments
         validation = arguments.get("validation_data")
         validates = validation is not None or arguments.get("validation_split")
         if workload.objective is None and not validates:
@@ -84,12 +85,15 @@ class FitRuns:
             if workload.schedule == "constant"
             else [model_fit.EpochRate(workload.schedule, epochs)]
         )
-        model.fit(
-            **arguments,
-            epochs=epochs,
-            verbose=0,
-            callbacks=[*self._new_callbacks(), *rates, report],
-        )
+        with warnings.catch_warnings():
+            # That is how an epoch of unknown length ends; `_Report` knows the others.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            model.fit(
+                **arguments,
+                epochs=epochs,
+                verbose=0,
+                callbacks=[*self._new_callbacks(), *rates, report],
+            )
         if report.error:
             raise ValueError(report.error)
         facts["state_bytes"] = sum(state_bytes(one) for one in made if one.built)
