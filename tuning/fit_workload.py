@@ -9,8 +9,16 @@ from typing import Any
 from tuning.options import check_schedule
 from tuning.workload import check_positive_integer
 
-SET_BY_SWEEP = ("batch_size", "callbacks", "epochs", "initial_epoch", "verbose")
-"""Arguments of ``fit`` that the sweep or a field of the workload sets."""
+SET_BY_SWEEP = (
+    "batch_size",
+    "callbacks",
+    "epochs",
+    "initial_epoch",
+    "validation_freq",
+    "verbose",
+)
+"""Arguments of ``fit`` that the sweep or a field of the workload sets. A run is validated
+after every epoch."""
 
 
 @dataclasses.dataclass(frozen=True)

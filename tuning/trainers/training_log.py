@@ -137,8 +137,11 @@ class TrainingLog:
         """
         names = dict.fromkeys(("loss", self.objective))
         losses = {name: _logged(logs, name) for name in names}
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(_finite_or_none(value))
+        epochs_before = len(self.history.get(self.objective, []))
+        for name in {**self.history, **logs}:
+            # Not every quantity is logged after every epoch.
+            values = self.history.setdefault(name, [None] * epochs_before)
+            values.append(_finite_or_none(logs.get(name, math.nan)))
         if step_losses is not None:
             self._step_losses.append(step_losses)
         taken = self._steps_per_epoch if steps is None else steps
