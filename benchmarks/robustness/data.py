@@ -111,7 +111,7 @@ def character_windows(source: str, length: int, train: int, val: int) -> Data:
 
 @functools.cache
 def worded(source: str, words: int, length: int, train: int | None, val: int) -> Data:
-    """Texts as numbers of words, and their classes."""
+    """Texts as rows of word numbers, and their classes."""
     if source == "reviews":
         texts, labels = movie_reviews.read_movie_reviews(DATA)
     elif source == "news":
@@ -273,7 +273,7 @@ def spectrograms(
     speakers: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
     mistaken: float = 0.0,
 ) -> Data:
-    """Log-mel spectrograms, ``[recordings, 24, 32]``, and what was said or by whom.
+    """Log-mel spectrograms, ``[recordings, 24, 32]``, and the digit or the speaker.
 
     Args:
         source: ``"voices"`` (a synthesiser's) or ``"people"``.

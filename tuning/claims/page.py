@@ -43,7 +43,7 @@ def write_claims(directory: Path) -> Path:
         The path of ``claims.html``.
 
     Raises:
-        ValueError: the directory is not one of claims, or nothing has been run.
+        ValueError: the directory does not hold claims, or nothing has been run.
     """
     directory = check_path(directory, "directory")
     results = read_results(directory)
@@ -120,7 +120,7 @@ def write_claims_verdict(
     beyond: Sequence[BeyondStock],
     results: Results,
 ) -> list[str]:
-    """The verdicts in sentences: one per claim, then our Adam beside Keras's."""
+    """The verdicts in sentences: one per claim, then our Adam against Keras's."""
     sentences = []
     for claim in rules.CLAIMS:
         of_claim = [j for j in judgements if j.claim == claim]

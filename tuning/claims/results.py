@@ -137,7 +137,7 @@ def read_results(directory: Path) -> Results:
     """Read the results of a budget so far.
 
     Raises:
-        ValueError: the directory is not one of claims, or nothing has been run.
+        ValueError: the directory does not hold claims, or nothing has been run.
     """
     plan = read_claims_plan(directory)
     if not plan:

@@ -33,7 +33,7 @@ def end_in_time(status: int, seconds: float = SECONDS_TO_END) -> None:
 
 
 def _watch(status: int, seconds: float, called: float) -> None:
-    threading.main_thread().join()  # until Python begins to end
+    threading.main_thread().join()  # until Python starts to shut down
     if time.monotonic() - called > seconds:
         return  # another program called this one and went on afterwards
     time.sleep(seconds)

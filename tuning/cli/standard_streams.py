@@ -1,4 +1,4 @@
-"""Standard output and standard error that may fail without stopping any work.
+"""Standard output and standard error whose failures do not stop any work.
 
 A command's output is only a display: runs, records and reports are in files. So a
 closed terminal, a reader that has read enough (``| head``) or a full disk behind

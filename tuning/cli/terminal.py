@@ -93,8 +93,7 @@ class ProgressDisplay:
     def _begin_sweep(self, progress: SweepProgress) -> None:
         """Note the start of a sweep, part of which may have been done earlier.
 
-        That part took no time in this process, so the time left is not estimated from
-        it.
+        The estimate of the time left ignores that part, which took no time now.
         """
         if not self._done_here:
             self._started = self._last_line = time.monotonic()

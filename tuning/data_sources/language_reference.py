@@ -49,7 +49,7 @@ PASSAGE_WORDS = 24
 """A passage ends with the paragraph in which it reaches this many words."""
 
 BLOCK_CHARACTERS = 2000
-"""About the length of a block of whole paragraphs, the unit in which text is split."""
+"""Approximate length of a block of whole paragraphs; the text is split by blocks."""
 
 VALIDATION_EVERY = 10
 """Every n-th block is for validation."""

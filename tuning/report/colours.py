@@ -24,7 +24,7 @@ colour-blind readers (https://jfly.uni-koeln.de/color/), darkened or lightened t
 contrast of at least 4.5 with the page."""
 
 COLOUR_MAP = "viridis_r"
-"""Lower losses are lighter. Colour-blind readers and grey prints show that, too."""
+"""Lower losses are lighter, also in grey and for colour-blind readers."""
 
 _LOG_FROM_RATIO = 30
 

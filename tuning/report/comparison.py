@@ -1,4 +1,4 @@
-"""Two sweeps beside each other, for people: HTML, Markdown and JSON.
+"""The comparison of two sweeps, for people: HTML, Markdown and JSON.
 
 :func:`write_comparison` reads two sweeps' directories and writes ``comparison.html``,
 ``comparison.md`` and ``comparison.json`` into the second one.

@@ -159,7 +159,7 @@ def storable(value: Any) -> Any:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, str):
-        # As in an error about a file whose name is not UTF-8.
+        # Lone surrogates come from file names that are not UTF-8.
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
         return {storable(str(key)): storable(item) for key, item in value.items()}

@@ -43,7 +43,7 @@ def explain(error: Exception) -> str:
     """
     number = getattr(error, "errno", None)
     text = getattr(error, "strerror", None) or getattr(error, "message", None)
-    # TensorFlow names its operation first, and buffers after the first line.
+    # TensorFlow's message begins with an operation, and lists buffers on later lines.
     text = re.sub(r"\{\{.*?\}\} ?", "", str(text or error)).splitlines()[:1]
     first = re.sub(r" ?\[Op:.*", "", "".join(text)).rpartition("; ")[2].strip()
     return _REASONS.get(number or 0) or first or type(error).__name__

@@ -34,7 +34,7 @@ BEST = "best_"
 """Prefix of a validation metric: its value at the best validation loss.
 
 This is not the metric's own best value: it is not known whether higher or lower is
-better, and the weights that one keeps are those of one epoch."""
+better, and users keep the weights of one epoch."""
 
 
 def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Two tasks whose gradients explode, made of the handwritten digits.
+"""Two tasks whose gradients explode, made from the handwritten digits.
 
 They are not applications, so no list names them: they show how an optimizer handles
 gradients of any size. One is a perceptron of twenty layers without normalisation, whose
