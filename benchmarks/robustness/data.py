@@ -208,7 +208,7 @@ def membrane_squares(size: int, train: int, val: int) -> Data:
 def membrane_points(
     size: int, train: int, val: int, slices: tuple[int, int] = (0, 25)
 ) -> Data:
-    """Squares around a pixel, ``[examples, size, size, 1]``, and whether it is cell.
+    """Squares around a pixel, ``[examples, size, size, 1]``; 1 inside a cell, else 0.
 
     Half of the points are on a membrane.
     """

@@ -13,7 +13,7 @@ tasks, contenders and seeds. Later calls can add more of each.
 A length is a number of steps of 32 examples. At other batch sizes, more or fewer steps
 see the same number of examples. A run has 12 epochs, and a batch must fit into one, so
 ``--lengths 1536 --batches 4,16,64,256,1024`` compares 12,288 steps with 48. A task is
-left out if a batch is larger than its data or an epoch.
+left out if a batch is larger than the task's data or an epoch.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ USER_ERROR = 2
 LONGEST_ERROR = 1000
 """Most characters of an error that are shown; an error may quote a long option."""
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, by the convention of shells
 
 
 @contextlib.contextmanager
