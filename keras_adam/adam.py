@@ -1,7 +1,7 @@
 """The Keras optimizer: its options, its state, and the hooks that Keras calls.
 
-No arithmetic: what a step computes stands in `keras_adam.rule`, its order in
-`keras_adam.step.pipeline`.
+This module does no arithmetic: `keras_adam.rule` computes a step,
+`keras_adam.step.pipeline` puts its parts in order.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ ROBUST: dict[str, Any] = {
     "spike_guard": 5,
 }
 """The options of `Adam.robust`: chosen on one half of the tasks of
-``benchmarks/robustness/run.py``, judged on the other."""
+``benchmarks/robustness/run.py``, tested on the other half."""
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
@@ -90,11 +90,14 @@ class Adam(keras.optimizers.Optimizer):
     """Adam that plugs into ``model.compile`` and whose update XLA compiles.
 
     With every option at its default it trains exactly as ``keras.optimizers.Adam``
-    does, except where that one is wrong: all arithmetic and all moments are float32
-    (float64 for float64 weights) whatever the weights' dtype, the moving average of
-    the weights advances once per update and not once per accumulated micro-batch,
-    clipping does not spread a non-finite gradient to other weights, and
-    ``exclude_from_weight_decay`` is saved.
+    does, except where Keras is wrong:
+
+    - All arithmetic and all moments are float32 (float64 for float64 weights),
+      whatever the weights' dtype.
+    - The moving average of the weights advances once per update, not once per
+      accumulated micro-batch.
+    - Clipping does not spread a non-finite gradient to other weights.
+    - ``exclude_from_weight_decay`` is saved.
 
     Args:
         learning_rate: a number, a ``LearningRateSchedule`` or a callable without
@@ -123,22 +126,23 @@ class Adam(keras.optimizers.Optimizer):
         moment_storage: how the moments of weights of 65,536 entries and more are kept
             between steps: ``"float32"``; ``"bfloat16"``, half of the bytes; ``"8bit"``,
             a quarter. See docs/memory.md.
-        sparse_updates: what an embedding's gradient by rows (``tf.IndexedSlices``)
-            does: ``"dense"`` steps every row, as Keras does; ``"lazy"`` steps the rows
-            of the batch and no others; ``"catch_up"`` steps the same rows, and takes
-            the steps that they have missed first. See docs/sparse_updates.md.
+        sparse_updates: which rows of an embedding a gradient by rows
+            (``tf.IndexedSlices``) steps: ``"dense"`` every row, as Keras does;
+            ``"lazy"`` only the rows of the batch; ``"catch_up"`` the same rows, after
+            the steps that they have missed. See docs/sparse_updates.md.
         rate_cap: bound on the learning rate of the first steps; this and the next
             three are described in docs/learning_rate_control.md.
-        rate_cap_softness: in [0, 1); how much is left of a learning rate above the cap.
-        rate_adaptation: how fast the learning rate is adapted: the largest change of
-            its logarithm per step at first, 0.1 to 0.3.
-        rate_growth_limit: how many times the given learning rate adaptation may reach;
-            ``None``: any.
-        spike_guard: how many standard deviations (of its logarithm) the norm of all
-            gradients together may lie above its running mean, 4 to 6; larger gradients
-            are scaled down. `clipped_spikes` counts them.
-        skip_nonfinite: leave weights, state and step count untouched where any
-            gradient entry is NaN or infinite; `skipped_steps` counts them.
+        rate_cap_softness: in [0, 1); lets a learning rate above the cap through as
+            ``cap · (learning_rate / cap)^softness``.
+        rate_adaptation: how fast the learning rate is adapted: at first, the largest
+            change of its logarithm per step; usually 0.1 to 0.3.
+        rate_growth_limit: the largest factor by which adaptation may raise the given
+            learning rate; ``None``: no such limit.
+        spike_guard: scale all gradients down if the logarithm of their common norm
+            lies more than this many standard deviations above its running mean;
+            usually 4 to 6. `clipped_spikes` counts these steps.
+        skip_nonfinite: leave weights, state and step count untouched if any gradient
+            entry is NaN or infinite; `skipped_steps` counts these steps.
         **kwargs: only Keras's old ``decay``, which is ignored with a warning.
 
     Raises:
@@ -196,7 +200,7 @@ class Adam(keras.optimizers.Optimizer):
                 "gradient_accumulation_steps": gradient_accumulation_steps,
             }
         )
-        # Keras refuses several kinds of clipping in other words.
+        # Keras would also refuse several kinds of clipping, with another message.
         check_clipping(keras_options)
         super().__init__(
             learning_rate=checked_learning_rate(learning_rate),
@@ -228,11 +232,11 @@ class Adam(keras.optimizers.Optimizer):
         self._has_all_options = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; an option as the constructor would take it.
+        """Set an attribute; options are checked and converted as in the constructor.
 
         Raises:
-            ValueError: an option outside its range, one that excludes another, or one
-                that cannot be changed any more because the optimizer is built.
+            ValueError: an option is outside its range, excludes another option, or
+                can no longer be changed because the optimizer is built.
         """
         if name not in OPTIONS:
             super().__setattr__(name, value)
@@ -263,16 +267,16 @@ class Adam(keras.optimizers.Optimizer):
     def robust(cls, learning_rate: Any = 0.001, **options: Any) -> Adam:
         """An Adam that finds its learning rate in its first few hundred steps.
 
-        ``rate_cap`` with its softness, ``rate_adaptation``, ``rate_growth_limit`` and
-        ``spike_guard`` have the values with which robustness was measured
-        (docs/robustness.md): it trains almost the same from any learning rate between
-        1e-5 and 3.
+        It sets ``rate_cap`` and its softness, ``rate_adaptation``,
+        ``rate_growth_limit`` and ``spike_guard`` to the values with which robustness
+        was measured (docs/robustness.md). With them it trains almost the same from any
+        learning rate between 1e-5 and 3.
 
         Args:
             learning_rate: number, schedule or callable; a schedule's shape is kept.
-            **options: of the optimizer; those given win. With
-                ``rate_adaptation=None`` there is no limit on growth either, and with
-                ``rate_cap=None`` there is nothing to soften.
+            **options: of the optimizer; they override these values.
+                ``rate_adaptation=None`` also switches off ``rate_growth_limit``, and
+                ``rate_cap=None`` also switches off ``rate_cap_softness``.
         """
         if "rate_adaptation" in options and options["rate_adaptation"] is None:
             options = {"rate_growth_limit": None} | options
@@ -283,18 +287,18 @@ class Adam(keras.optimizers.Optimizer):
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None
     ) -> None:
-        """Update the weights by their gradients; builds the optimizer if need be.
+        """Update the weights by their gradients; build the optimizer first if needed.
 
         Args:
             grads: one gradient per weight; ``None`` where there is none.
-            trainable_variables: the weights, if not those it was built with.
+            trainable_variables: the weights; by default those it was built with.
 
         Shapes:
             each gradient has its weight's shape.
 
         Raises:
-            ValueError: unknown weights, gradients of another shape or number, or no
-                gradient at all.
+            ValueError: unknown weights, gradients of another shape or number, or
+                ``None`` for every weight.
         """
         if self.built:
             self._load_waiting_state()
@@ -307,7 +311,7 @@ class Adam(keras.optimizers.Optimizer):
             trainable_variables = self._trainable_variables
         if trainable_variables is not None:
             if not self.built:
-                # `build` checks this too, but what follows may fail on it first.
+                # `build` checks this too, but the next lines may fail before that.
                 for variable in trainable_variables:
                     check_can_be_trained(variable)
             check_match(grads, trainable_variables)
@@ -323,11 +327,11 @@ class Adam(keras.optimizers.Optimizer):
     def _once_per_weight(
         self, gradients: list[Any], variables: Sequence[Any]
     ) -> tuple[list[Any], Sequence[Any]]:
-        """Gradients and weights, those of a weight that is listed twice summed."""
+        """Gradients and weights, each weight once: its gradients are summed."""
         if len({self._var_key(variable) for variable in variables}) == len(variables):
             return gradients, variables
         if not self.built:
-            # On the list as it is: Keras's files have an entry for each place in it.
+            # On the full list, with repetitions: Keras's files have an entry for each.
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
         return self._repeated_weights.sum(gradients, variables, self._var_key)
@@ -335,12 +339,13 @@ class Adam(keras.optimizers.Optimizer):
     def _backend_apply_gradients(
         self, grads: Sequence[Any], trainable_variables: Sequence[Any]
     ) -> None:
-        """Everything between unscaled gradients and constraints.
+        """Clip, accumulate, step and average, once Keras has unscaled the gradients.
 
-        The one private hook of Keras that is overridden. Its own version clips
-        before replicas are summed, needs a cross-replica context inside a condition,
-        and advances averages on every micro-batch; none of that can be mended from
-        a public method. ``test_keras_hooks.py`` fails when Keras moves it.
+        Keras applies constraints afterwards. This is the only private hook of Keras's
+        step that is overridden. Keras's own version clips before replicas are summed,
+        needs a cross-replica context inside a condition, and advances averages on every
+        micro-batch. No public method can fix that. ``test_keras_hooks.py`` fails when
+        Keras moves the hook.
         """
         state = self._built_state()
         weights = [
@@ -365,7 +370,7 @@ class Adam(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Step one weight: decay, both moments, the weight itself.
 
-        A subclass that overrides it replaces Adam's rule by its own.
+        A subclass that overrides this method replaces Adam's rule by its own.
 
         Args:
             gradient: of the weight's shape, clipped already.
@@ -385,12 +390,12 @@ class Adam(keras.optimizers.Optimizer):
         last.
 
         Args:
-            variables: the weights to train; the optimizer serves these alone.
+            variables: the weights to train; `apply` accepts no others.
 
         Raises:
-            ValueError: a weight of undefined shape or of a dtype that cannot be
-                trained; weights to be left out of the decay are not among them; or a
-                state that was loaded before does not fit.
+            ValueError: a weight has an undefined shape or an unsupported dtype; a
+                weight that was excluded from the decay is missing; or a state that was
+                loaded before does not fit.
         """
         if self.built:
             return
@@ -412,7 +417,7 @@ class Adam(keras.optimizers.Optimizer):
                 self._accumulated_gradients
                 if self.gradient_accumulation_steps
                 else None,
-                # A custom rule reads the moments of each weight by itself.
+                # A custom rule reads the moments of each weight separately.
                 packs_small_weights=custom_rule is None,
             )
             self._controls.create(options, creation)
@@ -420,7 +425,7 @@ class Adam(keras.optimizers.Optimizer):
             if options.controls_learning_rate and isinstance(
                 self._learning_rate, keras.Variable | LearningRateSchedule
             ):
-                # A user's function may return something else when called again.
+                # A user's callable is not called: its next call may differ.
                 first = ops.convert_to_numpy(self._get_current_learning_rate())
                 control = self._controls.learning_rate
                 control.warn_if_far_above_cap(float(first), options)
@@ -436,7 +441,7 @@ class Adam(keras.optimizers.Optimizer):
             self._load_waiting_state()
 
     def _name_variables(self) -> None:
-        """Give the variables the attribute names by which Keras's Adam has them.
+        """Set the attributes that hold the variables, named as in Keras's Adam.
 
         ``tf.train.Checkpoint`` finds variables by these names, and a subclass's rule
         reads them.
@@ -461,8 +466,8 @@ class Adam(keras.optimizers.Optimizer):
         if steps_taken is not None:
             children["steps_taken"] = steps_taken
         if save_type == "savedmodel":
-            # A SavedModel holds the backend's variables, which views are not: the packs
-            # themselves stand in their place. Checkpoints and Keras's files have views.
+            # A SavedModel holds the backend's variables. A view has none, so the packs
+            # are saved instead. Checkpoints and Keras's files are made from the views.
             for name in ("_variables", *STATE_ATTRIBUTES):
                 children.pop(name, None)
             variables = map(native_variable, self.stored_variables)
@@ -485,7 +490,7 @@ class Adam(keras.optimizers.Optimizer):
     ) -> keras.Variable:
         """Add a state variable of a weight's shape, kept in the compute dtype.
 
-        Of a weight that cannot be trained, in its own dtype as in Keras.
+        If the weight cannot be trained, the variable has its dtype, as in Keras.
         """
         wanted = precision.compute_dtype(reference_variable)
         is_kept = not precision.is_floating(reference_variable)
@@ -493,17 +498,17 @@ class Adam(keras.optimizers.Optimizer):
             return super().add_variable_from_reference(
                 reference_variable, name=name, initializer=initializer
             )
-        # Keras takes the dtype from the reference; a bfloat16 moment would lose
-        # beta_2 = 0.999, which rounds to 1 there.
+        # Keras would use the reference's dtype. In bfloat16, beta_2 = 0.999 rounds
+        # to 1.
         return VariableCreation(self).beside(
             reference_variable, name or "var", wanted, initializer
         )
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Let rows catch up, and with ``use_ema`` put averages in the weights' place.
+        """Let rows catch up; with ``use_ema``, overwrite the weights by their averages.
 
-        ``fit`` calls it after the last epoch; a custom loop should, before the weights
-        are used.
+        ``fit`` calls this after the last epoch; a custom loop should call it before the
+        weights are used.
 
         Args:
             var_list: weights, all or some of those the optimizer was built with.
@@ -533,15 +538,15 @@ class Adam(keras.optimizers.Optimizer):
     def load_own_variables(self, store: Any) -> None:
         """Load a state that this class or ``keras.optimizers.Adam`` saved.
 
-        Before the optimizer is built only step count and learning rate are assigned;
-        the rest is kept until then. If it turns out to be of other weights, because
-        layers were frozen, unfrozen or replaced, it is given up with a warning, as
-        Keras does.
+        If the optimizer is not built yet, only step count and learning rate are
+        assigned now; the rest waits for `build`. If the state then turns out to belong
+        to other weights, because layers were frozen, unfrozen or replaced, it is
+        dropped with a warning, as Keras does.
 
         Raises:
             ValueError: the state belongs to another model or to other options, or
-                holds what no state can (NaN, infinity, a negative second moment and
-                so on); nothing has been changed.
+                holds invalid values (NaN, infinity, a negative second moment and so
+                on); nothing has been changed.
         """
         if self.built:
             checkpoint.read_variables(store, self._layout())
@@ -567,16 +572,18 @@ class Adam(keras.optimizers.Optimizer):
         return layout_of(self._scalars(), self._state, saved, options)
 
     def read_moments(self, variable: Any) -> Moments:
-        """The moments of a weight, in the dtype that is computed in.
+        """The moments of a weight, in the compute dtype.
 
-        Decoded, where ``moment_storage`` keeps codes; and, of rows that
-        ``sparse_updates="catch_up"`` has left behind, as they would be without.
+        If ``moment_storage`` keeps codes, they are decoded. If
+        ``sparse_updates="catch_up"`` has left rows behind, their moments are decayed by
+        the missed steps.
 
         Args:
             variable: a weight that the optimizer was built with.
 
         Returns:
-            First, second and (with AMSGrad, else ``None``) largest second moment.
+            The first moment, the second, and with AMSGrad the largest second (else
+            ``None``).
 
         Shapes:
             that of the weight.
@@ -592,14 +599,14 @@ class Adam(keras.optimizers.Optimizer):
 
         Args:
             variable: a weight that the optimizer was built with.
-            stride: n, from one entry to the next, in the order of the flat weight.
+            stride: n, the distance between two entries of the flattened weight.
         """
         weight, state = self._weight_of(variable), self._built_state()
         return read_entries(state, weight, Options.of(self), stride)
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of everything kept between steps besides step count and learning rate.
+        """Bytes of all state between steps, without step count and learning rate.
 
         Raises:
             ValueError: the optimizer has not been built yet.
@@ -614,9 +621,9 @@ class Adam(keras.optimizers.Optimizer):
 
     @property
     def skipped_steps(self) -> int:
-        """How many steps `skip_nonfinite` has left out so far.
+        """How many steps `skip_nonfinite` has skipped so far.
 
-        Not saved, copied or pickled: saved state has Keras's form.
+        Not saved, copied or pickled, because the saved state has Keras's form.
         """
         return self._controls.skipping.count
 
@@ -624,34 +631,35 @@ class Adam(keras.optimizers.Optimizer):
     def clipped_spikes(self) -> int:
         """How many steps `spike_guard` has clipped so far.
 
-        Not saved, copied or pickled: saved state has Keras's form.
+        Not saved, copied or pickled, because the saved state has Keras's form.
         """
         return self._controls.spike_guard.count
 
     @property
     def rate_multiplier(self) -> float:
-        """How many times the given learning rate the next step's is.
+        """The learning rate of the next step, divided by the given one.
 
-        1 without control, and before the first step. A schedule that rises above all
-        it was meets `rate_cap` only in the step itself. Saved with the optimizer.
+        It is 1 without control, and before the first step. If a schedule reaches a new
+        maximum, `rate_cap` acts on it only in the step itself, so this value does not
+        show it before. Saved with the optimizer.
         """
         return self._controls.learning_rate.multiplier(Options.of(self))
 
     @property
     def stored_variables(self) -> list[keras.Variable]:
-        """What the state is really kept in: packs in place of their views.
+        """The variables that really hold the state: packs in place of their views.
 
-        `variables` has one entry per weight and moment, as Keras has; what it shows
-        of small weights is part of a variable that they share, and the count by which
-        rows catch up is not among them. Whoever needs the variables of the backend (to
-        reset them fast, to look for them in a graph) finds them here; the order has no
+        `variables` has one entry per weight and moment, as in Keras. The entries of
+        small weights are views of variables that they share, and the step count for
+        rows that catch up is not among them. Use `stored_variables` to reset the
+        backend's variables fast, or to find them in a graph. Their order has no
         meaning.
         """
         return self.variables if self._state is None else self._state.stored_variables()
 
     @property
     def trace_count(self) -> int:
-        """How many updates were compiled, and how often one was traced again."""
+        """The number of compiled updates, plus the number of retracings."""
         return self._executor.trace_count
 
     def _context(self) -> StepContext:
@@ -669,9 +677,9 @@ class Adam(keras.optimizers.Optimizer):
         return self._built_state().weights[self._get_variable_index(variable)]
 
     def _custom_rule_name(self) -> str | None:
-        """The name of a subclass that overrides `update_step`: Keras's way to another.
+        """The name of a subclass that overrides `update_step`, Keras's hook for a rule.
 
-        ``None`` where the rule is Adam's own.
+        ``None`` if the rule is Adam's own.
         """
         has_own = type(self).update_step is Adam.update_step
         return None if has_own else type(self).__name__
@@ -688,7 +696,7 @@ class Adam(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
-        """The rate that is given for the next step, before `rate_multiplier`.
+        """The given learning rate of the next step, not yet times `rate_multiplier`.
 
         Settable to a number, a schedule or a callable.
 
@@ -718,17 +726,17 @@ class Adam(keras.optimizers.Optimizer):
             control.warn_if_far_above_cap(learning_rate, Options.of(self))
 
     def scale_rate(self, factor: float) -> None:
-        """Multiply the rate, and what is known of it, by a factor.
+        """Multiply the learning rate, its cap and its recorded peak by a factor.
 
-        A controlled rate would take a higher one for a schedule that rises, and hold it
-        where it was; here it goes along, its cap too.
+        Setting a higher `learning_rate` instead would look like a rising schedule,
+        which ``rate_cap`` holds back.
 
         Args:
             factor: positive.
 
         Raises:
-            ValueError: the factor is not positive, or what it leads to is not finite.
-            TypeError: the rate is a schedule or a callable.
+            ValueError: the factor is not positive, or a scaled value is not finite.
+            TypeError: the learning rate is a schedule or a callable.
         """
         factor = checked_positive("factor", factor)
         if not isinstance(self._learning_rate, keras.Variable):
@@ -759,8 +767,9 @@ class Adam(keras.optimizers.Optimizer):
                 its name.
 
         Raises:
-            TypeError: what is no weight, or no text; one text in the place of a list.
-            ValueError: the optimizer is built already, or a text is no regular
+            TypeError: ``var_list`` is not a list of weights, or ``var_names`` is not a
+                list of strings.
+            ValueError: the optimizer is built already, or a string is not a regular
                 expression.
         """
         if self.built:
@@ -806,8 +815,9 @@ class Adam(keras.optimizers.Optimizer):
         """Create an optimizer from what :meth:`get_config` returned.
 
         Raises:
-            TypeError: the configuration is no mapping, or an option has another type.
-            ValueError: an option outside its range, or one that is not known.
+            TypeError: the configuration is not a mapping, or an option has another
+                type.
+            ValueError: an option is unknown or outside its range.
         """
         if not isinstance(config, Mapping):
             raise TypeError(

@@ -11,17 +11,17 @@ from keras_adam.adam import Adam
 
 @keras.saving.register_keras_serializable(package="keras_adam")
 class AdamW(Adam):
-    """AdamW in the place of ``keras.optimizers.AdamW``: `Adam` with a weight decay.
+    """A drop-in for ``keras.optimizers.AdamW``: `Adam` with weight decay.
 
-    Each step shrinks a weight by ``learning_rate · weight_decay`` of itself, separately
-    from the gradient. It is `Adam` in everything else, and the two can load each
+    Each step multiplies a weight by ``1 - learning_rate · weight_decay``, separately
+    from the gradient. Everything else is as in `Adam`, and the two can load each
     other's states.
 
     Args:
         learning_rate: a number, a ``LearningRateSchedule`` or a callable without
             arguments.
         weight_decay: as in ``keras.optimizers.AdamW``: finite and at least 0.
-        beta_1: see `Adam`, also for what follows.
+        beta_1: decay of the first moment, in [0, 1).
         beta_2: decay of the second moment, in [0, 1).
         epsilon: positive.
         amsgrad: divide by the largest second moment so far.
@@ -39,7 +39,7 @@ class AdamW(Adam):
         **options: the options of `Adam` that Keras does not have.
 
     Raises:
-        TypeError: a rate of another type.
+        TypeError: a learning rate of another type.
         ValueError: as `Adam`; or ``weight_decay=None``, also when it is set later.
 
     **Source**: I. Loshchilov and F. Hutter, arXiv:1711.05101.

@@ -16,38 +16,38 @@ _ENDINGS = (".keras", ".weights.h5")
 
 
 def save_atomically(model: Any, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Save a model, or its weights, in one step that happens wholly or not at all.
+    """Save a model, or its weights, either completely or not at all.
 
-    ``model.save`` writes into the file it replaces: stopped half-way, it leaves
-    neither the old nor the new. This writes into a hidden directory beside it and
-    renames.
+    ``model.save`` writes into the file that it replaces: if it is stopped half-way,
+    the old and the new content are both lost. This function writes the new file into a
+    hidden directory beside the old one, and then renames it.
 
-    The result is the file that ``model.save`` leaves: a symbolic link stays and the
-    file it points to is replaced; a file that existed keeps its permissions and
-    extended attributes, and its owner and group as far as this process may set them.
-    One difference is inherent to renaming: other hard links of a file that existed
-    keep its old content.
+    The result is the file that ``model.save`` would leave. A symbolic link stays, and
+    the file that it points to is replaced. A file that existed keeps its permissions
+    and extended attributes, and its owner and group as far as this process may set
+    them. One difference is inherent to renaming: other hard links of the old file keep
+    its content.
 
-    Several processes or threads may save to one path at a time; the last one stays.
-    A process that is killed leaves the hidden directory, ``.saving-*``, behind.
+    Several processes or threads may save to one path at the same time; the last one
+    wins. A process that is killed leaves the hidden directory, ``.saving-*``, behind.
 
     Args:
         model: a Keras model; its optimizer's state is saved with it.
         path: ends in ``.keras`` (everything) or ``.weights.h5`` (weights and
             optimizer state), on a local file system.
-        **options: for ``model.save`` or ``model.save_weights``; what makes Keras write
-            several files (``zipped=False``, ``max_shard_size``) is refused.
+        **options: for ``model.save`` or ``model.save_weights``. Options that make Keras
+            write several files (``zipped=False``, ``max_shard_size``) are refused.
 
     Returns:
         The path.
 
     Raises:
         ValueError: another ending, a URL, or an option that writes several files.
-        TypeError: ``path`` is no path, or ``model`` cannot be saved.
+        TypeError: ``path`` is not a path, or ``model`` cannot be saved.
         FileExistsError: the path exists and ``overwrite=False``.
         FileNotFoundError: the directory of the path does not exist.
         OSError: the path is a directory or a device, or may not be written to; or
-            writing failed, for example on a full disk. The previous file is as it was.
+            writing failed, for example on a full disk. The previous file is unchanged.
     """
     path, ending = _checked(path)
     save = getattr(model, "save" if ending == ".keras" else "save_weights", None)
@@ -66,7 +66,8 @@ def save_atomically(model: Any, path: str | os.PathLike[str], **options: Any) ->
     may_overwrite = bool(options.get("overwrite", True))
     target = _checked_target(path, may_overwrite)
     with _directory_beside(target) as directory:
-        # Keras chooses the format by the ending and looks whether the file exists.
+        # The same name in a new directory: Keras chooses the format by the ending, and
+        # asks before it overwrites a file.
         partial = Path(directory) / path.name
         save(partial, **options)
         with partial.open("rb+") as file:
@@ -149,11 +150,11 @@ def _directory_beside(target: Path) -> tempfile.TemporaryDirectory:
 
 
 def _keep_attributes(target: Path, partial: Path) -> None:
-    """Give the new file what the old one has, except for its time."""
+    """Give the new file the old one's attributes, except for its times."""
     try:
         status = target.stat()
     except FileNotFoundError:
-        return  # The path is new, and the umask has decided.
+        return  # The path is new: the umask has set the permissions.
     if hasattr(os, "chown"):
         # One by one: setting the group may be allowed where setting the owner is not.
         for ids in ((-1, status.st_gid), (status.st_uid, -1)):
@@ -167,7 +168,7 @@ def _keep_attributes(target: Path, partial: Path) -> None:
 
 
 def _move_unless_it_exists(partial: Path, target: Path) -> None:
-    """Name the file, unless another process has made a file of this name meanwhile."""
+    """Move the file, unless another process has created the target meanwhile."""
     try:
         os.link(partial, target)
     except FileExistsError as error:

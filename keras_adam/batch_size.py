@@ -1,15 +1,16 @@
-"""Hyperparameters for another batch size than that for which they were found.
+"""Hyperparameters for a batch size other than the one they were tuned for.
 
-Adam with noisy gradients is near a stochastic differential equation, in which rate,
-betas and batch size appear together. A batch k times as large has a k-th of the
-gradient's variance and sees k times as much per step; the equation stays the same with
+Adam with noisy gradients approximates a stochastic differential equation, in which
+learning rate, betas and batch size appear together. A batch k times as large has 1/k of
+the gradient's variance, and k times as many examples per step. The equation stays the
+same with
 
     learning_rate · √k,   1 - β₁ times k,   1 - β₂ times k,   epsilon / √k.
 
-Below the reference batch β₁ stays: a longer momentum made small batches worse where it
-was measured (docs/robustness.md). At every batch size it stays where the rate is
-adapted: adaptation compares gradients with the first moment, and a
-moment that remembers only two of them is of little use.
+In two cases β₁ is not scaled. Below the reference batch size, a longer momentum made
+training worse where it was measured (docs/robustness.md). With ``rate_adaptation``, at
+any batch size, gradients are compared with the first moment, and a first moment that
+remembers only two gradients is of little use.
 
 **Source**: S. Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient
 Algorithms", arXiv:2205.10287, Definition 5.2 (square-root scaling).
@@ -34,20 +35,22 @@ from keras_adam.options.values import (
 )
 
 LARGEST_SHARE = 0.9
-"""Of a new gradient in a moment: beyond it there would be next to no memory left."""
+"""The largest ``1 - β`` after scaling: beyond it a moment would remember almost
+nothing."""
 
 
 @keras.saving.register_keras_serializable(package="keras_adam")
 class ScaledSchedule(LearningRateSchedule):
-    """A schedule whose every rate is multiplied by a factor.
+    """A schedule whose learning rates are those of another one, times a factor.
 
     Args:
-        schedule: another one.
+        schedule: the other one.
         factor: positive.
 
     Raises:
-        TypeError: the schedule is none.
-        ValueError: the factor is not positive.
+        TypeError: ``schedule`` is not a ``LearningRateSchedule``.
+        ValueError: the factor is not positive, or the schedule is one of Keras's and
+            its first learning rate is invalid.
     """
 
     def __init__(self, schedule: LearningRateSchedule, factor: float) -> None:
@@ -60,7 +63,7 @@ class ScaledSchedule(LearningRateSchedule):
         self.factor = checked_positive("factor", factor)
 
     def __call__(self, step: Any) -> Any:
-        """The rate at a step, scalar."""
+        """The learning rate at a step, scalar."""
         return self.schedule(step) * self.factor
 
     def get_config(self) -> dict[str, Any]:
@@ -78,22 +81,23 @@ class ScaledSchedule(LearningRateSchedule):
 def scale_for_batch_size(
     optimizer_config: Mapping[str, Any], batch_size: int, reference_batch_size: int
 ) -> dict[str, Any]:
-    """The configuration that trains alike at another batch size.
+    """A configuration that trains alike at another batch size.
 
     Args:
-        optimizer_config: of an Adam, ours or Keras's: what ``get_config`` returns.
-            The rate may be a number or a schedule.
+        optimizer_config: what ``get_config`` of an Adam, ours or Keras's, returns. The
+            learning rate may be a number or a schedule.
         batch_size: examples per step.
-        reference_batch_size: for which the configuration was found.
+        reference_batch_size: the batch size that the configuration was tuned for.
 
     Returns:
-        A new configuration; ``rate_cap`` is scaled like the rate, β₁ not where there
-        is a ``rate_adaptation``. Steps that a schedule counts are left as they are:
-        with k times the batch there are k times fewer in an epoch.
+        A new configuration. ``rate_cap`` is scaled like the learning rate; with
+        ``rate_adaptation`` β₁ is not scaled. The step numbers of a schedule are not
+        scaled either: with k times the batch size an epoch has k times fewer steps.
 
     Raises:
-        ValueError: a batch size that is none, a configuration without Adam's
-            constants, or a rate that is neither a number nor a schedule.
+        ValueError: a batch size is not an integer of at least 1, the configuration
+            lacks Adam's constants, or its learning rate is neither a number nor a
+            schedule.
     """
     ratio = _ratio(batch_size, reference_batch_size)
     config = dict(optimizer_config)
@@ -122,26 +126,25 @@ def change_batch_size(
     previous_batch_size: int,
     reference_batch_size: int | None = None,
 ) -> None:
-    """Let a model go on training with another batch size, its optimizer's state kept.
+    """Switch a model to another batch size, and keep its optimizer's state.
 
-    Scales the optimizer as :func:`scale_for_batch_size` does, and has the model trace
-    its train step anew. What an adapted rate has learnt is kept: the rate of the next
-    step is √k times that of the last one.
+    This scales the optimizer as :func:`scale_for_batch_size` does, and makes the model
+    trace its train step again. The result of ``rate_adaptation`` is kept: the learning
+    rate of the next step is √k times that of the last one.
 
     Args:
-        model: compiled with an Adam, ours or Keras's, whose rate is a number; a
-            ``LossScaleOptimizer`` may be around it.
+        model: compiled with an Adam, ours or Keras's, whose learning rate is a number;
+            the Adam may be inside a ``LossScaleOptimizer``.
         batch_size: examples per step from now on.
-        previous_batch_size: up to now.
-        reference_batch_size: for which β₁ was found: up to there it stays.
-            ``None``: the previous one; then a batch that shrinks and grows again ends
-            with a smaller β₁ than it had.
+        previous_batch_size: examples per step up to now.
+        reference_batch_size: the batch size that β₁ was tuned for; at or below it, β₁
+            has the tuned value. ``None``: the previous one; then a batch size that
+            shrinks and grows again leaves β₁ smaller than before.
 
     Raises:
         ValueError: as :func:`scale_for_batch_size`; the model is not compiled; the
-            rate is a schedule, which cannot be replaced in an optimizer that exists;
-            or what the scaling leads to is refused by the optimizer, which is left as
-            it was.
+            learning rate is a schedule, which cannot be replaced in an existing
+            optimizer; or the optimizer refuses a scaled value and is left as it was.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
@@ -171,17 +174,17 @@ def change_batch_size(
         optimizer.scale_rate(math.sqrt(_ratio(batch_size, previous_batch_size)))
     else:
         optimizer.learning_rate = config["learning_rate"]
-    # Keras keeps the traced step, in which the old constants stand.
+    # Keras has kept a traced step that contains the old constants.
     model.make_train_function(force=True)
 
 
 def _set_together(
     optimizer: Any, before: Mapping[str, Any], config: Mapping[str, Any]
 ) -> None:
-    """Set β₁, β₂ and epsilon, or none of them where one is refused."""
+    """Set β₁, β₂ and epsilon, or none of them if one is refused."""
     names = ["beta_1", "beta_2", "epsilon"]
     if config["beta_2"] > before["beta_2"]:
-        # Rows that catch up need β₁² below β₂ at every moment.
+        # Rows that catch up need β₁² below β₂, also between two of the assignments.
         names.reverse()
     try:
         for name in names:

@@ -8,11 +8,11 @@ MOST_CHARACTERS = 200
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: short, and never an error itself."""
+    """A value as an error message shows it: short, and without ever raising."""
     try:
         text = repr(value)
-    # Python refuses to write out an integer of thousands of digits, and a class of the
-    # user's may raise anything.
+    # Python refuses to print an integer of thousands of digits, and a user's class may
+    # raise anything.
     except Exception:
         text = f"<{type(value).__name__}>"
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."

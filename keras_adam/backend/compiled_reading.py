@@ -16,21 +16,21 @@ logger = logging.getLogger(__name__)
 def compiled_reading(
     function: Callable[[], Any], variables: Sequence[Any], *, with_xla: bool
 ) -> Callable[[], Any]:
-    """The function, compiled; it reads variables as they are at each call.
+    """The function, compiled; each call reads the present values of the variables.
 
     Args:
         function: returns new tensors, in any structure, and assigns nothing.
         variables: all that it reads.
-        with_xla: whether TensorFlow, where it can, has XLA compile it.
+        with_xla: whether XLA compiles it on TensorFlow, if that is possible.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return _of_tensorflow(function, variables, with_xla)
     if backend == "jax":
-        import jax  # Absent where another backend is at work.
+        import jax  # May be missing on other backends.
 
         def with_values(values: Sequence[Any]) -> Any:
-            # A value that is read while tracing would be a constant of the program.
+            # A value read while tracing would become a constant of the program.
             mapping = list(zip(variables, values, strict=True))
             with keras.StatelessScope(state_mapping=mapping):
                 return function()
@@ -47,7 +47,7 @@ def compiled_reading(
 def _of_tensorflow(
     function: Callable[[], Any], variables: Sequence[Any], with_xla: bool
 ) -> Callable[[], Any]:
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     graph = tf.function(function, autograph=False)
     devices = {native_variable(variable).device for variable in variables}

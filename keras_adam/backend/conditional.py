@@ -17,14 +17,14 @@ def assign_if(
 ) -> None:
     """Call ``then`` if the predicate holds, else ``otherwise``; both may assign.
 
-    TensorFlow and torch run one of the two. JAX has no side effects: there both are
-    traced, each in a scope of its own, and the values that the chosen one left in
-    ``variables`` are assigned.
+    TensorFlow and torch run one of the two. JAX has no side effects: it traces both,
+    each in a scope of its own, and then ``variables`` are assigned the values that the
+    chosen function left.
 
     Args:
         predicate: scalar bool tensor.
         then: assigns some of ``variables``, returns nothing.
-        otherwise: likewise.
+        otherwise: assigns some of ``variables``, returns nothing.
         variables: every variable that either function reads or assigns.
     """
     backend = keras.backend.backend()
@@ -32,7 +32,7 @@ def assign_if(
         (then if bool(predicate) else otherwise)()
         return
     if backend == "tensorflow":
-        # tf.cond wants the same structure from both branches; None is one.
+        # Both branches of tf.cond must return the same structure; None is one.
         ops.cond(predicate, then, otherwise)
         return
     values = ops.cond(

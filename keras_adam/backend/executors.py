@@ -1,4 +1,4 @@
-"""How a step is run: where it stands, compiled by XLA, or once per replica.
+"""How a step is run: directly, compiled by XLA, or once per replica.
 
 Every executor has one method, ``run(update, gradients, learning_rate)``.
 """
@@ -9,16 +9,16 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 RunPart = Callable[..., Any]
-"""Called as ``run(kind, function, variables, *arguments)``; returns
-``function(*arguments)``, and may compile it once for each hashable kind: calls of one
-kind must have the same function, shapes and constants. The variables are all that the
-function reads and assigns besides its arguments."""
+"""Called as ``run(kind, function, variables, *arguments)``. It returns
+``function(*arguments)``, and may compile the function once for each hashable kind: so
+calls of one kind must have the same function, shapes and constants. The variables are
+all that the function reads or assigns, in addition to its arguments."""
 
 
 def run_here(
     kind: Hashable, function: Callable, variables: Sequence[Any], *arguments: Any
 ) -> Any:
-    """Run a part where it stands, uncompiled."""
+    """Run a part directly, uncompiled."""
     del kind, variables
     return function(*arguments)
 
@@ -47,7 +47,7 @@ class Update(Protocol):
         ...
 
     def arguments(self, gradients: Sequence[Any]) -> list[Any]:
-        """The gradients in a form that a compiled function can be given."""
+        """The gradients in a form that a compiled function accepts."""
         ...
 
     def variables(self) -> list[Any]:
@@ -57,13 +57,13 @@ class Update(Protocol):
     def structure(self) -> Hashable | None:
         """Everything that determines what is computed, except the values of variables.
 
-        ``None`` where that is not known, as of a subclass.
+        ``None`` if that is not known, as for a subclass.
         """
         ...
 
 
 class DirectExecutor:
-    """Runs updates where they stand: JAX compiles them with the caller's train step."""
+    """Runs updates directly. JAX compiles them with the caller's train step."""
 
     trace_count = 0
 

@@ -1,4 +1,4 @@
-"""What `apply` is given: weights that can be trained, gradients in their form."""
+"""Checks and conversions of the weights and gradients that `apply` receives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_by_rows(gradient: Any) -> bool:
     """Whether a gradient is given for some rows only."""
     if keras.backend.backend() != "tensorflow":
         return False
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     return isinstance(gradient, tf.IndexedSlices)
 
@@ -35,7 +35,7 @@ def as_dense(gradient: Any) -> Any:
     if gradient is None:
         return None
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         if isinstance(gradient, tf.IndexedSlices):
             return tf.convert_to_tensor(gradient)
@@ -43,10 +43,10 @@ def as_dense(gradient: Any) -> Any:
 
 
 def in_form_of(variable: Any, gradient: Any) -> Any:
-    """The gradient of a weight in the dtype it is computed in, its shape known.
+    """The gradient of a weight in the compute dtype, with a known shape.
 
-    While TensorFlow traces a graph, the gradient of a layer often has an unknown
-    size where its weight has a known one: ``Dense`` on sequences, for batches of
+    While TensorFlow traces a graph, a gradient can have an unknown size where its
+    weight has a known one: for example that of ``Dense`` on sequences, for batches of
     any size.
 
     Args:
@@ -64,7 +64,7 @@ def in_form_of(variable: Any, gradient: Any) -> Any:
     gradient = ops.cast(gradient, dtype)
     if keras.backend.backend() != "tensorflow":
         return gradient
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     is_known = gradient.shape.is_fully_defined()
     return gradient if is_known else tf.ensure_shape(gradient, shape)
@@ -86,7 +86,7 @@ def _rows_in_form(gradient: Any, dtype: str, shape: tuple[int, ...]) -> Any:
 
 
 class _DivisibleRows:
-    """An ``IndexedSlices`` that can be divided by a number, which gives another."""
+    """Wraps an ``IndexedSlices``; dividing it by a number returns another one."""
 
     def __init__(self, slices: Any) -> None:
         self._slices = slices
@@ -97,9 +97,9 @@ class _DivisibleRows:
 
 
 def divisible(gradient: Any) -> Any:
-    """The gradient as something that Keras can divide by its loss scale."""
+    """The gradient in a form that Keras can divide by its loss scale."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         if isinstance(gradient, tf.IndexedSlices):
             return _DivisibleRows(gradient)
@@ -130,10 +130,10 @@ def summed(gradients: Sequence[Any]) -> Any:
 
 
 def check_can_be_trained(variable: Any) -> None:
-    """Refuse a weight that no state can be kept for.
+    """Refuse a weight for which no state can be kept.
 
     Raises:
-        ValueError: its shape is undefined, or its dtype is none that is trained.
+        ValueError: its shape is undefined, or its dtype is not supported.
     """
     name = _name_of(variable)
     precision.check_dtype(variable, name)
@@ -150,8 +150,8 @@ def check_match(gradients: Sequence[Any], variables: Sequence[Any]) -> None:
     """Check that there is one gradient of the right shape per weight.
 
     Raises:
-        ValueError: another number of gradients, a shape that cannot be its weight's,
-            or a gradient of a weight that cannot be stepped.
+        ValueError: the number of gradients differs, a gradient cannot have its weight's
+            shape, or a weight with a gradient cannot be trained.
     """
     if len(gradients) != len(variables):
         raise ValueError(
@@ -184,7 +184,7 @@ def _name_of(variable: Any) -> str:
 
 
 def _can_be_shape(gradient: Any, wanted: tuple[int, ...]) -> bool:
-    """Whether a gradient, of which sizes may be unknown, can have this shape."""
+    """Whether a gradient, whose sizes may be unknown, can have this shape."""
     shape = getattr(gradient, "shape", None)
     if shape is None or getattr(shape, "rank", 0) is None:
         return True

@@ -23,9 +23,9 @@ def is_floating(variable: Any) -> bool:
 
 
 def check_dtype(variable: Any, name: str) -> None:
-    """Refuse a weight that no step can be computed for.
+    """Refuse a weight for which no step can be computed.
 
-    Integers and bools are allowed: they never have a gradient, and stay as they are.
+    Integers and bools are allowed: they never have a gradient, and keep their values.
 
     Args:
         variable: a weight.
@@ -60,8 +60,8 @@ def loses_small_steps(variable: Any) -> bool:
 
 def byte_count(variable: Any) -> int:
     """Bytes of a variable's entries, on one device."""
-    # Through an array of that dtype: NumPy alone knows no "bfloat16", and TensorFlow
-    # cannot convert a scalar of it.
+    # Taken from an array of the dtype: NumPy alone does not know "bfloat16", and
+    # TensorFlow cannot convert a bfloat16 scalar.
     dtype = keras.backend.standardize_dtype(variable.dtype)
     item_bytes = ops.convert_to_numpy(ops.zeros((1,), dtype=dtype)).itemsize
     return math.prod(variable.shape) * item_bytes

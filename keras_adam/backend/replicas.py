@@ -1,10 +1,10 @@
 """The update under ``tf.distribute``: gradients summed, every replica stepped alike.
 
 Keras clips each replica's gradient before the sum and asks for a cross-replica
-context inside a condition, which a strategy does not allow. Here the sum comes first
-and everything else (clipping, accumulation, averages) is done once per device, on
-that device's copy of the variables: the replicas stay equal, and equal to one device
-on the same global batch.
+context inside a condition, which a strategy does not allow. Here the sum comes first.
+Everything else (clipping, accumulation, averages) is done once per device, on that
+device's copy of the variables. So all replicas stay equal, and equal to one device that
+trains on the same global batch.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class ReplicaExecutor:
         Outside of the strategy's scope the gradients are those of all replicas already.
 
         Args:
-            update: variables that it reads or assigns are the device's own copies.
+            update: reads and assigns the device's own copies of variables.
             gradients: this replica's, tensors or ``IndexedSlices``.
             learning_rate: scalar tensor.
 
         Raises:
             RuntimeError: called inside the strategy's scope but outside
                 ``strategy.run``.
-            ValueError: ``jit_compile=True``.
+            ValueError: ``jit_compile=True``, which a strategy does not allow.
         """
         import tensorflow as tf  # Only ever called on the TensorFlow backend.
 

@@ -1,14 +1,14 @@
-"""The gradient of an embedding: which rows it touches, and those rows alone.
+"""The gradient of an embedding: which rows it touches, and access to only those rows.
 
-TensorFlow hands in the gradient of a look-up as ``tf.IndexedSlices``: one row per id
-that was looked up, repeated where an id was. Here the repeated ones are summed, and
-rows of variables are read and assigned without touching the rest of the table: the
-cost depends on the number of ids and not on that of rows.
+TensorFlow returns the gradient of a look-up as ``tf.IndexedSlices``: one row per id
+that was looked up, so an id that was looked up twice has two rows. Here such rows are
+summed, and rows of variables are read and assigned without touching the rest of the
+table. The cost depends on the number of ids, not on the number of rows.
 
-The ids are sorted rather than hashed (``tf.unique``): that has static shapes, so one
-way serves eager execution, graphs and XLA. Measured, it costs the same for 4,096 ids
-and up to twice as much for 65,536 ids of which few are distinct, and the rows are
-scattered in place in all three.
+The ids are sorted, not hashed (``tf.unique``). Sorting has static shapes, so the same
+code serves eager execution, graphs and XLA, and all three scatter the rows in place.
+Measured, sorting costs the same for 4,096 ids, and up to twice as much for 65,536 ids
+of which few are distinct.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class SummedRows(NamedTuple):
     """A gradient by rows, with repeated ids summed.
 
     Attributes:
-        sums: one row per distinct id, in the order of ids; then rows of zeros, as many
-            as ids were repeated. Its norm is that of the dense gradient.
-        ids: as many as were looked up, sorted, repeated ones side by side.
+        sums: one row per distinct id, in the order of ids; then a row of zeros for each
+            repetition of an id. Its norm is that of the dense gradient.
+        ids: all that were looked up, sorted, so repeated ones are side by side.
         slots: for each of ``ids``, the position of its row in ``sums``.
 
     Shapes:
@@ -43,21 +43,21 @@ class SummedRows(NamedTuple):
     def per_id(self) -> Tensor:
         """The summed row of each of ``ids``: equal ids have equal rows.
 
-        Assigning them all is harmless therefore, in whatever order it is done.
+        So they can all be assigned, in any order.
         """
         import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
         return tf.gather(self.sums, self.slots)
 
     def once_per_id(self) -> Tensor:
-        """Likewise, but zeros where the same id came before: for sums over rows."""
+        """As `per_id`, but zeros where the same id came before: for sums over rows."""
         import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
         comes_first = tf.concat(
             [tf.ones_like(self.slots[:1], tf.bool), self.slots[1:] != self.slots[:-1]],
             axis=0,
         )
-        # Equal ids share a slot: those of the first are kept, of the others none.
+        # Equal ids share a slot: only the row of the first is kept.
         shape = tf.concat(
             [tf.shape(self.slots), tf.ones_like(tf.shape(self.sums)[1:])], 0
         )
@@ -65,10 +65,10 @@ class SummedRows(NamedTuple):
 
 
 def as_argument(gradient: Any) -> Any:
-    """The gradient in a form that ``tf.function`` takes without tracing anew.
+    """The gradient in a form that does not make ``tf.function`` trace again.
 
-    A gradient by rows loses its dense shape, which may be a tuple or a tensor and is
-    its weight's anyway.
+    A gradient by rows loses its dense shape, which may be a tuple or a tensor. It is
+    always the weight's shape.
     """
     if not is_by_rows(gradient):
         return gradient
@@ -120,8 +120,8 @@ def read_rows(variable: Any, ids: Tensor | None) -> Tensor:
     if isinstance(variable, VariableView):
         return tf.gather(variable.value, ids)
     native = native_variable(variable)
-    # By its handle, which under a strategy is that of the device at hand: reading
-    # the variable itself would copy the table.
+    # By its handle, which under a strategy belongs to the present device. Reading the
+    # variable itself would copy the table.
     rows = tf.raw_ops.ResourceGather(
         resource=native.handle, indices=ids, dtype=native.dtype
     )
@@ -133,7 +133,7 @@ def assign_rows(variable: Any, ids: Tensor, rows: Tensor) -> None:
 
     Args:
         variable: the table.
-        ids: of its rows; where one is repeated its rows must be equal.
+        ids: of its rows; the rows of a repeated id must be equal.
         rows: the new values, in the variable's dtype.
 
     Shapes:
@@ -153,10 +153,11 @@ def assign_rows(variable: Any, ids: Tensor, rows: Tensor) -> None:
 
 
 def reads_after(gradient: SummedRows) -> contextlib.AbstractContextManager:
-    """Where rows are read only once their gradient is known.
+    """A context in which rows are read only after their gradient is known.
 
-    A graph would read them as soon as their ids are known, while the model still
-    looks up rows in a tensor that shares the table's memory: a copy of the table.
+    Without it, a graph would read them as soon as their ids are known. The model would
+    still be looking up rows in a tensor that shares the table's memory, so TensorFlow
+    would copy the table.
     """
     import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
@@ -167,8 +168,8 @@ def share_reads(variable: Any) -> None:
     """Let reads of a whole table share its memory again.
 
     Access by rows makes TensorFlow copy the table at every later read, and Keras's
-    ``Embedding`` reads it at every look-up. This takes it back; the next access by
-    rows copies the table only where somebody still holds what was read.
+    ``Embedding`` reads it at every look-up. This function undoes that. The next access
+    by rows then copies the table only if a tensor that was read still exists.
     """
     import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 
@@ -177,10 +178,10 @@ def share_reads(variable: Any) -> None:
 
 
 def _is_traced_for_xla() -> bool:
-    """Whether what is executed now becomes part of an XLA program.
+    """Whether the present operations become part of an XLA program.
 
-    TensorFlow has no function for this, but of the two functions below it then calls
-    only the last.
+    TensorFlow has no function for this. But of the two functions below, it calls only
+    the second if it traces for XLA.
     """
     import tensorflow as tf  # Only TensorFlow's gradients come by rows.
 

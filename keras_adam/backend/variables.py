@@ -16,11 +16,11 @@ _stand_ins: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.Conte
 
 @contextlib.contextmanager
 def standing_in(variables: Sequence[Any], stand_ins: Sequence[Any]) -> Iterator[None]:
-    """Let other variables of the backend be read and assigned in the place of these.
+    """A context that reads and assigns other backend variables in place of these.
 
     Args:
-        variables: of the backend.
-        stand_ins: one for each.
+        variables: variables of the backend.
+        stand_ins: one for each of them.
     """
     token = _stand_ins.set(
         {id(v): other for v, other in zip(variables, stand_ins, strict=True)}
@@ -32,16 +32,16 @@ def standing_in(variables: Sequence[Any], stand_ins: Sequence[Any]) -> Iterator[
 
 
 class VariableView(keras.Variable):
-    """A Keras variable that is a part of another one, and has none of the backend.
+    """A Keras variable that is a part of another one, without a backend variable.
 
     It is read as its `value` and assigned by its `assign`.
     """
 
 
 def native_variable(variable: Any) -> Any:
-    """The backend's own variable behind a Keras variable, or the one given.
+    """The backend variable of a Keras variable, or the given backend variable itself.
 
-    Within :func:`standing_in`, the one that stands in for it.
+    Within :func:`standing_in`, the variable that replaces it.
     """
     native = variable.value if isinstance(variable, keras.Variable) else variable
     stand_ins = _stand_ins.get()
@@ -49,7 +49,7 @@ def native_variable(variable: Any) -> Any:
 
 
 def assignable(variable: Any) -> Any:
-    """The variable, or within :func:`standing_in` the one that stands in for it."""
+    """The variable; within :func:`standing_in`, the variable that replaces it."""
     return native_variable(variable) if _stand_ins.get() else variable
 
 
@@ -59,7 +59,7 @@ def assign(variable: Any, value: Any) -> None:
     if is_view or keras.backend.backend() != "tensorflow":
         variable.assign(value)
         return
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     native = native_variable(variable)
     native.assign(tf.cast(value, native.dtype))
@@ -78,25 +78,25 @@ def is_replicated(variable: Any) -> bool:
     """Whether the variable is one of several copies under ``tf.distribute``."""
     if keras.backend.backend() != "tensorflow":
         return False
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     return isinstance(native_variable(variable), tf.distribute.DistributedValues)
 
 
 def outside_of_graphs() -> contextlib.AbstractContextManager:
-    """Where variables can be created although a graph is being traced."""
+    """A context in which variables can be created while a graph is being traced."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     return tf.init_scope()
 
 
 def colocated_with(variable: Any) -> contextlib.AbstractContextManager:
-    """Where new variables land on the given one's devices."""
+    """A context that creates variables on the devices of the given one."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     extended = tf.distribute.get_strategy().extended
     return extended.colocate_vars_with(native_variable(variable))

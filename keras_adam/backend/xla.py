@@ -5,13 +5,13 @@ on CPU, under a strategy, or with layers that XLA does not know. The update itse
 always be compiled, so it is compiled on its own: about forty graph nodes per variable
 become one call. Inside a train step that is compiled anyway it is simply inlined.
 
-Reading and assigning hundreds of small variables is what a compiled program is slow at
-and slow to compile; the graph around it does that better. And what is much code for
-one weight is better compiled once for all weights of a shape than once for each, and
-run as soon as that weight's gradient is there. So an update is several programs.
+An update is several programs, for two reasons. A compiled program is slow, and slow to
+compile, if it reads and assigns hundreds of small variables; the graph around it does
+that better. And if one weight needs much code, it is better to compile the code once
+for all weights of a shape, and to run it as soon as a weight's gradient is there.
 
-What is compiled belongs to no optimizer, see `xla_programs`: it takes the variables
-as arguments.
+Compiled programs belong to no optimizer: they take the variables as arguments, see
+`xla_programs`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from keras_adam.backend.xla_programs import (
 logger = logging.getLogger(__name__)
 
 MOST_UPDATES = 16
-"""Updates compiled per optimizer. Each set of weights that has gradients needs one; a
-model that switches between more sets than this would compile without end."""
+"""The most updates compiled per optimizer. Each set of weights with gradients needs
+one. A model that switches between more sets than this would compile without end."""
 
 
 class _Prepared(NamedTuple):
     """An update that is ready to run.
 
     Attributes:
-        device: on which all its variables are; ``None``: it is not compiled.
+        device: that holds all its variables; ``None`` if it is not compiled.
         in_graph: called while a graph is being traced.
-        eager: called elsewhere.
+        eager: called in eager execution.
     """
 
     device: str | None
@@ -54,13 +54,13 @@ class XlaExecutor:
     """Runs updates compiled by XLA where that is possible.
 
     Args:
-        jit_compile: ``"auto"`` compiles where possible and logs once why not where
-            it is not; ``True`` raises instead.
+        jit_compile: ``"auto"`` compiles if possible, and else logs once why not;
+            ``True`` raises instead of logging.
 
     Attributes:
-        trace_count: how many updates were compiled, and how often one was traced again.
-            A program that another optimizer has compiled counts.
-        graphs: of updates by rows, one for each.
+        trace_count: number of compiled updates, plus number of retracings. An update
+            counts even if another optimizer has compiled its program.
+        graphs: one ``tf.function`` for each update by rows.
     """
 
     def __init__(self, jit_compile: bool | str) -> None:
@@ -74,15 +74,14 @@ class XlaExecutor:
         """Run an update.
 
         Args:
-            update: assigns variables; the same key must always come with an update
-                that computes the same.
+            update: assigns variables; updates with the same key must compute the same.
             gradients: one per weight.
             learning_rate: scalar tensor.
 
         Raises:
             ValueError: ``jit_compile=True`` and the update cannot be compiled.
         """
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         gradients = update.arguments(gradients)
         prepared = self._prepared.get(update.key)
@@ -92,7 +91,7 @@ class XlaExecutor:
         if prepared.device is None:
             function(gradients, learning_rate)
             return
-        # XLA reaches variables of the device it runs on, and of no other.
+        # XLA can use only the variables of the device that it runs on.
         with tf.device(prepared.device):
             function(gradients, learning_rate)
 
@@ -106,14 +105,14 @@ class XlaExecutor:
                 "weights with a gradient, or settings of options"
             )
             return _Prepared(None, *[_with_parts(update, run_here)] * 2)
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         devices = {native_variable(v).device for v in update.variables()}
         run_part, device = self._compiler(update, gradients, learning_rate, devices)
         in_graph = eager = _with_parts(update, run_part)
         if update.has_rows:
-            # Traced twice at most, however the number of ids varies: from the second
-            # number on it is unknown to the graph.
+            # Traced twice at most, however the number of ids varies: the second graph
+            # accepts any number.
             eager = tf.function(
                 Traced(in_graph), autograph=False, reduce_retracing=True
             )
@@ -132,7 +131,7 @@ class XlaExecutor:
         devices: set[str],
     ) -> tuple[RunPart, str | None]:
         """What runs the parts of an update, and on which device."""
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         problem = ""
         if len(devices) > 1:
@@ -154,8 +153,8 @@ class XlaExecutor:
             return run_here, None
         (device,) = devices
         structure = update.structure()
-        # Shared by eager loops alone: within Keras's own train step a program was met
-        # that held a tensor of an earlier graph.
+        # Shared by eager loops only: within Keras's own train step, a program once held
+        # a tensor of an earlier graph.
         is_eager = tf.executing_eagerly() and not update.has_rows
         self.trace_count += 1
         compiler = _Compiler(
@@ -214,7 +213,7 @@ class _Compiler:
         if is_new or self._programs[kind].is_of_one_graph:
             self._programs[kind] = self._program(kind)
         if self._structure is None:
-            variables = ()  # Another rule may reach its variables in any way.
+            variables = ()  # A custom rule may reach its variables in any way.
         program = self._programs[kind]
         traces = program.trace_count
         result = program(function, variables, arguments)

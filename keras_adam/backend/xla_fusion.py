@@ -1,14 +1,14 @@
-"""Whether XLA makes one pass over memory of an update on a CPU, or three.
+"""Whether XLA on a CPU makes one pass over memory for an update, or three.
 
-By default XLA:CPU fuses what has one output: first moment, second moment and weight
-are a pass each, 40 bytes per parameter. It has a pass that fuses computations with
-several outputs, which is off unless the environment says otherwise before the first
-program is compiled::
+By default XLA:CPU fuses only computations with one output. First moment, second moment
+and weight then take one pass over memory each, 40 bytes per parameter in all. XLA can
+also fuse computations with several outputs, if the environment switches that on before
+the first program is compiled::
 
     XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true
 
 With it an update can read and write everything once, 28 bytes per parameter. The
-option holds for every program of the process, so it is the user's to set.
+option applies to every program of the process, so the user has to set it.
 
 **Source**: OpenXLA, ``xla/service/cpu/cpu_options.cc``.
 """

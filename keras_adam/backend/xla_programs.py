@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from keras_adam.backend.variables import native_variable, standing_in
 
 MOST_SHARED = 256
-"""Programs that are kept; of more, those are forgotten that no new optimizer has asked
-for longest."""
+"""The most programs that are kept. Beyond that, the program is dropped that no new
+optimizer has asked for the longest."""
 
 
 class _Call(NamedTuple):
-    """What a program is to compute, if it has to be traced for this call."""
+    """What a program computes, if it has to be traced for this call."""
 
     function: Callable
     variables: list[Any]
@@ -34,8 +34,8 @@ _current: contextvars.ContextVar[_Call] = contextvars.ContextVar("current_call")
 class Traced:
     """A function for ``tf.function`` to trace, as an object of its own.
 
-    TensorFlow counts tracings by the code of a function and would warn of a loop that
-    makes optimizers, or programs, for each of which the same code is traced once.
+    For plain functions TensorFlow counts how often the same code is traced. It would
+    warn about a loop that makes optimizers or programs, although each traces once.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -51,14 +51,14 @@ class Program:
 
     Attributes:
         trace_count: how often it was traced.
-        is_shareable: whether all it computes with are arguments. If not, it computes
-            with variables of the optimizer that traced it, or tensors of its graph.
+        is_shareable: whether it computes only with its arguments. If not, it also uses
+            variables of the optimizer that traced it, or tensors of its graph.
         is_of_one_graph: whether it computes with tensors of the graph it was called in,
             and can be called in no other.
     """
 
     def __init__(self) -> None:
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         self.trace_count = 0
         self.is_shareable = True
@@ -76,12 +76,12 @@ class Program:
         """Compute ``function(*arguments)``.
 
         Args:
-            function: reads and assigns the variables by `backend.variables`. Every
-                call must come with a function that computes the same.
+            function: reads and assigns the variables by `backend.variables`. All calls
+                must pass functions that compute the same.
             variables: that the function reads or assigns, Keras's or the backend's.
             arguments: tensors, in any structure.
         """
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         if tf.config.functions_run_eagerly():
             return function(*arguments)
@@ -95,7 +95,7 @@ class Program:
     def _trace(self, arguments: list[Any], natives: list[Any]) -> Any:
         self.trace_count += 1  # Python runs only while tracing.
         self._traced_with.append((arguments, natives))
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         function, variables = _current.get()
         with standing_in(variables, natives):
@@ -125,7 +125,7 @@ class Program:
             variables: as for a call.
             arguments: as for a call.
         """
-        import tensorflow as tf  # Absent where another backend is at work.
+        import tensorflow as tf  # May be missing on other backends.
 
         natives = _distinct(variables)
         token = _current.set(_Call(function, natives))
@@ -148,10 +148,10 @@ _lock = threading.Lock()
 
 
 def shared_program(key: Hashable) -> Program:
-    """The program of a key, which every optimizer of the process gets.
+    """The program of a key, which all optimizers of the process share.
 
     Args:
-        key: all that decides what the program computes, and where.
+        key: all that determines what the program computes, and where.
     """
     with _lock:
         program = _shared.pop(key, None)
@@ -165,7 +165,7 @@ def shared_program(key: Hashable) -> Program:
 
 def is_instrumented() -> bool:
     """Whether a debugging tool adds operations to the graphs that are traced."""
-    import tensorflow as tf  # Absent where another backend is at work.
+    import tensorflow as tf  # May be missing on other backends.
 
     with tf.__internal__.FuncGraph("thrown_away").as_default() as graph:
         tf.identity(tf.constant(1.0))

@@ -1,4 +1,4 @@
-"""What can be added to a step of Adam, one control a file.
+"""What can be added to a step of Adam: one file per control.
 
 A control owns the variables that it keeps between steps and calls pure functions of
 `keras_adam.rule`. `controls.Controls` lists them all; the pipeline of

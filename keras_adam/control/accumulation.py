@@ -15,7 +15,7 @@ from keras_adam.state.weight_state import WeightState
 
 
 class Accumulation(Control):
-    """Sums gradients, and hands their mean to a step when there are enough.
+    """Sums gradients, and takes a step by their mean once there are enough.
 
     Keras creates the sums, one per weight.
     """
@@ -35,7 +35,7 @@ class Accumulation(Control):
         Args:
             gradients: one per weight.
             weights: those that have a gradient.
-            all_weights: of the optimizer, whose sums start anew after a step.
+            all_weights: of the optimizer; their sums are set to zero after a step.
             micro_batches: how many gradients make a step.
             take: called with the means; assigns variables.
             iterations: Keras's step count, which counts micro-batches.

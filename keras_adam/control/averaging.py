@@ -16,7 +16,7 @@ from keras_adam.state.weight_state import WeightState
 
 
 class Averaging(Control):
-    """Averages weights, and puts the averages in their place.
+    """Averages weights, and overwrites the weights by their averages.
 
     Keras creates the averages, one per weight.
     """
@@ -28,10 +28,10 @@ class Averaging(Control):
         update_count: Any,
         variables: Sequence[Any],
     ) -> None:
-        """Take the weights into their averages, after a step.
+        """Update the averages of the weights, after a step.
 
         Args:
-            weights: all of the optimizer.
+            weights: all weights of the optimizer.
             options: of the optimizer.
             update_count: how many updates there have been before, scalar.
             variables: every variable that is read or assigned.
@@ -41,7 +41,7 @@ class Averaging(Control):
             if weight.average is None:
                 continue
             if not weight.is_trained:
-                # Keras's files have an average of it.
+                # An integer weight: not averaged, but Keras's files have an average.
                 weight.assign(weight.average, read(weight.parameter))
                 continue
             updated = update_average(
@@ -53,7 +53,7 @@ class Averaging(Control):
             weight.assign(weight.average, updated)
         if not options.ema_overwrite_frequency:
             return
-        # A layer frozen since keeps its weights.
+        # A layer that was frozen after building keeps its weights.
         free = [weight for weight in weights if is_trainable(weight.parameter)]
         assign_if(
             (update_count + 1) % options.ema_overwrite_frequency == 0,
@@ -63,11 +63,11 @@ class Averaging(Control):
         )
 
     def overwrite(self, weights: Sequence[WeightState]) -> None:
-        """Put the averages in the place of the weights."""
+        """Overwrite the weights by their averages."""
         for weight in weights:
             if weight.average is not None and weight.is_trained:
-                # A copy: JAX gives the memory of each variable away in the next
-                # step, and would find one that two of them share gone.
+                # A copy: in its next step JAX donates the memory of each variable, so
+                # two variables must not share it.
                 weight.write_parameter(ops.copy(read(weight.average)))
 
 

@@ -1,6 +1,6 @@
-"""Gradients bounded as Keras bounds them, and by the spike guard.
+"""Clipping of gradients, by Keras's three options and by the spike guard.
 
-A gradient entry that is NaN or infinite is not spread to other entries.
+A gradient entry that is NaN or infinite does not spread to other entries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Clipping(Control):
     """``clipnorm``, ``clipvalue`` and ``global_clipnorm``."""
 
     def each(self, gradients: list[Any], options: Options) -> list[Any]:
-        """The part of clipping that must see each weight's gradient by itself."""
+        """Apply ``clipnorm``, which needs each weight's gradient by itself."""
         if not options.clipnorm:
             return gradients
         return [clip_to_norm([g], options.clipnorm)[0] for g in gradients]
@@ -37,12 +37,12 @@ class Clipping(Control):
         guard: SpikeGuard,
         is_counted: Any = True,
     ) -> Any | None:
-        """What every gradient is scaled by, where their common norm decides.
+        """The factor that scales every gradient, where their common norm decides.
 
         Args:
-            gradients: all of the step, or norms in their place.
+            gradients: all gradients of the step; some may be replaced by their norms.
             options: of the optimizer.
-            guard: takes note of the norm, if it is on.
+            guard: records the norm, if ``spike_guard`` is on.
             is_counted: whether the step will be taken, scalar bool.
 
         Returns:
@@ -54,7 +54,7 @@ class Clipping(Control):
             norm = norm_of_finite(gradients)
             factor = factor_within(norm, options.global_clipnorm)
         else:
-            # The guard alone is content with a sample's norm.
+            # For the guard alone, the norm of a sample is enough.
             norm = norm_of_samples(gradients)
             factor = ops.ones_like(norm)
         if not options.spike_guard:
@@ -62,7 +62,7 @@ class Clipping(Control):
         return guard.within(factor, norm, options.spike_guard, is_counted)
 
     def clipped(self, gradient: Any, factor: Any | None, options: Options) -> Any:
-        """The part of clipping that is the same however gradients are joined."""
+        """Apply the factor and ``clipvalue``; gradients may be joined before."""
         if factor is not None:
             gradient = gradient * ops.cast(factor, gradient.dtype)
         if options.clipvalue:

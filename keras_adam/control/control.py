@@ -20,17 +20,17 @@ class Control:
         """Create what the control keeps between steps, if it is on."""
 
     def variables(self) -> list[keras.Variable]:
-        """The scalars that it keeps."""
+        """The scalars that the control keeps."""
         return []
 
     def saved(self, options: Options) -> list[tuple[keras.Variable, Law]]:
-        """The variables that files hold, each with what its value must be."""
+        """The variables that files hold, each with the law that its value must obey."""
         del options
         return []
 
 
 def count_if(counter: keras.Variable | None, happens: Any) -> None:
-    """Add one to a counter, if there is one, where a scalar bool holds."""
+    """Add one to a counter, if there is one and if a scalar bool is true."""
     if counter is not None:
         assignable(counter).assign_add(ops.cast(happens, counter.dtype))
 

@@ -38,11 +38,11 @@ class Controls:
             control.create(options, creation)
 
     def variables(self) -> list[Any]:
-        """The scalars that exist."""
+        """The scalars that the controls keep."""
         return [variable for control in self._all() for variable in control.variables()]
 
     def saved(self, options: Options) -> list[tuple[Any, Law]]:
-        """The variables that files hold, each with what its value must be."""
+        """The variables that files hold, each with the law that its value must obey."""
         return [one for control in self._all() for one in control.saved(options)]
 
     def _all(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The learning rate capped and adapted (``rate_cap``, ``rate_adaptation``)."""
+"""Caps and adapts the learning rate (``rate_cap``, ``rate_adaptation``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keras_adam.state.variable_creation import VariableCreation
 logger = logging.getLogger(__name__)
 
 FAR_ABOVE_CAP = 1000
-"""How many times `rate_cap` a learning rate may be without a warning."""
+"""A learning rate of more than this many times `rate_cap` causes a warning."""
 
 
 class Sample(NamedTuple):
@@ -32,9 +32,9 @@ class Sample(NamedTuple):
 
     Attributes:
         gradient: flat, float32.
-        first: likewise.
-        second: likewise.
-        weight: how many entries of the weight each of these stands for.
+        first: first moment, flat, float32.
+        second: second moment, flat, float32.
+        weight: how many entries of the whole gradient each sampled entry stands for.
     """
 
     gradient: Any
@@ -73,13 +73,13 @@ class LearningRateControl(Control):
         return [(self.log_multiplier, CONTROL), (self.peak, CONTROL_OF_AT_LEAST_0)]
 
     def multiplier(self, options: Options) -> float:
-        """How many times the given learning rate the next step's is."""
+        """The learning rate of the next step, divided by the given one."""
         if self.log_multiplier is None or not options.controls_learning_rate:
             return 1.0
         return math.exp(ops.convert_to_numpy(self.log_multiplier.value))
 
     def warn_if_far_above_cap(self, given: float, options: Options) -> None:
-        """Log once if the given learning rate is far above the cap."""
+        """Log a warning once if the given learning rate is far above the cap."""
         cap = options.rate_cap
         if cap is None or self._has_warned or given <= FAR_ABOVE_CAP * cap:
             return
@@ -157,11 +157,11 @@ class LearningRateControl(Control):
 
 
 def samples_of(gradient: Any, after: Moments, options: Options) -> list[Sample]:
-    """What adaptation looks at of a gradient: one sample, or none if it is off.
+    """The sample of a gradient that adaptation uses; none if adaptation is off.
 
     Args:
         gradient: as it went into the moments.
-        after: the moments since.
+        after: the moments after this gradient.
         options: of the optimizer.
     """
     if options.rate_adaptation is None:
@@ -175,15 +175,15 @@ def samples_of(gradient: Any, after: Moments, options: Options) -> list[Sample]:
 
 
 def alignments_of(samples: Sequence[Sample], options: Options) -> list[Alignment]:
-    """How far several gradients together go on in the direction of the last step.
+    """How far several gradients together keep the direction of the last step.
 
     Returns:
         One alignment; none where there are no samples.
     """
     if not samples:
         return []
-    # Joined first, computed then: joining computed parts would double the time that
-    # XLA takes to compile each of the two sums.
+    # Join first, then compute: joining computed parts would double the time that XLA
+    # takes to compile each of the two sums.
     gradient, first, second = (
         _joined([getattr(sample, name) for sample in samples])
         for name in ("gradient", "first", "second")
@@ -191,7 +191,7 @@ def alignments_of(samples: Sequence[Sample], options: Options) -> list[Alignment
     before = rule.first_moment_before(gradient, first, options.beta_1)
     along = rule.along_last_step(gradient, before, second)
     if any(sample.weight != 1 for sample in samples):
-        # Each entry counts alike, in whichever pack or by whichever rows it comes.
+        # Weighted, so that sampled and whole gradients count the same per entry.
         along = along * np.concatenate(
             [
                 np.full(sample.gradient.shape, sample.weight, "float32")

@@ -16,7 +16,7 @@ from keras_adam.state.variable_creation import VariableCreation
 
 
 class Skipping(Control):
-    """Leaves out steps, and counts them."""
+    """Skips steps, and counts the skipped ones."""
 
     def __init__(self) -> None:
         self.counter: keras.Variable | None = None
@@ -27,12 +27,12 @@ class Skipping(Control):
             self.counter = creation.scalar("skipped_steps", "int")
 
     def variables(self) -> list[keras.Variable]:
-        """The counter, which is not saved: saved state has Keras's form."""
+        """The counter. It is not saved, because the saved state has Keras's form."""
         return [] if self.counter is None else [self.counter]
 
     @property
     def count(self) -> int:
-        """How many steps have been left out."""
+        """How many steps have been skipped."""
         return counted(self.counter)
 
     def take_if_finite(
@@ -46,8 +46,9 @@ class Skipping(Control):
         """Take a step if all its gradients are finite.
 
         Args:
-            is_finite: whether they are, where that is known; scalar bool.
-            gradients: to look at, where it is not.
+            is_finite: whether all gradients are finite, scalar bool; ``None`` if that
+                is not known.
+            gradients: checked if ``is_finite`` is ``None``.
             take: assigns variables.
             iterations: Keras's step count.
             variables: every variable that ``take`` reads or assigns.
@@ -55,7 +56,7 @@ class Skipping(Control):
 
         def skip() -> None:
             count_if(self.counter, True)
-            # Keras counts every call of `apply`; this one is taken back in advance.
+            # Keras will add 1 after this call of `apply`: subtract it in advance.
             assignable(iterations).assign_sub(1)
 
         if is_finite is None:

@@ -41,7 +41,7 @@ class SpikeGuard(Control):
         return [v for v in (*(self.history or ()), self.counter) if v is not None]
 
     def saved(self, options: Options) -> list[tuple[keras.Variable, Law]]:
-        """The history. The counter is not saved: saved state has Keras's form."""
+        """The history. The counter is not saved, to keep Keras's form."""
         if self.history is None or not options.spike_guard:
             return []
         return [
@@ -59,7 +59,7 @@ class SpikeGuard(Control):
         """The factor that scales gradients of this norm down to a usual one.
 
         Args:
-            factor: by which they are scaled already.
+            factor: of ``global_clipnorm``, else 1; the smaller factor is returned.
             norm: of all gradients together, scalar.
             deviations: how many standard deviations are usual.
             is_counted: whether the step will be taken, scalar bool.

@@ -1,4 +1,4 @@
-"""What may be passed to the optimizer: single values, and values together."""
+"""The optimizer's options: checks of single values and of combinations."""
 
 from keras_adam.options.options import Options
 

@@ -53,7 +53,7 @@ def check_clipping(options: Mapping[str, Any]) -> None:
 
 
 def _check_sparse_updates(options: Options, custom_rule: str | None) -> None:
-    """Accumulators, a custom rule, or betas with which momentum does not fade."""
+    """Refuse accumulators, a custom rule, or betas by which momentum does not fade."""
     mode = options.sparse_updates
     if mode == "dense":
         return
@@ -78,7 +78,7 @@ def _check_sparse_updates(options: Options, custom_rule: str | None) -> None:
 
 
 def _check_moment_storage(options: Options, custom_rule: str | None) -> None:
-    """A custom rule, rows or AMSGrad, where the storage does not support them."""
+    """Refuse a custom rule, rows or AMSGrad if the storage does not support them."""
     storage = STORAGES[options.moment_storage]
     received = f'moment_storage="{options.moment_storage}" cannot be combined with '
     if custom_rule and not storage.supports_custom_rule:
@@ -102,7 +102,7 @@ def _check_moment_storage(options: Options, custom_rule: str | None) -> None:
 
 
 def _check_learning_rate_control(options: Options, custom_rule: str | None) -> None:
-    """No memory of earlier gradients, a custom rule, or a bound that bounds nothing."""
+    """Refuse limits without effect, no first moment to adapt by, or a custom rule."""
     if options.rate_cap_softness and options.rate_cap is None:
         raise ValueError(
             f"rate_cap_softness={options.rate_cap_softness!r} softens rate_cap, which "
@@ -133,7 +133,7 @@ def _check_learning_rate_control(options: Options, custom_rule: str | None) -> N
 
 
 def warn_if_gradients_are_dense(sparse_updates: str) -> None:
-    """Log that rows cannot be stepped where every gradient is dense."""
+    """Log a warning if `sparse_updates` has no effect, as every gradient is dense."""
     if sparse_updates != "dense" and keras.backend.backend() != "tensorflow":
         logger.warning(
             "sparse_updates=%r, but on the %s backend every gradient is dense: "

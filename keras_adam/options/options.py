@@ -12,8 +12,8 @@ import keras
 class Options:
     """All options of `keras_adam.Adam` that a step depends on.
 
-    Each is described there. The value is the key of what is traced and compiled: where
-    an option differs, so does the key.
+    `keras_adam.Adam` describes each. The value is part of the key of a compiled step:
+    if an option changes, another step is traced and compiled.
     """
 
     beta_1: float
@@ -44,12 +44,12 @@ class Options:
 
     @property
     def controls_learning_rate(self) -> bool:
-        """Whether a step's learning rate is another one than the given."""
+        """Whether the learning rate of a step may differ from the given one."""
         return self.rate_cap is not None or self.rate_adaptation is not None
 
     @property
     def has_common_norm(self) -> bool:
-        """Whether the norm of all gradients together clips each of them."""
+        """Whether gradients are clipped by the norm of all of them together."""
         return bool(self.global_clipnorm or self.spike_guard)
 
     @property
@@ -80,30 +80,30 @@ FIXED_ONCE_BUILT = (
     "skip_nonfinite",
     "jit_compile",
 )
-"""Options that decide which variables there are, or which programs."""
+"""Options that decide which variables or which programs exist."""
 
 QUALIFIERS: dict[str, tuple[str, Any]] = {
     "rate_cap": ("rate_cap_softness", 0.0),
     "rate_adaptation": ("rate_growth_limit", None),
 }
-"""By option, the option that means nothing without it, and the value that switches
-that one off."""
+"""For each option: a second option that has no effect without it, and the value that
+switches the second one off."""
 
 
 def check_can_change(name: str, before: Any, value: Any) -> None:
-    """Refuse to change, on a built optimizer, what its state was created for.
+    """Refuse to change an option that the state of a built optimizer depends on.
 
     Args:
         name: of the option.
-        before: its value now.
-        value: that is to be set.
+        before: its present value.
+        value: its new value.
 
     Raises:
         ValueError: the option is fixed once the optimizer is built.
     """
     is_switched = (before is None) != (value is None)
-    # rate_cap, rate_adaptation and spike_guard are refused by the next step, if
-    # nothing is kept for them.
+    # rate_cap, rate_adaptation and spike_guard are checked by the next step: it raises
+    # if the optimizer has no variables for them.
     if (name in FIXED_ONCE_BUILT and value != before) or (
         name == "gradient_accumulation_steps" and is_switched
     ):

@@ -11,15 +11,15 @@ from keras_adam.received_value import shown
 
 
 def format_optimizer(optimizer: Any, last: type) -> str:
-    """The class and every option that is not at its default, as one would write it.
+    """The class and every option that is not at its default, like a constructor call.
 
     Args:
         optimizer: has an attribute for each argument of its constructor.
-        last: the class from which on no constructor is looked at.
+        last: the last class of the inheritance chain whose constructor is read.
     """
     classes = type(optimizer).__mro__
     parameters: dict[str, inspect.Parameter] = {}
-    # A subclass hands on what its constructor does not name itself.
+    # A subclass passes on the arguments that its own constructor does not name.
     for cls in classes[: classes.index(last) + 1]:
         for parameter in inspect.signature(cls.__init__).parameters.values():
             parameters.setdefault(parameter.name, parameter)
@@ -39,7 +39,7 @@ def _format_learning_rate(optimizer: Any) -> str:
     if isinstance(learning_rate, keras.Variable):
         try:
             return f"learning_rate={float(learning_rate.numpy()):g}"
-        # Within a graph that is being traced a variable has no value.
+        # While a graph is being traced, a variable has no value.
         except Exception:
             return "learning_rate=<unknown>"
     kind = getattr(learning_rate, "__name__", type(learning_rate).__name__)

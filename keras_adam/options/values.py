@@ -1,9 +1,8 @@
-"""What may be passed to the optimizer: conversions and refusals, in one place.
+"""Checks and conversions of the optimizer's options, in one place.
 
-`OPTIONS` converts and checks every option. The
-constructor goes through it, `from_config` by way of the constructor, and every option
-that is set later. What comes out is a Python number, text or bool, which JSON can
-write: NumPy's numbers are taken for what they stand for.
+`OPTIONS` checks and converts every option: in the constructor, in `from_config`, which
+calls the constructor, and when an option is set later. The result is a Python number,
+string or bool, which JSON can store. NumPy's numbers become Python's.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from keras_adam.storage import STORAGES
 
 LARGEST_FLOAT32 = float(np.finfo("float32").max)
 SMALLEST_FLOAT32 = float(np.finfo("float32").tiny)
-"""The smallest normal float32: below it processors may read zero."""
+"""The smallest normal float32: processors may read a smaller number as zero."""
 
 LARGEST_COUNT = 2**31 - 1
 
@@ -34,11 +33,11 @@ LARGEST_COUNT = 2**31 - 1
 def checked_learning_rate(learning_rate: Any) -> Any:
     """The learning rate in a form that Keras accepts: float, schedule or callable.
 
-    Whole numbers and NumPy scalars mean the float of the same value.
+    Whole numbers and NumPy scalars become floats.
 
     Raises:
         TypeError: something else, for example a string.
-        ValueError: negative, NaN or infinite; or a schedule of Keras's whose first
+        ValueError: negative, NaN or infinite; or one of Keras's schedules whose first
             learning rate is invalid.
     """
     if isinstance(learning_rate, LearningRateSchedule):
@@ -63,11 +62,11 @@ def checked_learning_rate(learning_rate: Any) -> Any:
 
 
 def checked_new_learning_rate(learning_rate: Any) -> Any:
-    """The rate that is set on an optimizer: also a tensor or a variable.
+    """A learning rate to be set on an optimizer; it may be a tensor or a variable.
 
     Returns:
-        As :func:`checked_learning_rate`; a tensor whose value is not known yet, as
-        within a graph, as it is.
+        As :func:`checked_learning_rate`. A tensor whose value is not known yet, as in a
+        graph, is returned unchanged.
 
     Raises:
         TypeError: something else, for example a string, also in a tensor.
@@ -95,7 +94,7 @@ def deserialized_learning_rate(
         custom_objects: the user's classes and functions by name.
 
     Raises:
-        TypeError: a class that is not known, or arguments of another type.
+        TypeError: the class is unknown, or its arguments have another type.
         ValueError: anything else that cannot be read.
     """
     try:
@@ -112,13 +111,14 @@ def deserialized_learning_rate(
 
 
 def check_schedule(schedule: LearningRateSchedule) -> None:
-    """Refuse a schedule of Keras's own whose first learning rate is invalid.
+    """Refuse one of Keras's schedules if its first learning rate is invalid.
 
-    Schedules of other classes are not checked: they may depend on what is set later.
+    Other classes are not checked: their schedules may depend on values that are set
+    later.
 
     Raises:
-        ValueError: it cannot be called, or the learning rate is negative, NaN or
-            infinite.
+        ValueError: calling the schedule fails, or the learning rate is negative, NaN
+            or infinite.
     """
     if type(schedule) not in vars(keras.optimizers.schedules).values():
         return
@@ -126,7 +126,7 @@ def check_schedule(schedule: LearningRateSchedule) -> None:
         rate = _known_value(schedule(0))
         if rate is not None:
             checked_learning_rate(rate)
-    # Whatever Keras and the backend raise of what they cannot compute with.
+    # Keras and the backends raise various errors for arguments they cannot use.
     except Exception as error:
         raise ValueError(
             f"learning_rate: the {type(schedule).__name__} of "
@@ -162,7 +162,7 @@ def checked_beta(name: str, beta: Any) -> float:
 
 
 def checked_momentum(name: str, momentum: Any) -> float:
-    """A float in [0, 1]: Keras's averages may stand still.
+    """A float in [0, 1]: Keras allows 1, at which an average never changes.
 
     Raises:
         ValueError: not a number in that range.
@@ -222,10 +222,10 @@ def checked_bound(name: str, value: Any) -> float | None:
 
 
 def checked_count(name: str, value: Any, least: int) -> int | None:
-    """``None``, or a whole number that is not below ``least``.
+    """``None``, or an integer from ``least`` to `LARGEST_COUNT`.
 
     Raises:
-        ValueError: another type, or beyond these bounds.
+        ValueError: another type, or outside these bounds.
     """
     if value is None:
         return None
@@ -248,12 +248,12 @@ def checked_count(name: str, value: Any, least: int) -> int | None:
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Refuse what :func:`checked_count` refuses."""
+    """Raise the errors of :func:`checked_count`, without converting."""
     checked_count(name, value, least)
 
 
 def one_of(*allowed: Any) -> Callable[[str, Any], Any]:
-    """A converter to one of the values that are allowed."""
+    """A converter that accepts only the allowed values."""
 
     def converter(name: str, value: Any) -> Any:
         if isinstance(value, (np.bool_, np.str_)):
@@ -272,7 +272,7 @@ def checked_name(name: str, value: Any) -> str | None:
     """``None``, or a name that Keras can use in paths.
 
     Raises:
-        ValueError: not text, or with a slash.
+        ValueError: not a string, or a string with a slash.
     """
     if value is None:
         return None
@@ -308,21 +308,21 @@ OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "spike_guard": checked_positive_or_none,
     "skip_nonfinite": one_of(True, False),
 }
-"""What each option is converted by, called with its name and the value given. The
-learning rate is not among them: it has a setter of its own."""
+"""For each option the function that checks and converts it, called with the option's
+name and the given value. The learning rate has a setter of its own instead."""
 
 
 def converted(options: Mapping[str, Any]) -> dict[str, Any]:
-    """All of these options converted.
+    """These options, checked and converted.
 
     Raises:
-        ValueError: naming the first option that is refused and what was received.
+        ValueError: naming the first invalid option and what was received.
     """
     return {name: OPTIONS[name](name, value) for name, value in options.items()}
 
 
 def as_number(name: str, value: Any) -> float:
-    """A float of any finite value.
+    """Any finite number as a float.
 
     Raises:
         ValueError: not a number, NaN or infinite.
@@ -352,14 +352,14 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     if isinstance(value, (np.generic, np.ndarray)):
-        # ml_dtypes' numbers, of which bfloat16 is one, are of NumPy's kind "V".
+        # The dtypes of ml_dtypes, for example bfloat16, are of NumPy's kind "V".
         is_real = value.dtype.kind in "iuf" or "float" in value.dtype.name
         return value.ndim == 0 and is_real
     return isinstance(value, (numbers.Real, decimal.Decimal))
 
 
 def _can_be_called(function: Any) -> bool:
-    """Whether it can be called without arguments, as far as that can be seen."""
+    """Whether it can be called without arguments, judged by its signature."""
     if not callable(function) or isinstance(function, keras.Layer):
         return False
     try:
@@ -375,7 +375,7 @@ def _known_value(tensor: Any) -> Any | None:
     """The value of a tensor or variable; ``None`` while a graph is being traced."""
     try:
         return ops.convert_to_numpy(tensor)
-    # Each backend raises something else of a tensor that has no value yet.
+    # Each backend raises a different error for a tensor that has no value yet.
     except Exception:
         return None
 
@@ -385,9 +385,9 @@ def _is_float64() -> bool:
 
 
 def _largest_rate() -> float:
-    """The largest rate that Keras's variable, which has the dtype `floatx`, can hold.
+    """The largest learning rate that Keras's variable of the dtype `floatx` can hold.
 
-    Beyond it is infinite there.
+    A larger one would become infinite.
     """
     of_dtype = {"float16": "float16", "float64": "float64"}
     return float(np.finfo(of_dtype.get(keras.config.floatx(), "float32")).max)

@@ -1,8 +1,8 @@
 """Adam's mathematics: pure functions of tensors, on every Keras backend.
 
-Nothing here holds state, knows a variable or chooses a precision: the caller hands
-in tensors of one floating dtype (float32, or float64 for float64 weights) and gets
-new tensors of that dtype back.
+Nothing here holds state, knows variables or chooses a precision. The caller passes
+tensors of one floating dtype (float32, or float64 for float64 weights) and gets new
+tensors of that dtype back.
 
 **Source**: D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization",
 arXiv:1412.6980, in the form given just before its section 2.1, where epsilon stands
@@ -59,7 +59,7 @@ def bias_corrected_rate(
     **Source**: arXiv:1412.6980, before section 2.1.
     """
     dtype = learning_rate.dtype
-    # Cast and so rounded to float32 first, as in Keras, for float64 weights too.
+    # As in Keras, the cast rounds to float32 first, for float64 weights too.
     beta_1_power = ops.power(ops.cast(beta_1, dtype), step)
     beta_2_power = ops.power(ops.cast(beta_2, dtype), step)
     return learning_rate * ops.sqrt(1 - beta_2_power) / (1 - beta_1_power)
@@ -89,14 +89,14 @@ def update_moments(
 def restated_moments(
     gradient: Tensor, moments: Moments, beta_1: float, beta_2: float
 ) -> Moments:
-    """The moments of :func:`update_moments`, in words that XLA does not recognise.
+    """The moments of :func:`update_moments`, in a form that XLA does not merge with it.
 
     ``m ← β₁ m + (1 - β₁) g``, ``v ← β₂ v + (√(1 - β₂) g)²``. They differ by rounding.
 
-    Written twice in the same words, an expression is computed once, and what needs
-    it waits for another pass over memory. Where XLA fuses computations with several
-    outputs, a parameter that is stepped along these moments is computed in the same
-    pass as those that are kept.
+    XLA computes an expression that occurs twice only once, and whatever reads it waits
+    for another pass over memory. If XLA fuses computations with several outputs, a
+    parameter that is stepped along these moments is computed in the same pass as the
+    stored moments.
 
     Shapes:
         ``gradient`` and every moment have the parameter's shape, which is kept.
@@ -109,14 +109,14 @@ def restated_moments(
 
 
 def within_largest_ratio(moments: Moments, beta_1: float, beta_2: float) -> Moments:
-    """Bound the ratio of the moments by the largest that any gradients can produce.
+    """Bound the ratio m / √v by the largest that any gradients can produce.
 
     ``|m| ≤ √v · (1 - β₁) / √(1 - β₂) / √(1 - β₁² / β₂)``
 
     Exact moments always obey the bound (Cauchy-Schwarz over the two sums of past
-    gradients), so only moments that were changed by storage are clipped: a second
-    moment that was rounded down would make the step explode. For β₁² ≥ β₂ there is no
-    bound, and nothing is changed.
+    gradients). So only moments that were changed by storage are clipped: without the
+    bound, a second moment that was rounded down would make the step explode. For
+    β₁² ≥ β₂ there is no bound, and nothing is changed.
 
     Shapes:
         every moment has the parameter's shape, which is kept.

@@ -12,7 +12,7 @@ Tensor = Any
 def update_average(
     average: Tensor, parameter: Tensor, momentum: float, is_first: Tensor
 ) -> Tensor:
-    """Take the parameter into its moving average; the first one starts it.
+    """Take the parameter into its moving average; the first parameter starts it.
 
     ``a ← momentum · a + (1 - momentum) · w``, and ``a ← w`` where ``is_first``.
 

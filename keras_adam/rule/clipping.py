@@ -1,7 +1,7 @@
 """Norms of gradients, and gradients scaled to a norm.
 
-Pure functions of tensors. A gradient entry that is NaN or infinite stays what it is
-and stays where it is: clipping neither hides it nor spreads it to finite entries.
+Pure functions of tensors. A gradient entry that is NaN or infinite stays as it is:
+clipping neither hides it nor spreads it to finite entries.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Tensor = Any
 def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
     """Euclidean norm over the finite entries of all tensors together.
 
-    Entries are divided by the largest before they are squared, so that a spike of
-    1e30 has a norm in float32 as well.
+    Entries are divided by the largest before they are squared, so that even a spike of
+    1e30 has a finite norm in float32.
 
     Args:
         tensors: at least one, of any shapes and one floating dtype.
@@ -35,27 +35,27 @@ def norm_of_finite(tensors: Sequence[Tensor]) -> Tensor:
     finite = [ops.where(ops.isfinite(t), t, ops.zeros_like(t)) for t in tensors]
     largest = ops.max(ops.stack([_largest_magnitude(t) for t in finite]))
     limit = float(np.finfo(keras.backend.standardize_dtype(largest.dtype)).max)
-    # Compilers multiply by the inverse, which for the largest numbers counts as zero.
+    # Compilers multiply by 1 / scale, which counts as zero for the largest numbers.
     scale = ops.where(largest > 0, ops.minimum(largest, limit / 8), 1.0)
     squares = [ops.sum(ops.square(t / scale)) for t in finite]
     root = square_root(ops.sum(ops.stack(squares)))
-    # The norm of many entries near the largest number has no place in the dtype.
+    # The norm of many entries near the largest number would overflow.
     norm = scale * ops.minimum(root, limit / ops.maximum(scale, 1.0))
     return ops.where(largest > 0, norm, ops.zeros_like(norm))
 
 
 def norm_of_samples(tensors: Sequence[Tensor]) -> Tensor:
-    """What the norm of all tensors together is, judged by samples of the large ones.
+    """The norm of all tensors together, estimated from samples of the large ones.
 
-    Always the same entries, so that one step's norm can be held against another's.
+    Every step samples the same entries, so that the norms of steps can be compared.
 
     Args:
         tensors: at least one, of any shapes and one floating dtype.
 
     Returns:
-        A scalar; 0 where no entry that was looked at is finite.
+        A scalar; 0 where no sampled entry is finite.
     """
-    # Joined, because to compile two reductions of each gradient takes seconds.
+    # Joined, because compiling two reductions for each gradient takes seconds.
     parts = [
         ops.reshape(sampled(tensor), (-1,))
         * (1 / math.sqrt(sampled_share(math.prod(tensor.shape))))

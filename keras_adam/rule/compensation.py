@@ -1,10 +1,9 @@
-"""Compensated summation: what a low-precision weight would lose by rounding.
+"""Compensated summation: keeps what a low-precision weight loses by rounding.
 
-A bfloat16 weight near 1 moves in steps of 0.008: at a learning rate of 0.001,
-rounding to the nearest would return it to where it was at every step. What rounding
-took away is therefore kept beside such a weight, in the weight's own dtype, and added
-back before the next step: the weight and its compensation together carry about 16 bits
-of mantissa (bfloat16) or 22 (float16).
+A bfloat16 weight near 1 can only move in steps of 0.008: with a learning rate of 0.001,
+rounding to nearest would undo every step. So the rounding error is kept beside the
+weight as its compensation, in the weight's own dtype, and added back before the next
+step. Together the two carry about 16 bits of mantissa (bfloat16) or 22 (float16).
 
 **Source**: W. Kahan 1965, "Further remarks on reducing truncation errors"; for
 bfloat16 training: P. Zamirai et al., "Revisiting BFloat16 Training",
@@ -21,20 +20,19 @@ from keras import ops
 Tensor = Any
 
 _MANTISSA_BITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
-"""By dtype, the leading 1 included."""
+"""By dtype, including the leading 1."""
 
 
 def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
-    """A parameter as the nearest value of ``dtype`` and what rounding took away.
+    """Split a parameter into the nearest value of ``dtype`` and the rounding error.
 
     Args:
         parameter: in the compute dtype.
         dtype: of the weight.
 
     Returns:
-        ``(rounded, lost)``, both in ``dtype``; their sum is the parameter up to
-        the rounding of ``lost``, which is 0 where the rounded value is
-        not finite.
+        ``(rounded, lost)``, both in ``dtype``. Their sum is the parameter, up to the
+        rounding of ``lost``. ``lost`` is 0 where ``rounded`` is not finite.
     """
     rounded = ops.cast(parameter, dtype)
     lost = parameter - ops.cast(rounded, parameter.dtype)
@@ -45,8 +43,8 @@ def split(parameter: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
 def join(rounded: Tensor, lost: Tensor, dtype: str) -> Tensor:
     """The parameter that :func:`split` took apart, in the compute dtype.
 
-    If ``lost`` is more than half a grid step, it cannot belong to this weight: somebody
-    has assigned the weight since, and it counts as 0.
+    If ``lost`` is more than half a grid step, it cannot belong to this weight: the
+    weight has been assigned since. ``lost`` then counts as 0.
     """
     bits = _MANTISSA_BITS[keras.backend.standardize_dtype(rounded.dtype)]
     weight, lost = ops.cast(rounded, dtype), ops.cast(lost, dtype)

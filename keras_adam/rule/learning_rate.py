@@ -1,17 +1,19 @@
-"""The rate of a step, where it is more than the number that the user gave.
+"""Control of the learning rate: a cap on the first steps, then adaptation.
 
-One scalar for the whole model, the logarithm L of a multiplier: every step is Adam's
-own at the rate ``learning_rate · exp(L)``. A *cap* bounds the first steps, which are
-long before anything is known of the gradients. *Adaptation* then moves L by how far
-each gradient agrees with the step before it: where gradients go on agreeing the rate
-was too small, where they turn back it was too large.
+One scalar for the whole model is controlled: L, the logarithm of a multiplier. Every
+step is Adam's own, at the learning rate ``learning_rate · exp(L)``. A *cap* bounds the
+first steps, because they are large while nothing is known of the gradients yet.
+*Adaptation* then moves L by the alignment of each gradient with the step before it. If
+gradients keep their direction, the learning rate was too small; if they turn back, it
+was too large.
 
 Pure functions of scalars and tensors in float32. The multiplier keeps the shape of a
-schedule: a rate of 0 is a step of 0, and L moves in proportion to the scheduled rate.
+schedule: a learning rate of 0 is a step of 0, and L moves in proportion to the
+scheduled learning rate.
 
-**Source**: the direction of a gradient against the step before it as a hypergradient
-of the rate: A. G. Baydin et al., arXiv:1703.04782; here multiplicative, normalised
-and over all weights together.
+**Source**: the alignment of a gradient with the step before it, as a hypergradient of
+the learning rate: A. G. Baydin et al., arXiv:1703.04782; here multiplicative,
+normalised and over all weights together.
 """
 
 from __future__ import annotations
@@ -30,19 +32,20 @@ SATURATION = 0.3
 """The alignment at which adaptation is near its full speed."""
 
 BIAS = 0.05
-"""What is added to the alignment's part: the rate rests where gradients turn back a
-little, not where they are blind to each other."""
+"""Added to the alignment's part of a move: the learning rate rests where gradients turn
+back a little, not where they are unrelated."""
 
 HORIZON = 50
-"""Steps after which adaptation has a quarter of its first speed, then a ninth, ...: all
-its moves together stay below ``gain · HORIZON · (1 + BIAS)``."""
+"""Adaptation has a quarter of its first speed after this many steps, a ninth after
+twice as many, and so on: all its moves add up to less than
+``gain · HORIZON · (1 + BIAS)``."""
 
 REACH = 10.0
-"""How far above the cap adaptation may bring the rate: so many times."""
+"""Adaptation may raise the learning rate to this many times the cap."""
 
 
 class Alignment(NamedTuple):
-    """How far gradients go on in the direction of the step before; sums of products.
+    """How far gradients keep the direction of the step before, as sums of products.
 
     Attributes:
         aligned: Σ g · u, scalar.
@@ -54,11 +57,11 @@ class Alignment(NamedTuple):
 
 
 class RateState(NamedTuple):
-    """What is kept of the rate between steps; scalars.
+    """What the control of the learning rate keeps between steps; scalars.
 
     Attributes:
         log_multiplier: L.
-        peak: the largest scheduled rate so far.
+        peak: the largest scheduled learning rate so far.
     """
 
     log_multiplier: Tensor
@@ -68,19 +71,19 @@ class RateState(NamedTuple):
 def capped(
     state: RateState, learning_rate: Tensor, cap: float | None, softness: float = 0.0
 ) -> RateState:
-    """The state for a step at this scheduled rate.
+    """The state for a step at this scheduled learning rate.
 
-    Where the schedule rises above all it was, the rate follows it as far as the cap;
-    above the cap by a power of it, ``cap · (rate / cap)^softness``:
+    While the schedule rises above its peak so far, the learning rate follows it up to
+    the cap, and above the cap as ``cap · (rate / cap)^softness``:
     ``L ← min(L, max((1 - softness) · log(cap / rate), L + log(peak / rate)))``.
-    At the first step that is ``min(0, (1 - softness) · log(cap / rate))``. What
-    adaptation has brought above the cap stays, as a rate.
+    At the first step this is ``min(0, (1 - softness) · log(cap / rate))``. A learning
+    rate that adaptation has already raised above the cap is kept.
 
     Args:
         state: after the step before.
         learning_rate: scheduled, scalar, at least 0.
-        cap: on the rate; ``None``: none.
-        softness: in [0, 1); 0: nothing is above the cap.
+        cap: on the learning rate; ``None``: no cap.
+        softness: in [0, 1); 0: the schedule cannot exceed the cap.
     """
     log_multiplier, peak = state
     rises = learning_rate > peak
@@ -95,7 +98,7 @@ def capped(
 
 
 def along_last_step(gradient: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """How far each entry of a gradient goes on in the direction of the last step.
+    """How far each entry of a gradient keeps the direction of the last step.
 
     ``g · u`` with ``u = m / √v``.
 
@@ -119,7 +122,7 @@ def alignment(products: Sequence[Tensor]) -> Alignment:
     Shapes:
         products: any.
     """
-    # Joined, because to compile two reductions for each weight takes seconds.
+    # Joined, because compiling two reductions for each weight takes seconds.
     flat = [ops.cast(ops.reshape(part, (-1,)), "float32") for part in products]
     joined = flat[0] if len(flat) == 1 else ops.concatenate(flat)
     return Alignment(ops.sum(joined), ops.sum(ops.abs(joined)))
@@ -128,8 +131,8 @@ def alignment(products: Sequence[Tensor]) -> Alignment:
 def first_moment_before(gradient: Tensor, first: Tensor, beta_1: float) -> Tensor:
     """The first moment before it took in a gradient: ``(m - (1 - β₁) g) / β₁``.
 
-    From the new one because XLA updates moments in place: whoever reads the old ones
-    beside that makes it copy them.
+    Computed from the new moment, because XLA updates moments in place: a second reader
+    of the old ones would make XLA copy them.
     """
     return (first - gradient * (1 - beta_1)) * (1 / beta_1)
 
@@ -146,22 +149,22 @@ def adapted(
     """The state after a step.
 
     ``L ← L + κ (tanh(A / SATURATION) + BIAS)`` with ``A = Σ g · u / Σ |g · u|`` and
-    ``κ = gain / (1 + step / HORIZON)² · learning_rate / peak``. L stays where there is
-    nothing to agree with, as at the first step, and where A is no number. It grows no
-    further than to ``log(largest_growth)``, and to a rate of ``REACH`` caps.
+    ``κ = gain / (1 + step / HORIZON)² · learning_rate / peak``. L stays as it is at the
+    first step, which has no step before it, and where A is 0 / 0 or not finite. L grows
+    to at most ``log(largest_growth)``, and the learning rate to ``REACH`` caps.
 
-    Adaptation dies out because what it sees is near: over thousands of steps a rate at
-    which gradients turn back, and that noise rules, is often the better one, and where
-    the data is learnt by heart they agree for ever.
+    Adaptation dies out because it compares neighbouring steps only. Over thousands of
+    steps, the better learning rate is often one at which noise dominates and gradients
+    turn back. And once the data are memorised, gradients stay aligned for ever.
 
     Args:
         state: of this step, as :func:`capped` returned it.
         alignments: of all weights.
         learning_rate: scheduled, scalar.
         step: scalar; 1 at the first one.
-        gain: of log(rate) per step.
-        cap: on the rate of the first steps; ``None``: none.
-        largest_growth: the largest multiplier; ``None``: none.
+        gain: about the largest change of L per step, at first.
+        cap: on the learning rate of the first steps; ``None``: no cap.
+        largest_growth: the largest multiplier; ``None``: no limit.
     """
     log_multiplier, peak = state
     aligned, total = (
@@ -182,7 +185,7 @@ def adapted(
 
 
 _TINY = 1e-37
-"""Below any rate, and a normal float32."""
+"""Below any learning rate, and still a normal float32."""
 
 _TINY_ROOT = 1e-12
 """Below any root of a second moment that matters."""

@@ -25,10 +25,10 @@ def catch_up(
 ) -> tuple[Tensor, Moments]:
     """Take the steps without a gradient that a row has missed, all k at once.
 
-    ``m ← β₁ᵏ m``, ``v ← β₂ᵏ v``, and the row goes on by its momentum as far as Adam
-    would have moved it, ``Σⱼ rate(s + j) · β₁ʲ m / (√(β₂ʲ v) + ε)`` for j = 1 … k after
-    step s. Two things are approximate: ε shrinks with √v, and the bias correction is
-    that of the mean j̄ of the terms. What is left is a geometric series::
+    ``m ← β₁ᵏ m``, ``v ← β₂ᵏ v``, and momentum moves the row as far as Adam would have
+    moved it, ``Σⱼ rate(s + j) · β₁ʲ m / (√(β₂ʲ v) + ε)`` for j = 1 … k after step s.
+    Two approximations make this a geometric series: ε shrinks with √v, and all terms
+    have the bias correction of their mean step s + j̄::
 
         w ← (1 - learning_rate · decay)ᵏ (w - rate(s + j̄) · Σⱼ rʲ · m / (√v + ε))
         r = β₁ / √β₂,   Σⱼ rʲ = r (1 - rᵏ) / (1 - r)
@@ -40,8 +40,8 @@ def catch_up(
         parameter: w, rows of a weight.
         moments: of these rows, after step s.
         last_step: s, at least 1 where a step was missed.
-        missed: k; 0 leaves a row as it is.
-        learning_rate: scalar, taken for all the missed steps.
+        missed: k; 0 leaves a row unchanged.
+        learning_rate: scalar, used for all missed steps.
         beta_1: decay of the first moment, below √β₂.
         beta_2: decay of the second moment.
         epsilon: the paper's "epsilon hat".
@@ -55,7 +55,7 @@ def catch_up(
     keeps_second = moments.largest_second is not None
     r = beta_1 if keeps_second else beta_1 / math.sqrt(beta_2)
     power = ops.power(ops.convert_to_tensor(r, dtype), missed)
-    # Of at least one step: the mean of none is not defined, and not used.
+    # At least one step: the mean over no steps is undefined, and is not used.
     counted = ops.maximum(missed, 1)
     counted_power = ops.power(ops.convert_to_tensor(r, dtype), counted)
     mean = 1 / (1 - r) - counted * counted_power / (1 - counted_power)
@@ -66,7 +66,7 @@ def catch_up(
         parameter, moments, rate * (r * (1 - power) / (1 - r)), epsilon
     )
     if decay:
-        # Afterwards: momentum moves the row in the first of the missed steps.
+        # Decay comes last, because momentum moves the row early in the missed steps.
         parameter = parameter * ops.power(1 - learning_rate * decay, missed)
     first = moments.first * ops.power(ops.convert_to_tensor(beta_1, dtype), missed)
     second = moments.second * ops.power(ops.convert_to_tensor(beta_2, dtype), missed)

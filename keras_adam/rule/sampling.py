@@ -1,8 +1,8 @@
-"""A part of a large tensor that stands for all of it where a sum is asked for.
+"""Samples of large tensors, to estimate sums over all of their entries.
 
-What is summed over a whole large gradient is one more pass over memory, which is what
-a step is made of. A sum over a few thousand entries, always the same ones, costs next
-to nothing and shows as well where gradients point and how large they are.
+A step spends its time on passes over memory, and a sum over a whole large gradient is
+one more pass. A sum over a few thousand entries, always the same ones, costs almost
+nothing. It shows just as well where gradients point and how large they are.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from keras import ops
 Tensor = Any
 
 SMALL = 4_096
-"""Entries up to which a tensor is taken whole; a sample has as many at least."""
+"""A tensor of up to this many entries is taken whole; a sample has at least as many."""
 
 LARGEST_DIVISOR = 32
-"""One entry in so many is in the sample of a very large tensor."""
+"""The sample of a very large tensor has one entry in this many."""
 
 PIECES = 64
-"""Runs of neighbours that make the sample, spread evenly: memory is read in lines."""
+"""A sample consists of this many runs of neighbouring entries, spread evenly. Runs are
+cheap, because memory is read in cache lines."""
 
 
 def sampled(tensor: Tensor) -> Tensor:
-    """A small tensor as it is, a large one's evenly spread runs of neighbours.
+    """A small tensor itself; of a large one, evenly spread runs of neighbours.
 
-    Whatever is summed over a sample is a share of the sum: see :func:`sampled_share`.
+    A sum over a sample is about :func:`sampled_share` times the sum of all entries.
 
     Shapes:
         a large tensor's sample is [PIECES, entries of a run].
@@ -41,7 +42,7 @@ def sampled(tensor: Tensor) -> Tensor:
 
 
 def sampled_share(size: int) -> float:
-    """Which part of so many entries :func:`sampled` keeps."""
+    """The share that :func:`sampled` keeps of a tensor with this many entries."""
     return 1.0 if size <= SMALL else PIECES * _run_length(size) / size
 
 

@@ -1,4 +1,4 @@
-"""When the common norm of all gradients is a spike: pure functions of scalars."""
+"""Spikes in the common norm of all gradients: pure functions of scalars."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class NormHistory(NamedTuple):
 
     Attributes:
         log_mean: running mean of the norm's logarithm.
-        log_variance: of it.
-        count: how many norms are in both.
+        log_variance: running variance of the norm's logarithm.
+        count: how many norms both were computed from.
     """
 
     log_mean: Tensor
@@ -30,20 +30,21 @@ NORMS_REMEMBERED = 50
 """Time constant, in steps, of the running mean and variance."""
 
 LEAST_SPREAD = 0.1
-"""A standard deviation of the log-norm below which norms are taken to vary anyway;
-with few norms known by their number's inverse more, since little is known of it."""
+"""The smallest standard deviation of the log-norm that is assumed. ``1 / count`` is
+added to it, since few norms say little about their spread."""
 
 
 LARGEST = 3e38
-"""A norm that none exceeds, near the largest float32. No infinity, which tools that
-look for the first one in a training would report."""
+"""A bound that no norm exceeds, near the largest float32. Not infinity: tools that look
+for the first infinity in a training would report it."""
 
 
 def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
     """The norm beyond which a gradient is a spike; `LARGEST` while none is known.
 
     ``exp(mean + deviations · max(standard deviation, LEAST_SPREAD + 1 / count))`` of
-    log-norms: of the second gradient one hundreds of times as large as the first.
+    log-norms. For the second gradient and 5 deviations, this is about 245 times the
+    norm of the first gradient.
 
     Args:
         history: of the steps before.
@@ -60,14 +61,14 @@ def largest_usual_norm(history: NormHistory, deviations: float) -> Tensor:
 
 
 def with_norm(history: NormHistory, norm: Tensor, largest: Tensor) -> NormHistory:
-    """The history with one more norm, a spike's counting as the largest usual one.
+    """The history with one more norm; a spike counts as the largest usual norm.
 
     A norm that is 0 or not finite is left out.
     """
     log_mean, log_variance, count = history
     is_taken = ops.isfinite(norm) & (norm > 0)
     log_norm = ops.log(ops.where(is_taken, ops.minimum(norm, largest), 1.0))
-    # The mean of all while they are few, then one that forgets.
+    # At first the mean of all norms, later an exponential moving average.
     weight = 1 / ops.minimum(count + 1, float(NORMS_REMEMBERED))
     difference = log_norm - log_mean
     taken = NormHistory(

@@ -15,9 +15,10 @@ SMALLEST = 2.0**-126
 def square_root(square: Tensor) -> Tensor:
     """The square root; at 0 it is 1e-19, and its derivative 0.
 
-    That of `ops.sqrt` is infinite there: the derivative of a step, as meta-learning
-    takes it, would be NaN for every entry that never had a gradient. 1e-19 is far below
-    any epsilon, norm or deviation that it is compared with or added to.
+    At 0 the derivative of `ops.sqrt` is infinite. The derivative of a step, which
+    meta-learning needs, would then be NaN for every entry that never had a gradient.
+    1e-19 is far below any epsilon, norm or deviation that it is compared with or added
+    to.
 
     Args:
         square: at least 0, of any shape.

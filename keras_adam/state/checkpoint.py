@@ -1,10 +1,10 @@
 """The state of the optimizer, saved in the form of ``keras.optimizers.Adam``.
 
 Keras numbers the variables of an optimizer in the order of their creation. When it
-loads a file, it compares nothing but how many there are; if that differs, it trains on
-from zero. Here the order is Keras's (`keras_adam.state.checkpoint_layout`), so that
-files can be exchanged in both directions, and a file that does not fit is refused
-before anything is overwritten.
+loads a file, it compares only their number; if that differs, it trains on from zero.
+Here the order is Keras's (`keras_adam.state.checkpoint_layout`), so that files can be
+exchanged in both directions. A file that does not fit is refused before anything is
+overwritten.
 
 Moments are saved as they are stored. If the optimizer that loads them has another
 ``moment_storage``, they are converted (`keras_adam.state.checkpoint_storage`). Counts
@@ -48,7 +48,8 @@ def write_variables(store: MutableMapping[str, Any], layout: Layout) -> None:
     """
     arrays = [variable.numpy() for variable in layout.without_last_steps()]
     if layout.steps_taken is not None and _is_a_row_behind(layout):
-        # Only then: Keras's Adam would not load them, and after `fit` no row is behind.
+        # Keras's Adam cannot load last steps, so they are saved only if a row is
+        # behind. After `fit` none is.
         arrays += _last_steps_by_step_count(layout, layout.steps_taken.numpy())
     for number, array in enumerate(arrays):
         store[str(number)] = array
@@ -66,9 +67,9 @@ def copy_arrays(store: Any) -> Arrays:
 
 
 def read_scalars(store: Any, scalars: list[Any]) -> Arrays:
-    """Assign step count and learning rate of a state whose rest has to wait.
+    """Assign step count and learning rate of a state; the rest has to wait.
 
-    They keep their values if the file's first arrays are no scalars; such a file will
+    They keep their values if the file's first arrays are not scalars. Such a file will
     be refused when the optimizer is built.
 
     Args:
@@ -97,9 +98,10 @@ def read_scalars(store: Any, scalars: list[Any]) -> Arrays:
 def read_variables(store: Any, layout: Layout, *, with_scalars: bool = True) -> None:
     """Assign a saved state, or refuse it and leave everything as it was.
 
-    A file with nothing but step count and learning rate was saved before the first
-    step; one without rounding errors and controls is Keras's. What a file does not have
-    starts from zero; table rows are up to date if it does not have their last steps.
+    A file with only step count and learning rate was saved before the first step.
+    Keras's Adam saves no rounding errors, controls or last steps. State that a file
+    does not have starts from zero. If it has no last steps, all table rows are up to
+    date.
 
     Args:
         store: as `write_variables` or Keras's Adam wrote it.
@@ -174,9 +176,9 @@ def _check_laws(
 def is_of_other_weights(arrays: Arrays, layout: Layout) -> bool:
     """Whether a state is of other weights than the optimizer's, whatever its options.
 
-    This is so where layers were frozen, unfrozen or replaced since it was saved. Judged
-    by the shapes alone: if they can be those of the same weights under some options, it
-    may be the options that differ.
+    This happens if layers were frozen, unfrozen or replaced after it was saved. Only
+    the shapes are compared. If the same weights can have these shapes under any
+    options, the result is false: it may be the options that differ.
 
     Args:
         arrays: of the saved state.
@@ -211,7 +213,7 @@ def _fits(arrays: Arrays, layout: Layout) -> bool:
 
 
 def _may_follow_moments(shapes: list[tuple[int, ...]], layout: Layout) -> bool:
-    """Whether these can be rounding errors, controls and last steps, or a part."""
+    """Whether these can be (some of) rounding errors, controls and last steps."""
     remainders = [tuple(variable.shape) for variable in layout.remainders]
     if remainders and shapes[: len(remainders)] == remainders:
         shapes = shapes[len(remainders) :]
@@ -223,7 +225,7 @@ def _may_follow_moments(shapes: list[tuple[int, ...]], layout: Layout) -> bool:
 
 
 _MOST_CONTROLS = 5
-"""Two of the learning rate's, and three of the spike guard's."""
+"""Two scalars of the learning rate, and three of the spike guard."""
 
 
 def _is_a_row_behind(layout: Layout) -> bool:
@@ -237,8 +239,8 @@ def _is_a_row_behind(layout: Layout) -> bool:
 def _last_steps_by_step_count(layout: Layout, steps_taken: Any) -> list[np.ndarray]:
     """Last steps as if the step count had never been set by the user.
 
-    A row that has missed more steps than the step count says is saved as if it had
-    taken the first step alone.
+    A row that has missed more steps than the step count allows is saved as if step 1
+    was its last.
     """
     ahead = int(layout.scalars[0].numpy()) - int(steps_taken)
     saved = [last_step.numpy() for last_step, _ in layout.last_steps]
@@ -255,7 +257,7 @@ def _step_of_all_rows(second_moment: np.ndarray, step: Any) -> np.ndarray:
 
 
 def _warn_of_the_unusual(values: dict[int, np.ndarray], layout: Layout) -> None:
-    """Warn of values that suggest other options than the file's, but prove nothing."""
+    """Warn of values that suggest, without proof, that the file's options differed."""
     steps = int(values[id(layout.scalars[0])])
 
     def of(moments: list[StoredMoment]) -> list[np.ndarray]:

@@ -1,8 +1,8 @@
 """What each array of a saved state must hold, so that training can continue from it.
 
 Every valid state obeys these laws, whatever was trained and whatever the user has
-changed since: a second moment is never negative. What is merely usual is not a law:
-averages that are still zero are no reason to refuse a file.
+changed since. For example, a second moment is never negative. A property that is only
+usual is not a law: a file is not refused because its averages are still zero.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def law_of_codes(dtype: str) -> Law:
     return Law(f"a moment in codes of {dtype}", code_dtype=dtype)
 
 
-# There is no upper limit: users may set the step count back, and a row whose last step
-# is beyond it has missed no step.
+# There is no upper limit: users may set the step count back. A row whose last step is
+# above the step count has missed no step.
 LAST_STEPS = Law("the last steps of a table's rows", least=0, is_whole=True)
 
 

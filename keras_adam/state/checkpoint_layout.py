@@ -3,9 +3,9 @@
 Keras numbers the variables of an optimizer in the order of their creation. Here the
 order is that of ``keras.optimizers.Adam``: step count, learning rate (if it is a
 number), averages, accumulators, both moments interleaved per weight, AMSGrad's largest
-second moments. What only this project's Adam has comes last: the rounding errors of
-low-precision weights, the scalars that control a step, and the last step of each row of
-a table. A file may end after each of these groups.
+second moments. Arrays that only this project's Adam has come last: the rounding errors
+of low-precision weights, the scalars that control a step, and the last step of each row
+of a table. A file may end after each of these groups.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Arrays = dict[str, np.ndarray]
 """Saved arrays by their number as text."""
 
 KINDS = ("first", "second")
-"""The kinds of moments: the codecs of a `MomentStorage`."""
+"""The kinds of moments, named like the codecs of a `MomentStorage`."""
 
 SCALARS, SHARED, REMAINDERS, CONTROLS, LAST_STEPS = range(5)
 """Groups of arrays that are saved together; Keras's Adam has the first two."""
@@ -61,7 +61,7 @@ class StoredMoment(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The variables that are saved, by what they are.
+    """The variables that are saved, by their kind.
 
     Attributes:
         scalars: step count and, if it is a number, the learning rate; they exist before
@@ -74,8 +74,8 @@ class Layout(NamedTuple):
         remainders: rounding errors of low-precision weights; Keras's Adam has none.
         last_steps: per table that is stepped by rows, the last step of each row (0:
             never) and the table's second moment.
-        steps_taken: the count by which last steps are counted, where there are any. In
-            files they are counted by the step count.
+        steps_taken: the step count that last steps refer to, if there are any. In files
+            they refer to the optimizer's step count.
         micro_batches: per update; 1 without accumulation.
         moment_storage: how the optimizer keeps large moments, a name of `STORAGES`.
         controls: scalars that control a step, each with its law; Keras's Adam has
@@ -113,7 +113,7 @@ class Layout(NamedTuple):
         return [*self.before_moments(), *itertools.chain.from_iterable(of_moments)]
 
     def without_last_steps(self) -> list[Any]:
-        """What Keras's Adam has, and then what only ours has."""
+        """What Keras's Adam has, then what only ours has, except last steps."""
         controls = [variable for variable, _ in self.controls]
         return [*self.shared(), *self.remainders, *controls]
 
@@ -126,12 +126,12 @@ class Place(NamedTuple):
     """Where an array of a file belongs.
 
     Attributes:
-        variable: that it is for. Where scales are converted and have none, that of the
-            codes.
-        shape: as saved.
-        dtype: that must be able to hold the values.
-        law: that the values must obey.
-        group: of arrays that are saved together.
+        variable: the variable that the array is for. Saved scales have the variable of
+            their codes if the optimizer's storage has no scales.
+        shape: the shape in the file.
+        dtype: a dtype that must be able to hold the values.
+        law: the law that the values must obey.
+        group: number of the group of arrays that are saved together.
     """
 
     variable: Any
@@ -169,7 +169,7 @@ def places(layout: Layout, storage: str) -> list[Place]:
 
 
 def places_of_moment(moment: StoredMoment, kind: str, storage: str) -> list[Place]:
-    """Those of one moment: its codes and, where the storage has them, its scales."""
+    """The places of one moment: its codes and, if the storage has them, its scales."""
     stored = moment.storage(storage)
     codec: Codec = getattr(stored, kind)
     shape = stored.stored_shape(moment.shape)
@@ -177,7 +177,7 @@ def places_of_moment(moment: StoredMoment, kind: str, storage: str) -> list[Plac
         dtype, law = codec.dtype, state_laws.law_of_codes(codec.dtype)
     else:
         law = _LAWS_OF_MOMENTS[kind]
-        # Before it is rounded to the codes' dtype it is converted to float32.
+        # The array is converted to float32 before it is rounded to the codes' dtype.
         is_float32 = moment.is_float32
         dtype = "float32" if is_float32 else state_laws.dtype_of(moment.codes)
     found = [Place(moment.codes, shape, dtype, law, SHARED)]

@@ -1,11 +1,11 @@
-"""In which storage the moments of a file were saved, and their conversion to another.
+"""Finds the storage in which a file's moments were saved, and converts them to another.
 
-A file does not name its ``moment_storage``: it is a row of numbered arrays, as
+A file does not name its ``moment_storage``: it is a list of numbered arrays, as
 ``keras.optimizers.Adam`` saves it, and Keras passes nothing else to an optimizer. But
 each storage has its own dtypes and shapes, so the arrays of all large moments together
-tell which one wrote them: no two storages of the table write the same, which is tested
-for the table. The optimizer's own storage is tried first, for it is nearly always the
-right one: ``moment_storage`` is part of the saved configuration.
+show which storage wrote them. A test checks that no two storages of the table write the
+same. The optimizer's own storage is tried first. It is nearly always the right one,
+because ``moment_storage`` is part of the saved configuration.
 
 Floating-point arrays that no storage writes (float16, float64, or several dtypes in one
 file) are those of Keras's Adam, which saves a moment in the dtype of its weight. They
@@ -34,8 +34,9 @@ logger = logging.getLogger(__name__)
 def saved_storage(arrays: Arrays, layout: Layout) -> str:
     """The ``moment_storage`` with which a state was saved.
 
-    Where no storage has written exactly these arrays, it is the one that most of them
-    fit: the state will be refused, and the message compares it with that.
+    If no storage writes exactly these arrays, floating-point arrays count as the exact
+    storage. Other arrays count as the storage that most of them fit: the state will be
+    refused, and the message compares it with that storage.
 
     Args:
         arrays: of the file.
@@ -67,7 +68,7 @@ def saved_storage(arrays: Arrays, layout: Layout) -> str:
 def convert_moments(
     arrays: list[np.ndarray], layout: Layout, saved: str
 ) -> dict[int, np.ndarray]:
-    """Saved arrays by the identity of their variables, in the optimizer's storage.
+    """Saved arrays by the `id` of their variables, in the optimizer's storage.
 
     Args:
         arrays: of the file, checked already.
@@ -122,7 +123,7 @@ def _converted(
 
 
 def _which_fit(arrays: Arrays, layout: Layout, name: str) -> list[bool]:
-    """Of each array of a large moment, whether that storage would have written it."""
+    """For each array of a large moment, whether this storage could have written it."""
     number = len(layout.before_moments())
     fit = []
     for moment, kind in layout.moments():
@@ -145,11 +146,11 @@ def _which_fit(arrays: Arrays, layout: Layout, name: str) -> list[bool]:
 def _first_large_moment(arrays: Arrays, layout: Layout) -> np.ndarray | None:
     moments = layout.moments()
     large = (n for n, (moment, _) in enumerate(moments) if _is_large(moment))
-    # Before it stand moments that no storage encodes: an array each.
+    # The moments before it are encoded by no storage, so each has one array.
     return arrays.get(str(len(layout.before_moments()) + next(large)))
 
 
 def _is_large(moment: StoredMoment) -> bool:
-    """Whether any storage encodes it."""
+    """Whether any storage encodes this moment."""
     storages = STORAGES.values()
     return moment.is_float32 and any(one.encodes(moment.shape) for one in storages)

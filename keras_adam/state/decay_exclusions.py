@@ -1,9 +1,9 @@
 """Which weights the weight decay leaves out, in a form that can be saved.
 
 Keras remembers excluded weights by their identity, which no file can hold, and
-forgets them on saving. A weight's path alone does not do either: the same layer is
+forgets them on saving. Paths are not enough: the same weight can have the path
 ``sequential/dense/kernel`` in one model and ``dense/kernel`` after loading. Once the
-optimizer is built the position among its weights is known, and that is saved.
+optimizer is built, the positions of the excluded weights are known, and are saved.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DecayExclusions:
 
     Attributes:
         names: regular expressions looked for in a weight's name.
-        paths: of the excluded weights, as they were when they were named.
+        paths: of the excluded weights, at the time they were excluded.
         positions: of the excluded weights among all that the optimizer trains;
             ``None`` before it is built.
     """
@@ -51,8 +51,8 @@ class DecayExclusions:
         """Read what :meth:`to_config` wrote; ``None`` means no exclusions.
 
         Raises:
-            TypeError: it has not that form.
-            ValueError: it has other keys, a name is no regular expression, or a
+            TypeError: it does not have that form.
+            ValueError: it has other keys, a name is not a regular expression, or a
                 position is negative.
         """
         if config is None:
@@ -82,8 +82,8 @@ class DecayExclusions:
 
         Args:
             variables: all weights that the optimizer trains, in order.
-            is_excluded: whether a weight is known by identity already; true for
-                none after loading.
+            is_excluded: whether Keras remembers a weight by its identity; false for
+                all weights after loading.
 
         Raises:
             ValueError: a saved exclusion fits none of the weights.
@@ -108,15 +108,15 @@ def checked_patterns(name: str, patterns: Any) -> list[str]:
 
     Args:
         name: of the argument, for messages.
-        patterns: several texts; ``None``: none.
+        patterns: a list of strings; ``None``: an empty list.
 
     Raises:
-        TypeError: one text alone, whose letters would be taken for patterns, or
-            something else.
-        ValueError: a text that is no regular expression.
+        TypeError: a single string, whose letters would be taken for patterns, or
+            another type.
+        ValueError: a string is not a regular expression.
     """
     patterns = _texts(name, patterns)
-    # Keras joins them in any order: flags at the start of one would be in the middle.
+    # Keras joins them in any order: flags that start one would end up in the middle.
     for pattern in (*patterns, "|".join(patterns), "|".join(reversed(patterns))):
         try:
             re.compile(pattern)
@@ -142,7 +142,7 @@ def checked_weights(weights: Any) -> list[Any]:
             f"var_list must be a list of weights; received {shown(weights)}."
         ) from error
     for weight in weights:
-        # TensorFlow's own variables have a name and no path.
+        # TensorFlow's own variables have a name but no path.
         if not (hasattr(weight, "shape") and hasattr(weight, "name")):
             raise TypeError(
                 f"var_list must be a list of weights; it holds {shown(weight)}."

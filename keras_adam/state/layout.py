@@ -1,4 +1,4 @@
-"""Which of an optimizer's variables files hold, and what each of them is."""
+"""Which of an optimizer's variables are saved, and of which kind each of them is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that an optimizer keeps between steps, but for its controls' scalars."""
+"""Everything that an optimizer keeps between steps, except its controls' scalars."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from keras_adam.state.weight_state import WeightState, WeightVariables
 from keras_adam.storage import STORAGES, UNENCODED, MomentStorage
 
 LARGE_TABLE = 65_536
-"""Entries from which a table's rows catch up; a smaller one is stepped as a whole."""
+"""The rows of a table with at least this many entries catch up; a smaller table is
+stepped as a whole."""
 
 
 class OptimizerState:
@@ -31,7 +32,7 @@ class OptimizerState:
         packing: which small weights share their variables.
         iterations: Keras's step count, which counts micro-batches.
         steps_taken: counts steps for rows that catch up.
-        assign: assigns a variable by the optimizer's method, which subclasses may
+        assign: assigns a variable with the optimizer's method, which subclasses may
             override.
     """
 
@@ -81,7 +82,7 @@ class OptimizerState:
         return [*self._tracked(), *(weight.parameter for weight in self.weights)]
 
     def stored_variables(self) -> list[keras.Variable]:
-        """What the state is really kept in: packs in place of their views."""
+        """The variables that really hold the state: packs in place of their views."""
         alone = [v for v in self._tracked() if not isinstance(v, VariableView)]
         if self.steps_taken.variable is not None:
             alone.append(self.steps_taken.variable)
@@ -111,7 +112,7 @@ def build_state(
         iterations: Keras's step count.
         tracked: returns all variables of the optimizer.
         averages: of the weights, which Keras has created; ``None``: none.
-        accumulators: of gradients, likewise.
+        accumulators: of gradients, which Keras has created; ``None``: none.
         packs_small_weights: whether small weights may share variables.
     """
     with outside_of_graphs():
@@ -165,8 +166,8 @@ def build_state(
 def storage_of(variable: Any, options: Options) -> MomentStorage:
     """How the moments of a weight are stored.
 
-    Small weights keep the dtype they are computed in: their moments are a small
-    part of the memory, and lie in packs.
+    Moments of small weights keep the compute dtype: they are a small part of the
+    memory, and may lie in packs.
     """
     storage = STORAGES[options.moment_storage]
     is_encoded = can_be_encoded(variable) and storage.encodes(variable.shape)
@@ -174,7 +175,7 @@ def storage_of(variable: Any, options: Options) -> MomentStorage:
 
 
 def can_be_encoded(variable: Any) -> bool:
-    """Whether the moments of a weight are float32, which storages encode."""
+    """Whether the moments of a weight are float32: storages encode no others."""
     is_float32 = precision.compute_dtype(variable) == "float32"
     return is_float32 and precision.is_floating(variable)
 
@@ -214,10 +215,10 @@ def _add_rounding_error(creation: VariableCreation, variable: Any) -> Any:
 
 
 def _add_last_step(creation: VariableCreation, variable: Any, options: Options) -> Any:
-    """Per row the last step that was taken; 0 before the first one.
+    """A variable with the last step that each row took; 0 before its first.
 
-    Counted by `StepCount`: the optimizer's step count may be set by the user, for warm
-    restarts for example, and no row has missed a step by that.
+    The steps are those of `StepCount`. Users may set the optimizer's step count, for
+    example for warm restarts, which does not make a row miss a step.
     """
     is_table = len(variable.shape) > 1 and math.prod(variable.shape) >= LARGE_TABLE
     if not (is_table and options.rows_catch_up and precision.is_floating(variable)):

@@ -3,9 +3,9 @@
 TensorFlow spends about 10 µs on every resource variable of a step, whatever its size:
 a network of 400 small weights pays for 1,200 variables where the arithmetic takes a
 few microseconds. So small weights share *packs*: one flat variable per moment for up
-to `MOST_MEMBERS` weights, stepped as one long weight. What the optimizer shows as its
-variables are views, one per weight, under the names and shapes of Keras's own
-variables; files keep Keras's form because they are written from the views.
+to `MOST_MEMBERS` weights, stepped as one long weight. The optimizer's `variables` are
+views, one per weight, with the names and shapes of Keras's own variables. Files are
+written from the views, so they keep Keras's form.
 
 Only the TensorFlow backend packs: JAX and torch have no such cost.
 """
@@ -33,22 +33,24 @@ Tensor = Any
 Shape = tuple[int, ...]
 
 SMALL = 4_096
-"""Entries from which a weight is on its own: copying it would cost more than the
-variable does. Measured with 4 to 64 weights of 1,000 to 160,000 entries, beside limits
-of 2,048, 8,192, 16,384 and 65,536 (``benchmarks/step/step_time.py``)."""
+"""A weight with at least this many entries is not packed: copying it would cost more
+than a variable of its own. Measured with 4 to 64 weights of 1,000 to 160,000 entries,
+against limits of 2,048, 8,192, 16,384 and 65,536 (``benchmarks/step/step_time.py``)."""
 
 BESIDE_CONTROLS = 16
-"""How many times as large a packed weight may be where a common norm or an adapted rate
-looks at all gradients: what it computes for each weight by itself costs more than
+"""`SMALL` is multiplied by this if a common norm or the control of the learning rate
+looks at all gradients: its computation for each separate weight costs more than
 copying."""
 
 MOST_MEMBERS = 64
-"""Weights per pack. XLA's compile time grows faster than the number of operands of
-one concatenation: 16 to 64 step equally fast and 64 make the fewest variables."""
+"""The most weights per pack. XLA's compile time grows faster than the number of
+operands of a concatenation. 16 to 64 weights step equally fast, and 64 make the fewest
+variables."""
 
 
 ENOUGH_FOR_OWN_PACK = 8
-"""Weights of one shape behind the first axis that are worth a pack of that form."""
+"""At least this many weights with the same shape after the first axis get packs of that
+shape."""
 
 
 class Pack:
@@ -57,8 +59,8 @@ class Pack:
     Args:
         indices: of the weights, in the optimizer's order.
         variables: the weights.
-        row: shape of the pack without its first axis. The weights' own where they
-            have one in common, which spares reshaping each of them; else ``()``.
+        row: shape of the pack after its first axis. It is that of the weights if they
+            have one in common, which saves reshaping each of them; else ``()``.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Pack:
         self._moments: dict[str, keras.Variable] = {}
 
     def form(self) -> tuple[Any, ...]:
-        """What packs have in common that are stepped by the same program."""
+        """What two packs must have in common to be stepped by the same program."""
         return self.indices, tuple(self._shapes), self._row, self.dtype
 
     def moment(self, name: str) -> keras.Variable:
@@ -126,7 +128,7 @@ class Pack:
         }
 
     def mask(self, present: Mapping[int, Any]) -> np.ndarray | None:
-        """Which rows belong to the members given; ``None`` if all do.
+        """Which rows belong to the given members; ``None`` if all members are given.
 
         Shapes:
             that of the pack, with ones after the first axis.
@@ -138,7 +140,7 @@ class Pack:
 
 
 def _reshaped(tensor: Tensor, shape: Shape) -> Tensor:
-    # Keras makes a node of a reshape to the same shape, too.
+    # Keras adds a graph node even for a reshape to the same shape.
     return tensor if tensor.shape == shape else ops.reshape(tensor, shape)
 
 
@@ -149,7 +151,7 @@ class Packing:
 
     Attributes:
         packs: all of them.
-        of_weight: pack by the weight's index; weights that are on their own lack.
+        of_weight: the pack of each packed weight, by the weight's index.
     """
 
     def __init__(self, packs: Sequence[Pack] = ()) -> None:
@@ -165,7 +167,7 @@ class PackedVariable(VariableView):
     Args:
         pack: that holds the entries.
         index: of the weight.
-        moment: the name of what is kept.
+        moment: name of the moment.
         shape: of the weight.
         name: as Keras names it.
     """
@@ -194,7 +196,7 @@ class PackedVariable(VariableView):
 
     @_value.setter
     def _value(self, value: Any) -> None:
-        pass  # Keras's constructor announces a value that is to follow.
+        pass  # Keras's constructor sets None before it initializes.
 
     def _direct_assign(self, value: Tensor) -> None:
         rows = native_variable(self._joined)[self._begin : self._end]
@@ -219,10 +221,10 @@ def plan_packs(
     Args:
         variables: all weights of the optimizer.
         kinds: one per weight; weights of different kinds never share a pack.
-        limit: entries from which a weight is on its own.
+        limit: weights with at least this many entries are not packed.
 
     Returns:
-        Packs of two members and more; what is in none is kept on its own.
+        Packs of at least two members. Other weights keep variables of their own.
     """
     if keras.backend.backend() != "tensorflow" or any(map(is_replicated, variables)):
         return []

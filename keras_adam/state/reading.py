@@ -1,7 +1,7 @@
-"""The state as values for people: moments in float32, decoded and up to date.
+"""The state as values for people: moments in the compute dtype, decoded, up to date.
 
-Reads and never assigns. Of a large weight a part can be read that costs the same
-whatever the weight's size: every n-th entry.
+These functions read and never assign. They can read every n-th entry of a large weight,
+so that the cost does not grow with the weight.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ Tensor = Any
 
 
 class Entries(NamedTuple):
-    """Entries of a weight and what is kept of them, all ``[n]``.
+    """Entries of a weight and of its state, all ``[n]``.
 
     Attributes:
-        parameter: the weight, with what a low-precision one has lost by rounding.
-        first: its first moment; ``None`` where there is none, as for what follows.
+        parameter: the weight, plus the rounding error of a low-precision weight.
+        first: its first moment; this and the following are ``None`` if it has none.
         second: its second moment.
         largest: the largest second moment, with AMSGrad.
         first_variance: of the rounding of the first moment, see
-            ``Codec.rounding_variance``; ``None`` where no moment of the optimizer is
-            rounded.
+            ``Codec.rounding_variance``; ``None`` if the optimizer's storage is exact.
     """
 
     parameter: Tensor
@@ -45,7 +44,7 @@ class Entries(NamedTuple):
 def read_moments(
     state: OptimizerState, weight: WeightState, options: Options
 ) -> Moments:
-    """The moments of a weight, in the dtype that is computed in.
+    """The moments of a weight, in the compute dtype.
 
     Shapes:
         that of the weight.
@@ -70,7 +69,7 @@ def read_entries(
         state: of the optimizer.
         weight: one of its weights.
         options: of the optimizer.
-        stride: n, from one entry to the next, in the order of the flat weight.
+        stride: n, the distance between two entries of the flattened weight.
     """
     parameter = _flat(weight.parameter, stride)
     error = weight.variables.rounding_error
@@ -95,7 +94,7 @@ def _moments_of_entries(
 
     def decoded(codes: Any, scale: Any, codec: Codec) -> Tensor:
         scales = None if scale is None else _scales(scale, size, stride)
-        # Codes of blocks may go on behind the last entry.
+        # Blocks of codes may be padded after the last entry.
         return codec.decode(_flat(codes, stride, size), scales)
 
     moments = Moments(

@@ -1,4 +1,4 @@
-"""How many steps an optimizer has taken, whatever its step count is set to."""
+"""How many steps an optimizer has taken, even if the user sets its step count."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from keras_adam.backend import variables as placement
 class StepCount:
     """Counts steps, for rows that catch up with those that they missed.
 
-    ``optimizer.iterations`` is for the user to set, for warm restarts for example; a
-    row has missed no step by that. The variable is held by an object of its own, so
-    that it is not one of the optimizer's variables, of which there are as many as in
-    Keras.
+    Users may set ``optimizer.iterations``, for example for warm restarts. That does not
+    make a row miss a step. The variable belongs to this object, because the optimizer
+    must have as many variables as in Keras.
 
     Attributes:
         variable: int32 scalar; ``None`` where no row ever catches up.
@@ -28,7 +27,7 @@ class StepCount:
         self.variable: keras.Variable | None = None
 
     def create(self) -> None:
-        """Begin to count, at 0."""
+        """Begin to count at 0."""
         self.variable = keras.Variable(
             0,
             dtype="int32",
@@ -49,11 +48,11 @@ class StepCount:
 
     @contextlib.contextmanager
     def counting(self, iterations: keras.Variable) -> Iterator[None]:
-        """Count the step that is taken within, if steps are counted.
+        """Count the step that is taken inside this context, if steps are counted.
 
         Args:
-            iterations: the optimizer's count, which a step that is left out has
-                counted down.
+            iterations: the optimizer's step count, from which a skipped step has
+                subtracted 1.
         """
         if self.variable is None:
             yield

@@ -61,7 +61,7 @@ class VariableCreation:
         return view
 
     def assign(self, variable: Any, value: Any) -> None:
-        """Assign a variable by the optimizer's own method, as it is at that time."""
+        """Assign a variable with the optimizer's method, looked up at every call."""
         self._optimizer.assign(variable, value)
 
     def is_overwritten(self, weight: Any) -> bool:
@@ -69,7 +69,7 @@ class VariableCreation:
         return self._optimizer._overwrite_variable_with_gradient(weight)
 
     def is_decayed(self, weight: Any) -> bool:
-        """Whether the weight decay concerns a weight."""
+        """Whether the weight decay applies to a weight."""
         return bool(self._optimizer._use_weight_decay(weight))
 
 

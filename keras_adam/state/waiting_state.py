@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class WaitingState:
-    """Keeps a state until the optimizer's weights are known; false without one."""
+    """Keeps a state until the optimizer's weights are known; false without a state."""
 
     def __init__(self) -> None:
         self._arrays: checkpoint.Arrays | None = None
@@ -46,7 +46,7 @@ class WaitingState:
             store[key] = array
 
     def forget(self) -> None:
-        """Give up the state."""
+        """Drop the state."""
         self._arrays = self._scalars_before = None
 
     def load(self, layout: checkpoint.Layout, weights: Sequence[str]) -> None:
@@ -57,9 +57,8 @@ class WaitingState:
             weights: paths of the weights.
 
         Raises:
-            ValueError: the state does not fit; nothing is changed, and it is kept:
-                training on from zero must not be the outcome of an error that somebody
-                caught.
+            ValueError: the state does not fit. Nothing is changed, and the state is
+                kept: if a caller catches the error, training must not start from zero.
         """
         if self._arrays is None:
             return
@@ -74,18 +73,18 @@ class WaitingState:
     def _start_from_zero(
         self, arrays: checkpoint.Arrays, weights: Sequence[str]
     ) -> None:
-        """Take back step count and learning rate, and log it.
+        """Restore step count and learning rate from before loading, and log a warning.
 
-        Keras loads no state before building and trains on from zero. That is right
-        where layers were frozen, unfrozen or replaced: with the step count of the file
-        there is no bias correction, and the first steps of weights that the file does
-        not know would be several times too large.
+        Keras loads no state before building, and trains on from zero. That is right if
+        layers were frozen, unfrozen or replaced. The file's step count would switch off
+        the bias correction, and the first steps of weights that are not in the file
+        would be several times too large.
         """
         for number, (variable, value) in enumerate(
             zip(self._scalars, self._scalars_before or (), strict=False)
         ):
             loaded, now = arrays[str(number)], variable.numpy()
-            # What was set since then stays.
+            # A value that the user has set since loading stays.
             if loaded.shape == () and now == loaded.astype(now.dtype):
                 variable.assign(value)
         logger.warning(

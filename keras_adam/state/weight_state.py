@@ -1,4 +1,4 @@
-"""One weight and everything that is kept of it between steps."""
+"""One weight and everything that is kept for it between steps."""
 
 from __future__ import annotations
 
@@ -34,17 +34,19 @@ NO_SCALES = Moments(None, None)
 
 
 class WeightVariables(NamedTuple):
-    """The variables of a weight; ``None`` where it has no such one.
+    """The variables of a weight; ``None`` for those that it does not have.
 
     Attributes:
         parameter: the weight.
         momentum: its first moment, as it is stored.
         velocity: its second moment, as it is stored.
         velocity_hat: its largest second moment, with AMSGrad.
-        momentum_scale: one scale per block, where the storage has scales.
-        velocity_scale: likewise.
+        momentum_scale: one scale per block of the first moment, if the storage has
+            scales.
+        velocity_scale: one scale per block of the second moment, if the storage has
+            scales.
         rounding_error: what a low-precision weight has lost by rounding.
-        last_step: per row the last step that was taken, where rows catch up.
+        last_step: the last step that each row took, if rows catch up.
     """
 
     parameter: Any
@@ -57,9 +59,9 @@ class WeightVariables(NamedTuple):
     last_step: Any = None
 
     def as_argument(self) -> WeightVariables:
-        """In a form that a compiled function can be given: TensorFlow's variables.
+        """The variables in a form that a compiled function accepts: TensorFlow's own.
 
-        On the other backends a value is no variable, and no function is compiled.
+        On the other backends there are no such variables, and no function is compiled.
         """
         if keras.backend.backend() != "tensorflow":
             return self
@@ -74,13 +76,14 @@ class WeightState:
 
     Attributes:
         index: of the weight, in the optimizer's order.
-        variables: the weight and what is kept of it.
+        variables: the weight and what is kept for it.
         storage: how its moments are stored.
-        is_decayed: whether weight decay concerns it, if there is any.
+        is_decayed: whether weight decay applies to it, if there is any.
         average: its moving average, with ``use_ema``.
         accumulator: the sum of its gradients, with accumulation.
         assign: the optimizer's method, which subclasses may override.
-        stream: of random bits: the index, as a tensor where weights share a program.
+        stream: number of its random stream: the index, as a tensor if weights share a
+            program.
     """
 
     index: int
@@ -114,7 +117,7 @@ class WeightState:
 
     @property
     def is_encoded(self) -> bool:
-        """Whether the moments lose digits between steps."""
+        """Whether the moments are encoded between steps, and so lose digits."""
         return not self.storage.is_exact
 
     @property
@@ -123,11 +126,11 @@ class WeightState:
         return precision.is_floating(self.parameter)
 
     def with_variables(self, variables: WeightVariables, stream: Any) -> WeightState:
-        """The state of another weight of this form, known by its variables alone."""
+        """This state with the variables of another weight of the same form."""
         return dataclasses.replace(self, variables=variables, stream=stream)
 
     def stored_variables(self) -> list[Any]:
-        """The weight and all that is kept of it, except packs."""
+        """The weight and all that is kept for it, except packs."""
         parts = (*self.variables, self.average, self.accumulator)
         return [
             part
@@ -136,7 +139,7 @@ class WeightState:
         ]
 
     def read_parameter(self, ids: Tensor | None = None) -> Tensor:
-        """The weight in the compute dtype, with what it has lost by rounding.
+        """The weight in the compute dtype, plus what it has lost by rounding.
 
         Args:
             ids: of rows; ``None`` for all.
@@ -176,12 +179,12 @@ class WeightState:
         ids: Tensor | None = None,
         scales: Moments = NO_SCALES,
     ) -> Moments:
-        """Store moments; returns what will be read of them.
+        """Store moments; return them as they will be read back.
 
         Args:
             moments: in the stored shape, or one row per id.
             step: scalar integer, for random bits that differ from step to step; not
-                needed where nothing is encoded.
+                needed if nothing is encoded.
             ids: of rows; ``None`` for all.
             scales: from :meth:`next_scales`.
         """
@@ -210,7 +213,7 @@ class WeightState:
         return kept
 
     def next_scales(self, gradient: Tensor, beta_1: float, beta_2: float) -> Moments:
-        """Bounds on the moments after a step: the moments of the largest entries.
+        """The scales after a step: bounds on the moments, updated by the same rule.
 
         Args:
             gradient: in the stored shape.
@@ -233,11 +236,11 @@ class WeightState:
         )
 
     def read_last_step(self, ids: Tensor | None) -> Tensor:
-        """Per row the last step that was taken; 0 before the first one."""
+        """The last step that each row took; 0 before its first."""
         return read_rows(self.variables.last_step, ids)
 
     def write_last_step(self, steps: Tensor, ids: Tensor | None) -> None:
-        """Note the step up to which rows are stepped.
+        """Store the last step that rows took.
 
         Args:
             steps: scalar, or one per row.
@@ -266,5 +269,5 @@ STATE_ATTRIBUTES = {
     "_rounding_errors": "rounding_error",
     "_last_steps": "last_step",
 }
-"""By the attribute of the optimizer that lists them, fields of `WeightVariables`. The
-first three are Keras's names."""
+"""Attribute of the optimizer -> the field of `WeightVariables` that it lists for all
+weights. The first three attributes are Keras's."""

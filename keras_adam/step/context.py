@@ -1,4 +1,4 @@
-"""What every part of a step can look at."""
+"""What every part of a step has access to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_adam.state.weight_state import WeightState
 
 
 class LearningRates(NamedTuple):
-    """The learning rate of a step, as it is controlled and with the bias correction."""
+    """The controlled learning rate of a step, without and with the bias correction."""
 
     plain: Any
     corrected: Any
@@ -47,9 +47,10 @@ class StepContext:
     def learning_rates(
         self, learning_rate: Any, weights: Iterable[WeightState]
     ) -> dict[str, LearningRates]:
-        """The learning rate of this step in each dtype that is computed in.
+        """The learning rate of this step in each compute dtype.
 
-        Once per step and not per weight: it is half of a small weight's graph.
+        Computed once per step, not once per weight: it would be half of a small
+        weight's graph.
 
         Args:
             learning_rate: the given one, before any control.

@@ -1,4 +1,4 @@
-"""What all gradients of a step decide together, where some are given by rows."""
+"""What all gradients of a step decide together, if some are given by rows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from keras_adam.step.context import StepContext
 
 
 class Decision(NamedTuple):
-    """What all gradients of a step decide together, where only some are at hand.
+    """What all gradients of a step decide together, for programs that see only some.
 
     Attributes:
-        is_finite: whether all are finite, scalar bool; ``None`` if it is not asked.
+        is_finite: whether all are finite, scalar bool; ``None`` without
+            ``skip_nonfinite``.
         factor: scalar by which every gradient is clipped; ``None`` if none is.
-        alignments: of the gradients that are not at hand, for the learning rate.
+        alignments: of the gradients by rows, to adapt the learning rate.
     """
 
     is_finite: Any | None
@@ -34,22 +35,22 @@ def decide(
     learning_rate: Any,
     run: RunPart,
 ) -> Decision:
-    """Decide, where some gradients are given by rows.
+    """Decide for all gradients of a step, if some are given by rows.
 
-    A scalar each stands in for the gradients by rows.
+    Each gradient by rows is represented by a scalar, its norm.
 
     Args:
         context: of the step.
         dense: the other gradients.
         rows: the gradients by rows, with repeated ids summed.
         learning_rate: the given one, scalar.
-        run: runs parts of fixed shapes.
+        run: runs a part whose shapes are fixed.
     """
     options = context.options
     clipping, guard = context.controls.clipping, context.controls.spike_guard
     if not (options.skip_nonfinite or options.has_common_norm):
         return Decision(None, None)
-    # As in a dense step, the common norm is that of gradients clipped one by one.
+    # As in a dense step, the common norm is that of the gradients after `clipnorm`.
     sums = clipping.each([gradient.sums for gradient in rows], options)
     norms = [norm_of_finite([one]) for one in sums]
     rows_are_finite = are_all_finite(sums) if options.skip_nonfinite else None

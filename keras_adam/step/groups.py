@@ -1,8 +1,8 @@
 """The groups that a step's weights are split into, and how each is stepped.
 
 A group prepares its gradients and finishes its weights outside of the program that
-steps it: XLA is slow at reading and assigning hundreds of small variables, and the
-graph around it is good at that.
+steps it. XLA is slow at reading and assigning hundreds of small variables; the graph
+around the program is fast at that.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PackedGroup:
     members: Mapping[int, WeightState]
 
     def prepare(self, gradients: Mapping[int, Any]) -> tuple[Any, Any]:
-        """The members' gradients put together, and the members themselves.
+        """The gradients of the members as one tensor, and their values as another.
 
         Args:
             gradients: of all weights, by index.
@@ -58,12 +58,12 @@ class PackedGroup:
     def step(
         self, gradient: Any, parameter: Any, rates: dict[str, LearningRates]
     ) -> tuple[Any, list[Sample]]:
-        """The new parameters, and what the learning rate is adapted by.
+        """The new parameters, and the samples that adapt the learning rate.
 
         Args:
-            gradient: from `prepare`, clipped since.
+            gradient: from `prepare`, after clipping.
             parameter: from `prepare`.
-            rates: by dtype.
+            rates: learning rates by dtype.
         """
         options, pack = self.context.options, self.pack
         hat = ("velocity_hat",) if options.amsgrad else ()
@@ -72,7 +72,7 @@ class PackedGroup:
         after = adam.update_moments(gradient, before, options.beta_1, options.beta_2)
         is_fused = fuses_several_outputs()
         along = restated(gradient, before, options) if is_fused else after
-        # All members decay or none does: that is how packs are made.
+        # Packs are planned so that all members decay or none does.
         decays = self.context.decays(next(iter(self.members.values())))
         rate = rates[pack.dtype]
         parameter = move_parameter(parameter, along, rate, options, decays)
@@ -96,7 +96,7 @@ class PackedGroup:
 
 @dataclasses.dataclass(frozen=True)
 class WeightGroup:
-    """Weights that one program steps, one after the other, beside the packs.
+    """Weights that one program steps, one after the other, together with the packs.
 
     Attributes:
         context: of the step.
@@ -117,11 +117,11 @@ class WeightGroup:
     def step(
         self, gradients: Sequence[Any], rates: dict[str, LearningRates]
     ) -> list[Sample]:
-        """Step each weight; returns what the learning rate is adapted by.
+        """Step each weight; return the samples that adapt the learning rate.
 
         Args:
             gradients: one per weight, clipped.
-            rates: by dtype.
+            rates: learning rates by dtype.
         """
         samples: list[Sample] = []
         for gradient, weight in zip(gradients, self.weights, strict=True):
@@ -129,13 +129,13 @@ class WeightGroup:
         return samples
 
     def variables(self) -> list[Any]:
-        """What `step` reads and assigns, but for the scalars of the step."""
+        """What `step` reads and assigns, except the scalars of the step."""
         return [v for weight in self.weights for v in weight.stored_variables()]
 
 
 @dataclasses.dataclass(frozen=True)
 class StandaloneGroup(WeightGroup):
-    """Weights with a program of their own, which other weights of their form share."""
+    """Weights with a program of their own, which other groups of this kind share."""
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -167,11 +167,11 @@ class StandaloneGroup(WeightGroup):
         streams: Sequence[Any],
         learning_rate: Any,
     ) -> list[Alignment]:
-        """Step the weights that are given by their variables.
+        """Step weights whose variables are arguments, so that a program can be shared.
 
         Args:
             gradients: one per weight.
-            factor: by which they are clipped, if they are.
+            factor: scalar by which they are clipped; ``None`` if they are not.
             variables: from `arguments`.
             streams: from `arguments`.
             learning_rate: the given one, scalar.

@@ -1,8 +1,8 @@
 """One step, in order: decide, step every group, adapt the learning rate, average.
 
-Keras has unscaled the gradients before. What is done under a condition (a step that
-may be skipped, gradients that are accumulated) is one program; everything else is
-several, see `keras_adam.step.groups`.
+Keras has unscaled the gradients before. A step that is taken under a condition (it may
+be skipped, or gradients are accumulated) is one program. Other steps may be several
+programs, see `keras_adam.step.plan`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class _Prepared(NamedTuple):
     Attributes:
         packed: gradient and weights of each pack.
         together: one gradient per weight.
-        standalone: those of the weights that other programs step, where all gradients
-            decide together how far they are clipped.
-        decision: where it has been made already.
+        standalone: gradients of the weights that other programs step; empty unless the
+            common norm of all gradients clips them.
+        decision: ``None`` if it has not been made yet.
     """
 
     packed: list[tuple[Any, Any]]
@@ -46,7 +46,7 @@ class _Prepared(NamedTuple):
 
 
 class _Stepped(NamedTuple):
-    """What the program of packs and weights leaves to do.
+    """What remains to be done after the program of packs and weights.
 
     Attributes:
         packed: the new parameters of each pack.
@@ -63,11 +63,11 @@ class Pipeline:
     """The step of one set of weights under one set of options.
 
     Args:
-        key: differs for the pipelines of an optimizer.
+        key: different for each pipeline of an optimizer.
         context: state, options and controls.
         weights: that have a gradient, in the order of the gradients.
         by_rows: for each, whether only rows of its gradient are given.
-        custom_rule: a subclass's own rule, in the place of Adam's.
+        custom_rule: a subclass's own rule, which replaces Adam's.
         is_shareable: whether optimizers of the same structure compute the same.
     """
 
@@ -97,7 +97,7 @@ class Pipeline:
         return bool(self._plan.rows)
 
     def arguments(self, gradients: Sequence[Any]) -> list[Any]:
-        """The gradients in a form that a compiled function can be given."""
+        """The gradients in a form that a compiled function accepts."""
         return [
             as_argument(gradient) if is_given else as_dense(gradient)
             for gradient, is_given in zip(gradients, self._by_rows, strict=True)
@@ -106,7 +106,7 @@ class Pipeline:
     def __call__(
         self, gradients: Sequence[Any], learning_rate: Any, run: RunPart
     ) -> None:
-        """Take the step; every argument is the device's own.
+        """Take the step on one device, to which every argument belongs.
 
         Args:
             gradients: one per weight, in the compute dtypes.
@@ -227,13 +227,13 @@ class Pipeline:
         prepared = _Prepared(
             [group.prepare(of_weight) for group in plan.packed],
             plan.together.prepare(of_weight),
-            # In the order of the weights: a norm is a sum, which depends on it.
+            # In the order of the weights: a norm is a sum, and rounds by its order.
             self._standalone_in_order(of_weight)
             if context.options.has_common_norm
             else [],
             decision,
         )
-        # A program that has nothing to do is not worth its call.
+        # A program that has nothing to do is not called.
         run_together = run if _has_tensors(prepared) else run_here
         stepped = run_together(
             "together",
@@ -269,10 +269,10 @@ class Pipeline:
         return [of_weight[w.index] for w in self._dense if w.index in standalone]
 
     def _step_together(self, prepared: _Prepared, learning_rate: Any) -> _Stepped:
-        """Step packs and the weights beside them.
+        """Step the packs, and the weights that share their program.
 
         Returns:
-            What is left. Weights on their own are assigned already.
+            What remains to be done. Weights outside of packs are assigned already.
         """
         context, plan, decision = self._context, self._plan, prepared.decision
         options, controls = context.options, context.controls
@@ -312,7 +312,7 @@ class Pipeline:
     def _step_rows(
         self, rows: Sequence[SummedRows], decision: Decision, learning_rate: Any
     ) -> Decision:
-        """Step the tables; returns the decision with what the rows add to it."""
+        """Step the tables; return the decision with the alignments of their rows."""
         context, groups = self._context, self._plan.rows
         options, clipping = context.options, context.controls.clipping
         clipped = []
@@ -346,7 +346,7 @@ class Pipeline:
     def _variables_of_whole(self) -> list[Any]:
         """All that `whole` reads and assigns on one device."""
         options, state = self._context.options, self._context.state
-        # Averages, and accumulators that are set back, are those of all weights.
+        # Averages are updated, and accumulators set to zero, for all weights.
         is_of_all = options.use_ema or options.gradient_accumulation_steps
         return [
             *self._context.scalars(),
@@ -367,10 +367,10 @@ class Pipeline:
         ]
 
     def structure(self) -> Hashable | None:
-        """All that decides what the step computes, but for the variables' values.
+        """Everything that determines what is computed, except the variables' values.
 
         Returns:
-            ``None`` where another rule may compute something else.
+            ``None`` for a subclass, which may compute something else.
         """
         return structure_of(self.key, self._context) if self._is_shareable else None
 

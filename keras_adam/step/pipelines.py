@@ -15,7 +15,7 @@ from keras_adam.step.context import StepContext
 from keras_adam.step.pipeline import CustomRule, Pipeline
 
 MOST_PIPELINES = 64
-"""Pipelines that are kept: an option may be set to another value at every step."""
+"""The most pipelines that are kept, since an option may change at every step."""
 
 
 class Pipelines:
@@ -24,7 +24,7 @@ class Pipelines:
     Args:
         state: of the optimizer.
         controls: of the optimizer.
-        custom_rule: a subclass's own rule, in the place of Adam's.
+        custom_rule: a subclass's own rule, which replaces Adam's.
         is_shareable: see `Pipeline`.
     """
 
@@ -59,7 +59,7 @@ class Pipelines:
             self._are_rows_stepped(options, weight, gradient)
             for weight, gradient in zip(weights, gradients, strict=True)
         )
-        # A weight that is frozen later keeps its value where averages overwrite.
+        # Averages do not overwrite a weight that has been frozen since building.
         trainable = (
             tuple(is_trainable(weight.parameter) for weight in self._state.weights)
             if options.use_ema
@@ -84,8 +84,8 @@ class Pipelines:
     ) -> bool:
         """Whether a weight is stepped by the rows of its gradient.
 
-        With catching up only large tables are: stepping a small one as a whole costs
-        less, and is what catching up is near to.
+        With ``"catch_up"``, only large tables are. Stepping a small table as a whole
+        costs less, and is exact where catching up is approximate.
         """
         if options.sparse_updates == "dense" or not is_by_rows(gradient):
             return False

@@ -11,13 +11,13 @@ from keras_adam.step.groups import PackedGroup, StandaloneGroup, WeightGroup
 from keras_adam.step.rows_group import RowsGroup
 
 LARGE = 1 << 20
-"""Entries from which a weight is stepped by a program of its own as soon as its
-gradient is there. One program of all weights starts when the last gradient is known,
-and until then all gradients stay in memory."""
+"""A weight of at least this many entries is stepped by a program of its own as soon as
+its gradient is there. A program of all weights can only start when the last gradient is
+known, and until then all gradients stay in memory."""
 
 WORTH_A_SECOND_PROGRAM = 32_768
-"""Entries of all weights of middle size from which half of them are stepped by a second
-program, at the same time where there is a core for it. Its call costs some 60
+"""If all weights of middle size have at least this many entries together, a second
+program steps half of them, in parallel if a core is free. Its call costs about 60
 microseconds, as much as stepping that many entries."""
 
 
@@ -26,10 +26,10 @@ class Plan:
     """The groups of a step.
 
     Attributes:
-        packed: many small weights each, as a few long vectors.
+        packed: many small weights, stepped as a few long vectors.
         together: weights that share the packs' program.
         standalone: weights with a program of their own.
-        rows: tables of which some rows have a gradient.
+        rows: tables of which only some rows have a gradient.
         is_divided: whether the groups run as several programs, and are prepared and
             finished outside of them.
     """
@@ -87,10 +87,10 @@ def plan_step(
 
 
 def _can_be_divided(context: StepContext, second_half: frozenset[int]) -> bool:
-    """Whether parts of a step can stand outside of the compiled program.
+    """Whether a step can be divided into several programs.
 
-    Not where the step is taken under a condition, or something reads the weights after
-    it.
+    It cannot if it is taken under a condition, if averages read the weights after it,
+    or if ``clipnorm`` reads each gradient before it.
     """
     options, state = context.options, context.state
     has_parts = (
@@ -105,10 +105,10 @@ def _can_be_divided(context: StepContext, second_half: frozenset[int]) -> bool:
 
 
 def _has_own_program(weight: WeightState) -> bool:
-    """Whether a weight is stepped by another program than most.
+    """Whether a weight is stepped by a program of its own.
 
-    Encoded weights are much code, which is better compiled once for all weights of a
-    shape; large ones are better stepped as soon as their gradient is there.
+    An encoded weight needs much code, which is better compiled once for all weights of
+    a shape. A large weight is better stepped as soon as its gradient is there.
     """
     return weight.is_encoded or weight.size >= LARGE
 
@@ -116,8 +116,9 @@ def _has_own_program(weight: WeightState) -> bool:
 def _second_half(context: StepContext) -> frozenset[int]:
     """Which weights of middle size a second program steps.
 
-    So that both programs have as many entries, and keep two cores busy. None where a
-    common norm or learning rate makes one program wait for the other.
+    They are chosen so that both programs have about as many entries and keep two cores
+    busy. None are chosen if a common norm or the control of the learning rate would
+    make one program wait for the other.
     """
     packing, weights = context.state.packing, context.state.weights
     if context.options.looks_at_all_gradients:

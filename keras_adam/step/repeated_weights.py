@@ -1,4 +1,4 @@
-"""Weights that are listed more than once: their gradients make one step."""
+"""Weights that are listed more than once: their gradients are summed into one step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class RepeatedWeights:
-    """Sums the gradients of weights that are listed more than once; logs that once."""
+    """Sums the gradients of weights that are listed more than once; warns once."""
 
     def __init__(self) -> None:
         self._has_warned = False

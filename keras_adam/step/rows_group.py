@@ -1,4 +1,4 @@
-"""A table of which a step touches some rows only."""
+"""A table of which a step touches only some rows."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class RowsGroup:
         """Step the rows that have a gradient.
 
         Args:
-            gradient: from `prepare`, clipped since.
-            rates: by dtype.
+            gradient: from `prepare`, after clipping.
+            rates: learning rates by dtype.
         """
         with reads_after(gradient):
             step_weight(
@@ -54,17 +54,17 @@ class RowsGroup:
         share_reads(self.weight.parameter)
 
     def alignments(self, gradient: SummedRows) -> list[Alignment]:
-        """How far the rows' gradients go on in the direction of the last step.
+        """How far the rows' gradients keep the direction of the last step.
 
-        Beside their moments as stored: those of a row that is behind have not decayed.
-        Its part weighs more than in a dense step, in the direction that it has there.
+        The moments are used as stored: those of a row that is behind have not decayed
+        yet. So its part has the same direction as in a dense step, but weighs more.
         """
         options = self.context.options
         if options.rate_adaptation is None:
             return []
         moments = self.weight.read_moments(gradient.ids)
         rows = ops.cast(gradient.once_per_id(), moments.first.dtype)
-        # As in a dense step: beside a v without this gradient, a row would outweigh.
+        # As in a dense step, v contains this gradient: else a row would weigh too much.
         after = adam.update_moments(rows, moments, options.beta_1, options.beta_2)
         along = rate_rule.along_last_step(rows, moments.first, after.second)
         return [rate_rule.alignment([along])]

@@ -1,4 +1,4 @@
-"""What a step computes depends on this, and on the values of variables."""
+"""Everything that determines what a step computes, except the variables' values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_adam.step.context import StepContext
 
 
 def structure_of(key: Hashable, context: StepContext) -> Hashable:
-    """What optimizers have in common that can share compiled programs.
+    """What two optimizers must have in common to share compiled programs.
 
     Args:
         key: of the pipeline.

@@ -1,4 +1,4 @@
-"""Whole tables brought up to date, where rows were stepped only when they came up."""
+"""Brings whole tables up to date after steps of only the rows that had a gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_adam.step.context import StepContext
 from keras_adam.step.weight_step import caught_up
 
 _ENTRIES_AT_ONCE = 2**22
-"""Catching up a whole table needs several times the memory of what is done at once."""
+"""How many entries catch up at a time, since this needs several times their memory."""
 
 
 def catch_up_table(

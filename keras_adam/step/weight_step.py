@@ -28,13 +28,13 @@ def step_weight(
 
     Args:
         context: of the step.
-        weight: reads and writes itself.
+        weight: the weight and its state.
         gradient: of the weight's shape, or one row per id; clipped already.
-        rates: by dtype.
+        rates: learning rates by dtype.
         ids: of rows; ``None`` for all.
 
     Returns:
-        What the learning rate is adapted by; nothing where ids are given.
+        The samples that adapt the learning rate; none if ids are given.
     """
     options, storage = context.options, weight.storage
     rate = rates[weight.dtype]
@@ -48,7 +48,7 @@ def step_weight(
     gradient = storage.arrange(ops.cast(as_dense(gradient), weight.dtype))
     updated = adam.update_moments(gradient, moments, options.beta_1, options.beta_2)
     scales = weight.next_scales(gradient, options.beta_1, options.beta_2)
-    # Only what is rounded at random asks for the step.
+    # Only stochastic rounding needs the step.
     step = context.update_count() + 1 if weight.is_encoded else None
     along = kept = weight.write_moments(updated, step, ids, scales)
     if weight.is_encoded:

@@ -4,8 +4,8 @@ The update rule is computed in float32 whatever the storage: a moment is decoded
 the rule and encoded after it. Rounded to nearest, a moment may stall: with
 ``beta_2=0.999`` a second moment changes by a thousandth of itself per step, which is
 less than half a step of any grid of 8 or 16 bits. So it is rounded stochastically: up
-or down at random, such that the mean of the codes is the moment. The second moment
-stands under a square root in a denominator: a positive one never becomes zero.
+or down at random, such that the mean of the codes is the moment. A positive second
+moment never becomes zero, because its square root is the denominator of a step.
 
 | storage | bytes per parameter | first moment | second moment |
 |---|---|---|---|
@@ -14,10 +14,10 @@ stands under a square root in a denominator: a positive one never becomes zero.
 | 8bit | 2.06 | sign, 4 bits exponent, 3 mantissa | 5 bits exponent, 3 mantissa |
 
 To add a storage, write one file with two codecs and a `MomentStorage`, and add one line
-to `STORAGES`. No other code knows a storage by its name: what it can be combined with
-are fields of the `MomentStorage`, and the contract tests run over the table. Its dtypes
-or shapes must differ from those of every other storage: that is how a saved state is
-recognised (`keras_adam.state.checkpoint_storage`).
+to `STORAGES`. No other code knows a storage by its name: fields of `MomentStorage` say
+what it can be combined with, and the contract tests run over the table. Its dtypes or
+shapes must differ from those of every other storage, because a saved state is
+recognised by them (`keras_adam.state.checkpoint_storage`).
 """
 
 from collections.abc import Callable

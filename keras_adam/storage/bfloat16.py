@@ -59,12 +59,12 @@ class StochasticBFloat16(NearestBFloat16):
     def encode(
         self, values: Tensor, scales: Tensor | None, bits: Tensor | None
     ) -> Tensor:
-        """Round up or down; NaN and infinity stay what they are."""
+        """Round up or down at random; NaN and infinity do not change."""
         del scales
         kept = ops.where(values > 0, ops.maximum(values, SMALLEST), values)
         if bits is not None:
-            # A random part of a grid step is added and the rest is cut off. The longer
-            # the rest, the more often the sum carries into the bits that are kept.
+            # Add a random part of a grid step, then cut off the lower bits. The larger
+            # they were, the more often the sum carries into the bits that are kept.
             raised = bits_of(ops.minimum(kept, _LARGEST))
             raised = raised + upper_bits(bits, 16)
             cut = as_float(ops.bitwise_and(raised, int32(-(2**16))))

@@ -20,9 +20,9 @@ def largest_magnitudes(blocks: Tensor) -> Tensor:
     Shapes:
         ``[blocks, BLOCK]`` to ``[blocks, 1]``.
     """
-    # From the values' largest and smallest: a CPU would write the magnitudes to memory
-    # first. In two stages of 16 and 8, which is how XLA would split it as well, but in
-    # code that is slower to compile.
+    # From the largest and the smallest value: a CPU would write the magnitudes to
+    # memory first. In two stages of 16 and 8: XLA would split it in the same way, but
+    # in code that is slower to compile.
     parts = ops.reshape(blocks, (-1, BLOCK // 8))
     highest = ops.max(ops.reshape(ops.max(parts, axis=1), (-1, 8)), axis=1)
     lowest = ops.min(ops.reshape(ops.min(parts, axis=1), (-1, 8)), axis=1)

@@ -21,7 +21,7 @@ NEEDS_DECODING = (
     "stored moments must be decoded before they are read and encoded after they are "
     "changed, which another update_step does not do"
 )
-"""Why no storage but an exact one supports a custom rule."""
+"""Why only an exact storage supports a custom rule."""
 
 
 class Codec(Protocol):
@@ -32,8 +32,8 @@ class Codec(Protocol):
     as large. A positive second moment never becomes zero, unless it is below the
     smallest normal float32.
 
-    With given scales each entry is encoded by itself. NaN and infinity stay what they
-    are where `codes_are_values`; other codes are always decoded to finite values.
+    With given scales each entry is encoded independently. NaN and infinity do not
+    change if `codes_are_values`; other codes are always decoded to finite values.
     """
 
     @property
@@ -88,8 +88,8 @@ class Codec(Protocol):
 
         Returns:
             Codes of the values' shape. The last operation that computes them should
-            take two tensors: XLA would compute one of a single tensor a second time for
-            each reader of the codes, and keep the old codes in memory beside the new.
+            take two tensors. XLA would repeat an operation of one tensor for each
+            reader of the codes, and keep the old codes in memory beside the new ones.
         """
         ...
 
@@ -110,15 +110,15 @@ class Codec(Protocol):
 class MomentStorage:
     """How both moments of a weight are kept between steps.
 
-    Each capability is stated as the reason why it is missing; an empty reason means
-    that it is there.
+    Each ``no_..._because`` is the reason why a capability is missing; it is empty if
+    the storage has the capability.
 
     Attributes:
         first: codec of the average of gradients.
         second: codec of the average of their squares, and of AMSGrad's largest one.
             Both codecs have scales, or neither has.
         is_exact: moments are stored as they are computed; nothing is encoded.
-        least_entries: weights with at least so many entries are encoded; not below
+        least_entries: weights with at least this many entries are encoded; not below
             `LEAST_ENCODED`.
         no_rows_because: why single rows of a table cannot be stepped.
         no_amsgrad_because: why the largest second moment cannot be kept.

@@ -2,10 +2,9 @@
 
 A code is a small floating-point number without a sign (second moment: 5 bits of
 exponent, 3 of mantissa) or with one (first moment: 4 and 3). Exponents count down from
-the scale of the block. That scale is what the moment of the block would be if its
-largest gradient entry were the same one at every step: the update rule itself, applied
-to the largest magnitudes. No moment of the block can be larger, and no pass over the
-new moments is needed to find their largest.
+the scale of the block. The scale is computed by the update rule itself, from the
+block's largest gradient magnitude at each step. No moment of the block can be larger
+than the scale, and no pass over the new moments is needed to find their largest.
 
 Two codes and two float32 scales per 128 entries are 2.0625 bytes per parameter.
 
@@ -37,9 +36,9 @@ _CUT_BITS = 23 - _MANTISSA_BITS
 _HALF = 1 << (_CUT_BITS - 1)
 _LOWEST_LEVEL = 1 << _MANTISSA_BITS
 _HIGHEST_LEVEL = (255 << _MANTISSA_BITS) - 1
-"""A *level* is a float32's exponent and the first bits of its mantissa, as one number:
-levels are evenly spaced within a power of two, and twice as far apart in the next.
-Between these two lie the normal numbers."""
+"""A *level* is a float32's exponent and the first bits of its mantissa, as one number.
+Levels are evenly spaced between two powers of two, and twice as far apart between the
+next two. Normal numbers lie from `_LOWEST_LEVEL` to `_HIGHEST_LEVEL`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +84,8 @@ class UnsignedMinifloat:
     """uint8 of a second moment: 255 levels below the block's scale, and zero.
 
     Stochastic rounding changes a value by less than an eighth of itself, rounding to
-    nearest by a sixteenth at most. Positive values below 2⁻³¹ of the scale are raised
-    to that.
+    nearest by a sixteenth at most. Positive values below 2⁻³¹ of the scale become 2⁻³¹
+    of the scale.
     """
 
     dtype: str = "uint8"
@@ -118,7 +117,7 @@ class UnsignedMinifloat:
 
 
 def _level_below_codes(scales: Tensor, largest_code: int) -> Tensor:
-    """The level that code 0 would have, so that the largest is just above the scale."""
+    """The level of code 0, such that the largest code's is just above the scale."""
     level = _shifted_right(bits_of(scales)) + (1 - largest_code)
     return ops.clip(level, _LOWEST_LEVEL - 1, _HIGHEST_LEVEL - largest_code)
 

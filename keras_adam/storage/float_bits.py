@@ -28,7 +28,8 @@ def as_float(bits: Tensor) -> Tensor:
 def int32(pattern: int) -> Tensor:
     """A scalar int32 tensor with a 32-bit pattern.
 
-    From 2**31 on the number is negative: products wrap around as unsigned ones do.
+    Patterns from 2**31 on are negative numbers. Their products wrap around like those
+    of unsigned integers.
     """
     pattern %= 2**32
     value = pattern - 2**32 if pattern >= 2**31 else pattern

@@ -28,7 +28,7 @@ def random_bits(
 
     Args:
         step: scalar integer.
-        stream: scalar integer, another one for each tensor that a step rounds.
+        stream: scalar integer, a different one for each weight of a step.
         shape: of the tensor.
         ids: of rows; ``None`` for the whole tensor.
 
@@ -38,8 +38,8 @@ def random_bits(
     Shapes:
         ``shape``; with ``ids`` of ``[n]``, ``[n, *shape[1:]]``.
     """
-    # Odd multipliers without small factors: where two steps or streams give the same
-    # sums, and so the same bits, the entries are far apart.
+    # Odd multipliers without small factors: entries for which two steps or streams
+    # give the same sums, and so the same bits, are far apart.
     start = ops.cast(step, "int32") * int32(0x9E3779B1)
     start = start + ops.cast(stream, "int32") * int32(0x85EBCA77)
     row = math.prod(shape[1:]) if ids is not None else _row_length(shape)
@@ -47,7 +47,7 @@ def random_bits(
     if ids is None:
         ids = ops.arange(math.prod(shape) // max(row, 1), dtype="int32")
         result = tuple(shape)
-    # The step is added before the places are spread over all entries. Otherwise a
+    # The step is added before the places are broadcast to all entries. Otherwise a
     # compiler would keep a constant of the tensor's size.
     first = ops.cast(ids, "int32") * int32(row) + start
     within = ops.arange(row, dtype="int32")
@@ -56,7 +56,7 @@ def random_bits(
 
 
 def _row_length(shape: Sequence[int]) -> int:
-    """Into rows of how many entries a tensor is divided to number its entries."""
+    """The row length that is used to number the entries of a tensor."""
     size = math.prod(shape)
     usual = 128
     return usual if size and size % usual == 0 else math.prod(shape[1:])
@@ -92,15 +92,15 @@ def _shifted(x: Tensor, count: int) -> Tensor:
 def variance_of_rounding(
     values: Tensor, mantissa_bits: int, is_stochastic: bool
 ) -> Tensor:
-    """The expected square of what rounding has changed each value by.
+    """The expected square of the rounding error of each value.
 
-    For a value anywhere between two neighbours at the distance d this is d² / 6 with
-    stochastic rounding: up with probability p, which has the variance d² p (1 - p). It
-    is d² / 12 with rounding to nearest. Below a power of two neighbours are half as far
-    apart as above it; for the power itself the mean of both counts.
+    Let d be the distance between the two neighbouring codes. Stochastic rounding goes
+    up with probability p, which has the variance d² p (1 - p): d² / 6 on average over
+    all values between the two. Rounding to nearest has d² / 12. Below a power of two, d
+    is half as large as above it; for the power itself the mean of both is taken.
 
     Args:
-        values: as they were decoded.
+        values: the decoded values.
         mantissa_bits: of the codes, which are floating-point numbers.
         is_stochastic: how the values were rounded.
     """

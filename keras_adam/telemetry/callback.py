@@ -43,18 +43,18 @@ class AdamTelemetry(keras.callbacks.Callback):
     runs are chosen, and the limits.
 
     Args:
-        log_dir: directory for TensorBoard, on a local file system. Another one may be
-            assigned between two trainings.
-        every: steps between two that are written, counted by ``optimizer.iterations``.
+        log_dir: directory for TensorBoard, on a local file system. It may be changed
+            between two trainings.
+        every: multiples of this are written, counted by ``optimizer.iterations``.
 
     Attributes:
         run_dir: directory written to last; ``None`` while there is none.
 
     Raises:
         ImportError: TensorBoard is not installed.
-        TypeError: ``log_dir`` is no path.
-        ValueError: ``every`` is no integer of at least 1, or ``log_dir`` is empty, a
-            URL, or a name that the file system cannot store.
+        TypeError: ``log_dir`` is not a path.
+        ValueError: ``every`` is not an integer of at least 1, or ``log_dir`` is empty,
+            a URL, or a name that the file system cannot store.
 
     Example::
 
@@ -90,7 +90,7 @@ class AdamTelemetry(keras.callbacks.Callback):
     def _forget_trainings(self, runs: Runs) -> None:
         self._runs = runs
         self._training: Training | None = None
-        # When another callback calls fit with this one: the fits that wait meanwhile.
+        # If another callback calls fit with this one, the outer fits wait here.
         self._outer_trainings: list[Training] = []
         self._last_probe: Probe | None = None
 
@@ -226,7 +226,7 @@ class AdamTelemetry(keras.callbacks.Callback):
         iterations: int,
         scalars: dict[str, float],
     ) -> None:
-        """Write, or stop writing: a full disk must not end the training."""
+        """Write; on an error, stop writing: a full disk must not end the training."""
         if training.has_failed or not training.is_writer:
             return
         try:

@@ -1,14 +1,14 @@
 """TensorBoard's event files: building events and appending them to a file.
 
-For every package of this project that writes for TensorBoard; on any backend, without
-TensorFlow. A file is open only while events are appended to it, so TensorBoard sees
-them at once, no thread outlives the call, and a full disk raises ``OSError`` in the
-call that meets it.
+Every package of this project that writes for TensorBoard uses it, on any backend and
+without TensorFlow. A file is open only while events are appended to it. So TensorBoard
+sees them at once, no thread outlives the call, and a full disk raises ``OSError`` in
+the call that meets it.
 
-The records are written by TensorBoard's ``RecordWriter``. Its ``EventFileWriter`` does
-not serve here: it writes from a thread, which prints a traceback when the disk is full;
-it raises TensorFlow's errors where TensorFlow is installed; it names the file itself;
-and when the file is removed, it keeps writing to what no longer has a name.
+The records are written by TensorBoard's ``RecordWriter``. Its ``EventFileWriter`` is
+not suitable: it writes from a thread, which prints a traceback when the disk is full;
+it raises TensorFlow's errors if TensorFlow is installed; it names the file itself; and
+when the file is removed, it keeps writing to the deleted file.
 
 Source:
     The form of an event file:
@@ -59,8 +59,8 @@ def append_events(path: Path, events: Iterable[Any]) -> None:
     """Append events to a file, which is made if it does not exist.
 
     Args:
-        path: the file. When this raises, it may end in half a record, behind which
-            nothing could be read: append nothing more to it.
+        path: the file. If this function raises, the file may end in half a record.
+            Nothing after that could be read, so append nothing more to it.
         events: made by `first_event`, `summary_event` or `restart_event`.
 
     Raises:
@@ -98,7 +98,7 @@ def restart_event(step: int) -> Any:
     """An event after which TensorBoard drops what it has read of this and later steps.
 
     Args:
-        step: the first step that is written anew.
+        step: the first step that is written again.
     """
     from tensorboard.compat.proto import event_pb2
 
@@ -110,7 +110,7 @@ class ScalarSummaries:
     """Makes the summaries of scalars for one event file.
 
     Only the first value of a tag in the file carries the description that makes it a
-    scalar: TensorBoard remembers it, and the file is smaller.
+    scalar. TensorBoard remembers it, and the file is smaller.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,8 @@ class ScalarSummaries:
 def layout_summary(layout: Any) -> Any:
     """The summary that arranges charts on TensorBoard's page *Custom Scalars*.
 
-    As ``tensorboard.plugins.custom_scalar.summary.pb``, which imports TensorFlow.
+    It replaces ``tensorboard.plugins.custom_scalar.summary.pb``, which imports
+    TensorFlow.
 
     Args:
         layout: a ``Layout`` message of that plugin.

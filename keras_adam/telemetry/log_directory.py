@@ -16,8 +16,8 @@ def checked_name(log_dir: Any) -> Path:
         log_dir: as the user gave it.
 
     Raises:
-        TypeError: it is no path.
-        ValueError: it is empty, a URL, or no name that the file system can store.
+        TypeError: it is not a path.
+        ValueError: it is empty, a URL, or a name that the file system cannot store.
     """
     name = os.fspath(log_dir) if isinstance(log_dir, os.PathLike) else log_dir
     if not isinstance(name, str):

@@ -9,7 +9,7 @@ class MissingSteps(NamedTuple):
     """What explains that no step of a training was written.
 
     Attributes:
-        every: steps between two that are written.
+        every: the multiples of this are written.
         batches: about how many batches the training had.
         optimizer: name of the class given to ``compile``; ``None`` without one.
         has_weights: whether the model has weights to train.

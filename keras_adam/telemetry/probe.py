@@ -21,15 +21,16 @@ from keras_adam.telemetry.readable_optimizer import ReadableOptimizer
 
 ENTRIES = 8_192
 """About this many entries, evenly spread, are read of a weight that has at least twice
-as many, so the time and memory of a reading do not grow with the weight. Norms of
+as many. So the time and memory of a reading do not grow with the weight. Norms of
 independent entries are then known to 0.8 %."""
 
 ENTRIES_IN_ALL = 2**19
-"""About this many entries are read of all such weights of a model together: where there
-are many weights, fewer of each."""
+"""About this many entries are read of all such weights of a model together: if there
+are many weights, fewer entries are read of each."""
 
 LEAST_ENTRIES = 2_048
-"""But at least this many of each: norms are then known to 2 %."""
+"""At least this many entries are read of each such weight: norms are then known to
+2 %."""
 
 GROUP = 32
 """How many weights have their entries joined into one array."""
@@ -134,9 +135,9 @@ class Probe:
     def _joined(self) -> list[Entries]:
         """Entries of all weights, joined end to end in groups.
 
-        Groups, because XLA's compile time grows faster than the number of joined
-        arrays. Copies, even of a single weight, because the next step on JAX reuses the
-        memory of the variables for its results.
+        Entries are joined in groups, because XLA's compile time grows faster than the
+        number of joined arrays. They are copied, even for a single weight, because the
+        next step on JAX reuses the memory of the variables for its results.
         """
         dtypes = {precision.compute_dtype(w) for w in self.optimizer.weights}
         dtype = "float64" if "float64" in dtypes else "float32"
@@ -227,8 +228,8 @@ def probe_of(model: Any, last: Probe | None) -> Probe:
 
     Args:
         model: its optimizer is built.
-        last: a probe, or ``None``; used again if it reads the same, because its
-            programs are compiled.
+        last: an earlier probe, or ``None``. It is used again if it reads the same
+            weights alike, because its programs are compiled.
     """
     weights = [weight for weight in model.trainable_variables if _has_figures(weight)]
     optimizer = ReadableOptimizer(model.optimizer, weights)
@@ -238,7 +239,7 @@ def probe_of(model: Any, last: Probe | None) -> Probe:
 
 
 def _has_figures(weight: Any) -> bool:
-    """Whether there are entries, which gradients move."""
+    """Whether the weight has entries that gradients move."""
     is_floating = "float" in keras.backend.standardize_dtype(weight.dtype)
     is_overwritten = getattr(weight, "overwrite_with_gradient", False)
     return is_floating and math.prod(weight.shape) > 0 and not is_overwritten
@@ -252,7 +253,7 @@ def _in_float64(entries: Entries) -> Entries:
 
 
 def _square(entries: np.ndarray) -> float:
-    # Not by np.dot, whose threads would compete with those that train.
+    # Not by np.dot, whose threads would compete with the training's.
     return float(np.einsum("i,i->", entries, entries))
 
 

@@ -21,7 +21,7 @@ _CONTROLS = {
     "rate_adaptation": ("rate_adaptation",),
     "rate_multiplier": ("rate_cap", "rate_adaptation"),
 }
-"""Numbers of `keras_adam.Adam` -> the options of which one makes them vary."""
+"""Numbers of `keras_adam.Adam` -> options that make them vary; one of them suffices."""
 
 
 class ReadableOptimizer:
@@ -43,7 +43,8 @@ class ReadableOptimizer:
         loss_scale_optimizer: the wrapper, or ``None``.
         first_decay: decay of the average of gradients; ``None`` if there is none that
             can be read.
-        second_decay: likewise, of the average of squared gradients.
+        second_decay: decay of the average of squared gradients; ``None`` if there is
+            none that can be read.
     """
 
     def __init__(self, optimizer: Any, weights: Sequence[Any] = ()) -> None:
@@ -92,7 +93,7 @@ class ReadableOptimizer:
         return int(ops.convert_to_numpy(self.optimizer.iterations))
 
     def learning_rate(self) -> float | None:
-        """Of the next step; ``None`` if weights have different learning rates."""
+        """That of the next step; ``None`` if weights have different learning rates."""
         try:
             rate = self.optimizer.learning_rate
         except AttributeError:
@@ -133,7 +134,7 @@ class ReadableOptimizer:
     def entries(self, index: int, stride: int) -> Entries:
         """Every n-th entry of a weight and of its moments.
 
-        For every weight the same attributes are ``None``.
+        The same attributes are ``None`` for every weight.
 
         Args:
             index: of the weight.
@@ -162,7 +163,8 @@ class ReadableOptimizer:
     def _variables_called(self, suffix: str) -> list[Any]:
         """The variable of each weight with this suffix; no variables if one is missing.
 
-        If weights have the same path, so have their variables, in the same order.
+        If several weights have the same path, their variables have the same name, in
+        the order of the weights.
         """
         by_name = defaultdict(list)
         for variable in self.optimizer.variables:
@@ -177,7 +179,7 @@ class ReadableOptimizer:
 
 
 def _reads_itself(optimizer: Any) -> bool:
-    """Whether this is `keras_adam.Adam`, by the method that is asked for."""
+    """Whether this is `keras_adam.Adam`, judged by the method that is needed."""
     return callable(getattr(optimizer, "read_entries", None))
 
 

@@ -18,7 +18,7 @@ class RunFile:
     When writing fails, or the file has been removed, the next write begins a new file.
 
     Args:
-        directory: is made if it does not exist, and so are its parents.
+        directory: it and its parents are made if they do not exist.
         charts: titles of charts, by the last part of a tag. Each chart of the page
             *Custom Scalars* shows all tags with this last part.
 
@@ -95,7 +95,7 @@ class RunFile:
         return path
 
     def _append(self, path: Path, events: Iterable[Any]) -> None:
-        self._path = None  # Stays so when this raises.
+        self._path = None  # It stays None if the next line raises.
         event_file.append_events(path, events)
         self._path = path
 

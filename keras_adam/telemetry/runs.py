@@ -42,7 +42,7 @@ class Runs:
     def note_new_optimizer(self, optimizer: Any) -> None:
         """Remember that an optimizer took its first step under this callback.
 
-        It continues no run of an earlier process.
+        Such an optimizer continues no run of an earlier process.
         """
         self._new_optimizers.add(optimizer)
 
@@ -105,7 +105,7 @@ def open_run(
     """
     if not is_copy:
         file = RunFile(directory, charts)
-        # Of two that begin at once, both may see the other's file, and both give way.
+        # Two processes that begin at once may see each other's file: both give way.
         if is_continued or file.is_alone():
             return file
         file.remove()

@@ -45,8 +45,8 @@ class Training:
     Attributes:
         model: the model that is trained.
         directory: ``log_dir`` when the training began, absolute.
-        is_writer: whether this process writes. Of several processes that train one
-            model, one does.
+        is_writer: whether this process writes. If several processes train one model,
+            only one of them writes.
         steps_per_execution: of the model.
         skips_before: `ReadableOptimizer.skips` when the training began.
         executions: how many executions have begun.
@@ -55,7 +55,7 @@ class Training:
             built; ``None`` until then.
         executions_before: how many executions had ended by then.
         probe: reads the optimizer, once that is built.
-        sample: what was read before the step to show, until that has been taken.
+        sample: what was read before the step to show; ``None`` after that step.
         file: where scalars are written, once there are some.
         has_scalars: whether there was something to write.
         has_failed: whether writing failed.
@@ -88,7 +88,7 @@ class Training:
 
     @property
     def _steps_before(self) -> int:
-        # Batches that were skipped or accumulated are counted as steps: may be < 0.
+        # It may be negative: skipped and accumulated batches are counted as steps.
         at_most_unseen = self.executions_before * self.steps_per_execution
         return (self.steps_when_built or 0) - at_most_unseen
 
@@ -177,7 +177,7 @@ def _is_writer(model: Any) -> bool:
     if backend == "tensorflow":
         return model.distribute_strategy.extended.should_save_summary
     if backend == "jax":
-        import jax  # Absent where another backend is at work.
+        import jax  # May be missing on other backends.
 
         return jax.process_index() == 0
     return True
