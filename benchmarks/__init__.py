@@ -1,6 +1,6 @@
-"""Measurements; each script says in its first lines how it is run.
+"""Measurements; the first lines of each script show how to run it.
 
-* ``step/``: how long a step takes, and what is lost where it is made shorter
+* ``step/``: how long a step takes, and what faster steps cost in quality
 * ``memory/``: how much memory training takes, and what smaller moments cost
 * ``robustness/``: how much losses depend on learning rate, batch size and spikes
 * ``lab/``: how long sweeps take, and how far they scale

@@ -16,14 +16,14 @@ def run_worker(
 
     Args:
         script: path of the benchmark.
-        arguments: what it is to measure.
-        environment: set in the worker besides what is set here.
+        arguments: say what the worker measures.
+        environment: further environment variables of the worker.
 
     Returns:
         What the worker printed as JSON.
 
     Raises:
-        RuntimeError: the worker failed; says how its error output ended.
+        RuntimeError: the worker failed; the message has the end of its error output.
     """
     result = subprocess.run(
         [sys.executable, script, "--worker", *arguments],

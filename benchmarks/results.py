@@ -1,4 +1,4 @@
-"""Where a benchmark's figures go: JSON with the command, versions, machine and date."""
+"""Writes a benchmark's figures as JSON, with command, versions, machine and date."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_results(
 ) -> Path:
     """Write ``results/NAME.json`` or ``results/NAME_PART.json``; returns its path.
 
-    The variable ``KERAS_ADAM_RESULTS`` names another directory than ``results``.
+    The environment variable ``KERAS_ADAM_RESULTS`` can name another directory.
     """
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     path = DIRECTORY / f"{'_'.join(filter(None, (name, part)))}.json"
@@ -71,7 +71,7 @@ def _command_line() -> list[str]:
 def _without_place(argument: str) -> str:
     """A path from the repository's root, or its last part if it lies elsewhere.
 
-    Where it lay on this machine is nobody else's concern.
+    Its place on this machine is private.
     """
     path = Path(argument)
     if path.is_absolute():

@@ -53,7 +53,7 @@ EARLIER_NAMES: Mapping[str, str] = {
 """Optimizer names of earlier versions -> names of today."""
 
 _MODULES: Mapping[str, str] = {"keras": "keras.optimizers", "keras_adam": "keras_adam"}
-"""The first word of a name -> the module that its class is in."""
+"""First word of a name -> module of its class."""
 
 
 class ParsedName(NamedTuple):

@@ -5,11 +5,11 @@
 
 A simulated engine of 100 workers answers every run at once with a record of usual size
 (15 epochs, four curves). Everything else is what a real sweep does in its driver:
-oracle, KerasTuner's project, TensorBoard, records, and at the end the report. For
-comparison, the same with KerasTuner's own way of saving its state (``--stock-records``:
-it grows with the square of the runs).
+oracle, KerasTuner's project, TensorBoard, records, and at the end the report.
+``--stock-records`` measures the same with KerasTuner's own way of saving its state,
+whose time grows with the square of the number of runs.
 
-Each measurement is a process of its own.
+Each measurement runs in a separate process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import run_worker
@@ -39,7 +39,7 @@ EPOCHS = 15
 
 
 def make_grid(records: int) -> Any:
-    """A grid of so many runs, in thousands: 10 optimizers at 10 batch sizes."""
+    """A grid of ``records`` runs (a multiple of 1,000): 10 optimizers x 10 sizes."""
     from tuning.grid import Grid, log_spaced_rates
 
     rates = 100 if records >= 100_000 else 10
@@ -61,7 +61,7 @@ class SimulatedRuns:
         self._versions = versions
 
     def start(self, worker: int, run: Any) -> None:
-        """Take note of the run."""
+        """Remember the run."""
         self._under_way.append((worker, run))
 
     def next_finished(self) -> Any:
@@ -117,7 +117,7 @@ class SimulatedRuns:
 
 
 def stock_oracle(grid: Any) -> Any:
-    """Our oracle with KerasTuner's own saving and counting put back."""
+    """Our oracle with KerasTuner's own methods of saving and counting."""
     from keras_tuner import Oracle
 
     from tuning.search.oracle import GridOracle
@@ -176,7 +176,7 @@ def measure(records: int, kind: str) -> dict[str, Any]:
 
 
 def memory_megabytes() -> float:
-    """Most memory that this process has held so far (KiB on Linux)."""
+    """Peak memory of this process so far; Linux reports it in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/lab/edges_runs.py [--optimizers keras.Adam,...] [--seeds 3]
 
-The digits perceptron at 19 rates a quarter of a decade apart (1e-4 ... 3.16), three
-batch sizes: once with the whole grid, once with the edges alone, as two sweeps in
-processes of their own. Compared are, for each optimizer and batch size, the ends of the
-good region.
+The digits perceptron is trained at 19 learning rates a quarter of a decade apart (1e-4
+... 3.16) and three batch sizes. One sweep runs the whole grid, another one the edges
+alone, each in a separate process. For each optimizer and batch size, the ends of the
+good region are compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import run_worker

@@ -6,14 +6,14 @@ For every built-in optimizer on the digits workload, and for a model with Dropou
 BatchNormalization, it prints
 
 * the largest relative difference of any loss of any epoch, to ``fit`` compiled with
-  ``jit_compile=True`` and to ``fit`` as it comes;
-* seconds per run with ``fit``, new model and trace included, as a tuner does it;
+  ``jit_compile=True`` and to ``fit`` with default settings;
+* seconds per run with ``fit``, including a new model and trace, as a tuner does it;
 * seconds per run in compiled epochs, with tracing and compiling shared by the runs
-  that share it in a sweep (``--runs``: rates times seeds).
+  that share it in a sweep (``--runs``: learning rates times seeds).
 
-XLA rounds otherwise than TensorFlow's own kernels, and a training amplifies that:
-fewer ``--epochs`` show how it grows. Inside XLA TensorFlow also draws other random
-numbers, so with Dropout only the compiled ``fit`` can be compared.
+XLA rounds differently from TensorFlow's own kernels, and training amplifies the
+difference; fewer ``--epochs`` show how it grows. Inside XLA TensorFlow also draws other
+random numbers, so with Dropout only the compiled ``fit`` can be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import keras
@@ -154,7 +154,7 @@ def time_fit(workload: Workload, data: Data, run: Run, epochs: int) -> float:
 def time_compiled(
     workload: Workload, data: Data, run: Run, epochs: int, runs: int
 ) -> float:
-    """Seconds per run of ``runs`` runs, tracing and compiling once included."""
+    """Seconds per run of ``runs`` runs, including one tracing and compiling."""
     start = time.perf_counter()
     trainer = Trainer(Task(workload, data, epochs=epochs, execution="compiled-epochs"))
     for i in range(runs):

@@ -1,4 +1,4 @@
-"""What `sweep_time.py` trains: three small models on scikit-learn's digits."""
+"""The cases of `sweep_time.py`: three small models on scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SweepCase:
 
     @property
     def runs(self) -> int:
-        """How many points the grid has."""
+        """Number of points of the grid."""
         return len(self.rates) * len(self.batch_sizes) * len(self.seeds)
 
 

@@ -3,14 +3,14 @@
     python benchmarks/lab/sweep_time.py [--rounds 3]
                                         [--cases digits,convnet,transformer]
 
-Two measurements, each a process of its own:
+Two measurements, each in a separate process:
 
-* the sweep of ``make sweep`` (all its runs, TensorBoard and report written), start-up
-  included; ``--no-make-sweep`` leaves it out;
+* the sweep of ``make sweep`` with all its runs, TensorBoard and report, including
+  start-up; ``--no-make-sweep`` leaves it out;
 * the grids of `sweep_cases.py` (27 runs of the digits perceptron, 12 each of a small
-  convnet and a small transformer, with Keras's Adam) through ``keras_tuner.GridSearch``
-  with the seed as one more hyperparameter, and through ours, in turn, ``--rounds``
-  times: whole processes, and the search alone, without start-up and loading.
+  convnet and a small transformer, with Keras's Adam). ``keras_tuner.GridSearch``, with
+  the seed as one more hyperparameter, and our sweep run them in turn, ``--rounds``
+  times. Times are of whole processes, and of the search without start-up and loading.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.results import print_table, write_results
 
 
 def sweep_by_keras_tuner(name: str, directory: str) -> float:
-    """The grid as a KerasTuner user writes it; seconds of the search."""
+    """Run the grid as a KerasTuner user would; return the seconds of the search."""
     import keras
     import keras_tuner
 
@@ -83,7 +83,7 @@ def sweep_by_keras_tuner(name: str, directory: str) -> float:
 
 
 def sweep_by_ours(name: str, directory: str) -> float:
-    """The same grid through `tuning.run_sweep`; seconds of the sweep."""
+    """Run the same grid with `tuning.run_sweep`; return the seconds of the sweep."""
     from benchmarks.lab.sweep_cases import CASES
     from tuning.sweep import run as sweep
 
@@ -105,7 +105,7 @@ def sweep_by_ours(name: str, directory: str) -> float:
 
 
 def run(command: list[str]) -> str:
-    """What a command writes to its standard output."""
+    """Run a command and return its standard output."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"{command}: {result.stderr[-2000:]}")

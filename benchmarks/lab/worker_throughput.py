@@ -3,14 +3,14 @@
     python benchmarks/lab/worker_throughput.py [--rounds 2] [--engine local]
         [--seeds 4] [--epochs 40]
 
-A perceptron on digits, two optimizers at four batch sizes, six rates, four seeds, 40
-epochs: 192 runs in 8 groups that share compiled functions. Rounds alternate between one
-worker and two. Both have one thread per operation, so that the second worker is what
-differs, and both are processes of their own. Reported are whole sweeps and what is left
-of them after the start of the workers (the time until the first record); and, since
-wall-clock says little on a machine with other work, the processor seconds of driver and
-workers: a second worker that makes the workers' sum no larger costs nothing but its
-start.
+A perceptron on digits, two optimizers at four batch sizes, six learning rates, four
+seeds, 40 epochs: 192 runs in 8 groups that share compiled functions. Rounds alternate
+between one worker and two. Both have one thread per operation, so that only the number
+of workers differs, and both run in separate processes. Reported are the seconds of the
+whole sweep, and those after the start of the workers (after the first record). Because
+wall-clock time says little on a machine with other work, the processor seconds of
+driver and workers are reported as well. If a second worker does not increase the
+workers' processor seconds, it costs nothing but its start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import run_worker
@@ -56,7 +56,7 @@ def measure(engine: str, workers: str, seeds: str, epochs: str) -> dict[str, Any
             epochs=int(epochs),
             engine=engine,
             workers=int(workers),
-            run_timeout=600,  # one worker is a process of its own, too
+            run_timeout=600,  # so that one worker is a separate process, too
             progress=note,
         )
         end = time.perf_counter()

@@ -4,9 +4,10 @@
         [--contenders 'ours, float32;ours, 8bit']
 
 A causal transformer (width 768, twelve blocks, a vocabulary of 32,000) takes a few
-steps in a plain ``fit``, each optimizer in a process of its own. The optimizer's share
-is the peak of the process's resident memory above that of plain SGD, which keeps
-nothing: state and temporaries together. Reported besides: what it says that it holds.
+steps in a plain ``fit``, each optimizer in a separate process. The optimizer's share is
+the process's peak resident memory minus that of plain SGD, which keeps no state: it
+includes state and temporary memory. The size of the state that the optimizer reports is
+listed as well.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -54,7 +55,7 @@ def _model(blocks: int) -> Any:
         x = x + attention(normal, normal, use_causal_mask=True)
         hidden = layers.Dense(4 * WIDTH, "gelu")(layers.LayerNormalization()(x))
         x = x + layers.Dense(WIDTH)(hidden)
-    # A small head: the logits of all words would take more than the optimizer does.
+    # A small head: the logits of all words would take more memory than the optimizer.
     return keras.Model(inputs, layers.Dense(16)(layers.LayerNormalization()(x)))
 
 

@@ -3,16 +3,19 @@
     python benchmarks/memory/storage_quality.py [--tasks 'digits, convnet'] [--seeds 5]
                                                 [--contenders ours,peers]
 
-Each seed gives the initial weights and the order of batches; every storage trains from
-both. Reported per task and storage: the difference of the validation loss from that of
-float32 Adam in the same library, as a share of it, with a 95 % interval of the paired
-differences (Student's t); the same of the mean training loss over the last fifth of
-the steps; and how many runs diverged. The rate is Adam's usual 1e-3; with
-``--rate-factor 3`` three times as much.
+A seed decides the initial weights and the order of batches, the same for every storage.
+Reported per task and storage:
 
-The peers are the packages bitsandbytes and torchao, which train the same models under
-Keras's torch backend, beside torch's own Adam. What is not installed, or does not run
-on this machine, is left out, and that is said.
+* the difference of the validation loss from that of float32 Adam in the same library,
+  in percent, with a 95 % interval of the paired differences (Student's t);
+* the same for the mean training loss over the last fifth of the steps;
+* the number of runs that diverged.
+
+The learning rate is Adam's usual 1e-3; ``--rate-factor 3`` triples it.
+
+The peers are the packages bitsandbytes and torchao, which train the same models with
+Keras's torch backend, and torch's own Adam as their baseline. Peers that are not
+installed, or do not run on this machine, are left out with a message.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -46,13 +49,13 @@ PEERS = {
     "torchao AdamFp8": ("torchao.optim", "AdamFp8", {}),
     "torchao Adam4bit": ("torchao.optim", "Adam4bit", {}),
 }
-"""Baseline first: where the class is, its name, its options."""
+"""Module, name and options of each class; the baseline first."""
 
 EPSILON = 1e-7
 
 
 def batches(task: Task, size: int, seed: int) -> np.ndarray:
-    """Which examples a step sees: ``[steps, batch_size]``, without replacement."""
+    """The examples of every step: ``[steps, batch_size]``, without replacement."""
     rng = np.random.default_rng(seed)
     needed = task.steps * task.batch_size
     orders = [rng.permutation(size) for _ in range(-(-needed // size))]
@@ -60,7 +63,7 @@ def batches(task: Task, size: int, seed: int) -> np.ndarray:
 
 
 def train_ours(task: Task, storage: str, rate: float, seed: int) -> dict[str, Any]:
-    """One run of ours on TensorFlow; losses of every step, and the last one."""
+    """One run of our Adam on TensorFlow: loss of every step, and validation loss."""
     import keras
     import tensorflow as tf
 
@@ -91,7 +94,7 @@ def train_ours(task: Task, storage: str, rate: float, seed: int) -> dict[str, An
 
 
 def train_peer(task: Task, name: str, rate: float, seed: int) -> dict[str, Any]:
-    """One run of a peer on Keras's torch backend."""
+    """One run of a peer on Keras's torch backend: the same losses."""
     import importlib
 
     import keras
@@ -130,7 +133,7 @@ def train_peer(task: Task, name: str, rate: float, seed: int) -> dict[str, Any]:
 
 
 def work(task: str, name: str, rate: float, seeds: int) -> None:
-    """What one process does: all seeds of one storage; prints a line as JSON."""
+    """Train all seeds of one storage in this process, and print a line of JSON."""
     results = []
     storage = {label: storage for storage, label in OURS.items()}.get(name)
     for seed in range(1, seeds + 1):
@@ -167,7 +170,7 @@ def interval(differences: list[float]) -> tuple[float, float, float]:
 def compare(
     task: str, runs: dict[str, list[dict[str, Any]]], baseline: str
 ) -> list[dict[str, Any]]:
-    """Each storage beside the first one, seed by seed."""
+    """Compare each storage with the baseline, seed by seed."""
     rows = []
     for name, results in runs.items():
         row: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""What the storages are judged on: four small models and their data.
+"""The tasks on which storages are judged: four small models and their data.
 
 Text and speech are read from ``KERAS_ADAM_DATA`` (default ``../shared/data``), digits
-come with scikit-learn. Each model has weights of 65,536 entries and more, which are
-those that a storage concerns.
+come with scikit-learn. Each model has weights of 65,536 entries and more, because only
+these are stored in fewer bytes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Task(NamedTuple):
     """A model with its data.
 
     Attributes:
-        build: a new model that returns logits, or one logit per class and position.
-        load: training and validation arrays: x, y, x, y.
+        build: returns a new model with logits per class, or per class and position.
+        load: returns training and validation arrays: x, y, x, y.
         batch_size: examples per step.
         steps: of a run.
-        rate: near the best one of float32 Adam.
+        rate: near the best learning rate of float32 Adam.
     """
 
     build: Callable[[], Any]
@@ -50,7 +50,7 @@ def _characters() -> tuple[np.ndarray, int]:
 
 
 CHARACTERS = 65
-"""Of the alphabet of tiny_shakespeare.txt."""
+"""Size of the alphabet of tiny_shakespeare.txt."""
 
 
 def _next_character() -> tuple[np.ndarray, ...]:
@@ -117,7 +117,7 @@ def _mlp() -> Any:
 
 
 def _convnet(shape: tuple[int, ...], strides: int) -> Any:
-    # Noise and dropout: without them the training loss soon is nothing to compare.
+    # With noise and dropout, so that training losses do not fall to nearly zero.
     from keras import Sequential, layers
 
     blocks = [

@@ -3,12 +3,15 @@
     python benchmarks/robustness/batch_scaling.py --out OUT [--tasks a,b]
         [--batches 4,32,256] [--seeds 3] [--report-only]
 
-Keras's Adam and ours, plain constants and `keras_adam.scale_for_batch_size` from a
-reference batch of 32, at seven reference rates from 1e-4 to 0.1 and equal numbers of
-examples: 12,288 steps at 4, 48 at 1024, the rate falling linearly. What counts is the
-loss at the rate that was best at the reference batch (*transferred*), beside the best
-that Keras's Adam reaches when its rate is tuned for that batch size; and how far the
-best reference rate moves. A killed benchmark goes on where it was.
+Keras's Adam and ours are trained with unchanged constants, and with those that
+`keras_adam.scale_for_batch_size` computes from a reference batch of 32. There are seven
+reference learning rates from 1e-4 to 0.1, which fall linearly during a run. The number
+of examples is always the same: 12,288 steps at batch size 4, 48 steps at 1024.
+
+Two figures count. One is the loss at the learning rate that was best at the reference
+batch (*transferred*), relative to the best loss of Keras's Adam with its learning rate
+tuned for that batch size. The other is how far the best reference rate moves. A killed
+benchmark continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -44,7 +47,7 @@ class Rule(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For tables and directories."""
+        """The rule's name in tables and directories."""
         return f"{self.contender}-scaled" if self.is_scaled else self.contender
 
 
@@ -56,7 +59,7 @@ RULES = tuple(
 
 
 def scaled(rule: Rule, batch_size: int) -> tuple[Contender, tuple[float, ...]]:
-    """The contender of a rule at a batch size, and the rates it has there."""
+    """The contender of a rule at a batch size, and its learning rates there."""
     contender = CONTENDERS[rule.contender]
     if not rule.is_scaled:
         return contender, REFERENCE_RATES
@@ -118,7 +121,7 @@ def rows_of(
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Geometric means over tasks of the ratios, the mean drift."""
+    """Geometric means of the ratios over tasks, and the mean drift."""
     found = []
     for name, size in dict.fromkeys((r["contender"], r["batch_size"]) for r in rows):
         group = [r for r in rows if (r["contender"], r["batch_size"]) == (name, size)]

@@ -1,4 +1,4 @@
-"""The contenders of the robustness benchmark beside the baseline, task by task."""
+"""Compares the contenders of the robustness benchmark with the baseline, by task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tuning import RunRecord
 from tuning.statistics.seed_losses import percentiles
 
 Records = Mapping[Setting, Mapping[str, Sequence[RunRecord]]]
-"""By setting and contender."""
+"""Records by setting and contender."""
 
 RATIOS = (
     "s_wide",
@@ -44,7 +44,7 @@ FINE_TUNING = "fine-tuning"
 
 
 class Compared(NamedTuple):
-    """What can be compared in one setting.
+    """The contenders that can be compared in one setting.
 
     Attributes:
         seeds: that every contender here has.
@@ -80,7 +80,7 @@ def compare(
 ) -> Compared | None:
     """The figures of all contenders that have these seeds in one setting.
 
-    ``None`` where the baseline has not.
+    ``None`` if the baseline lacks one of these seeds.
     """
     if not seeds:
         return None
@@ -132,7 +132,7 @@ def summary_rows(compared: Mapping[Setting, Compared]) -> list[dict[str, Any]]:
     """One row per contender over all settings: geometric means of ratios, and shares.
 
     A contender that lacks a setting is compared over those that it has; ``settings``
-    tells how many these are.
+    is their number.
     """
     names = dict.fromkeys(name for one in compared.values() for name in one.figures)
     return [_summary_row(name, compared) for name in names]
@@ -178,7 +178,7 @@ def _summary_row(name: str, compared: Mapping[Setting, Compared]) -> dict[str, A
 
 
 def _share_ratio(own: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Ratios of shares; no bad run at all is 0 of whatever the baseline has."""
+    """Ratios of shares; 0 without a bad run, even if the baseline has none."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(own == 0, 0.0, own / base)
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 
 class Contender(NamedTuple):
-    """An optimizer under a name.
+    """An optimizer with its options.
 
     Attributes:
-        reference: where its class or factory is.
-        options: beside the learning rate.
-        default_rate: of its class, or what its paper says.
+        reference: ``package.module:attribute`` of its class or factory.
+        options: arguments other than the learning rate.
+        default_rate: default learning rate of its class or of its paper.
     """
 
     reference: str
@@ -26,7 +26,7 @@ class Contender(NamedTuple):
         """The class or function that makes it.
 
         Raises:
-            ValueError: this version of the package has none.
+            ValueError: this version of the package does not have it.
         """
         try:
             return pkgutil.resolve_name(self.reference)
@@ -35,7 +35,7 @@ class Contender(NamedTuple):
 
 
 BASELINE = "keras-adam"
-"""Ratios are to this one."""
+"""The contender to which ratios are computed."""
 
 OURS = "keras_adam:Adam"
 
@@ -47,8 +47,8 @@ CONTENDERS: dict[str, Contender] = {
     "adagrad": Contender("keras.optimizers:Adagrad", {}, 1e-3),
     "momentum": Contender("keras.optimizers:SGD", {"momentum": 0.9}, 1e-2),
     "lion": Contender("keras.optimizers:Lion", {}, 1e-3),
-    # Judged at the weights that it trains with, as Keras leaves them, and not at the
-    # average that its paper judges: that is what `fit` reports to Keras's users.
+    # Judged at the weights that it trains with, because `fit` reports these to Keras's
+    # users. Its paper judges their average.
     "schedule-free-adamw": Contender("keras.optimizers:ScheduleFreeAdamW", {}, 2.5e-3),
     "prodigy": Contender("benchmarks.robustness.prodigy:Prodigy", {}, 1.0),
     "ours": Contender(OURS, {}, 1e-3),
@@ -62,7 +62,7 @@ def read_variants(texts: Sequence[str]) -> dict[str, Contender]:
     ``label=module:attribute{"option": value}`` names another class or factory.
 
     Raises:
-        ValueError: a text has another form, or a label stands twice.
+        ValueError: a text has another form, or a label occurs twice.
     """
     found: dict[str, Contender] = {}
     for text in texts:

@@ -1,8 +1,8 @@
 """The data of the robustness tasks: small arrays, the same every time.
 
-Read from ``KERAS_ADAM_DATA`` (default ``../shared/data``) by the lab's own data
-sources, which also hold what is embedded. Every function returns `tuning.Data`; what
-is held out shares no text, recording, slice or photograph with what is learned from.
+The lab's own data sources read them from ``KERAS_ADAM_DATA`` (default
+``../shared/data``) or make the embedded ones. Every function returns `tuning.Data`.
+Validation data share no text, recording, slice or photograph with training data.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DATA = Path(
 )
 
 SAMPLES = 3840
-"""Of a recording that are heard: 0.48 seconds, 24 frames of 20 ms."""
+"""Samples that the model hears of a recording: 0.48 seconds, 24 frames of 20 ms."""
 
 
 def _split(x: np.ndarray, y: np.ndarray, held_out: int, seed: int = 0) -> Data:
@@ -54,9 +54,9 @@ def _first(data: Data, train: int | None, val: int | None) -> Data:
 
 
 def _mistaken(data: Data, share: float) -> Data:
-    """Other labels for a share of the examples, as where people label.
+    """Random labels for a share of the examples, like mistakes of people.
 
-    Without, some losses would end near zero, where ratios mean little.
+    Without them some losses would end near zero, where ratios mean little.
     """
     generator = np.random.default_rng(3)
     classes = int(data.y_train.max()) + 1
@@ -111,7 +111,7 @@ def character_windows(source: str, length: int, train: int, val: int) -> Data:
 
 @functools.cache
 def worded(source: str, words: int, length: int, train: int | None, val: int) -> Data:
-    """Texts as numbers of words, and their classes."""
+    """Texts as rows of word numbers, and their classes."""
     if source == "reviews":
         texts, labels = movie_reviews.read_movie_reviews(DATA)
     elif source == "news":
@@ -120,7 +120,7 @@ def worded(source: str, words: int, length: int, train: int | None, val: int) ->
         texts, labels = opinions.make_opinions()
     else:
         texts, labels = language_reference.read_passages()
-    # The same text twice must not stand in both parts.
+    # A text that occurs twice must not be in both parts.
     first = {text.lower(): label for text, label in zip(texts, labels, strict=True)}
     order = np.random.default_rng(2).permutation(len(first))
     texts, labels = list(first), np.array(list(first.values()), "int32")
@@ -139,7 +139,7 @@ def worded(source: str, words: int, length: int, train: int | None, val: int) ->
 
 @functools.cache
 def digits(mistaken: float, train: int | None = None) -> Data:
-    """Handwritten digits, ``[examples, 8, 8, 1]``; a share of labels is mistaken."""
+    """Handwritten digits, ``[examples, 8, 8, 1]``; a share of labels is random."""
     data = handwritten_digits.read_digits()
     shaped = data._replace(
         x_train=data.x_train.reshape(-1, 8, 8, 1), x_val=data.x_val.reshape(-1, 8, 8, 1)
@@ -149,17 +149,17 @@ def digits(mistaken: float, train: int | None = None) -> Data:
 
 @functools.cache
 def digit_pictures() -> Data:
-    """Handwritten digits to be drawn again: y is x, ``[examples, 64]``."""
+    """Handwritten digits to be reconstructed: y is x, ``[examples, 64]``."""
     data = handwritten_digits.read_digits()
     return Data(data.x_train, data.x_train, data.x_val, data.x_val)
 
 
 @functools.cache
 def parity(bits: int, relevant: int, held_out: int, mistaken: float) -> Data:
-    """All ``[2^bits, bits]`` rows of ±1; ``[2^bits]``, the parity of the first few.
+    """All ``[2^bits, bits]`` rows of ±1, and ``[2^bits]`` parities of the first few.
 
-    No single entry tells anything of the label, so the loss stands still until
-    several are found together: a plateau.
+    No single entry says anything about the label, so the loss has a plateau until
+    several entries are found together.
 
     **Source**: B. Barak et al., "Hidden progress in deep learning: SGD learns
     parities near the computational limit", arXiv:2207.08799.
@@ -172,13 +172,13 @@ def parity(bits: int, relevant: int, held_out: int, mistaken: float) -> Data:
 
 @functools.cache
 def judgements() -> Data:
-    """Made sentences of praise and blame, in which counting words hardly helps."""
+    """Artificial sentences of praise and blame; counting words hardly helps."""
     return sentiment.load_data(None)
 
 
 @functools.cache
 def scenes(train: int, val: int) -> Data:
-    """Scenes of digits among clutter, 16 x 16, and which pixels are a digit's."""
+    """Scenes of digits among clutter, 16 x 16, and masks of the digits' pixels."""
     parts = []
     for part, count in (("train", train), ("validation", val)):
         made = digit_scenes.make_scenes(part)
@@ -194,7 +194,7 @@ def _slices(first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def membrane_squares(size: int, train: int, val: int) -> Data:
-    """Squares of tissue and which pixels are inside a cell."""
+    """Squares of tissue, and masks of the pixels inside a cell."""
     generator = np.random.default_rng(4)
     parts = []
     for bounds, count in (((0, 25), train), ((25, 30), val)):
@@ -208,7 +208,7 @@ def membrane_squares(size: int, train: int, val: int) -> Data:
 def membrane_points(
     size: int, train: int, val: int, slices: tuple[int, int] = (0, 25)
 ) -> Data:
-    """Surroundings of a pixel, ``[examples, size, size, 1]``, and whether it is cell.
+    """Squares around a pixel, ``[examples, size, size, 1]``; 1 inside a cell, else 0.
 
     Half of the points are on a membrane.
     """
@@ -233,7 +233,7 @@ def membrane_points(
 
 @functools.cache
 def photograph_patches(size: int, train: int, val: int) -> Data:
-    """Grey squares of photographs at half resolution to be drawn again: y is x."""
+    """Grey squares of photographs at half resolution to be reconstructed: y is x."""
     grey = raccoons.read_raccoons(DATA).image.astype("float32").mean(axis=-1)
     small = grey.reshape(-1, 64, 2, 64, 2).mean(axis=(2, 4)) / 127.5 - 1.0
     generator = np.random.default_rng(6)
@@ -273,15 +273,15 @@ def spectrograms(
     speakers: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
     mistaken: float = 0.0,
 ) -> Data:
-    """Log-mel spectrograms, ``[recordings, 24, 32]``, and what was said or by whom.
+    """Log-mel spectrograms, ``[recordings, 24, 32]``, and the digit or the speaker.
 
     Args:
         source: ``"voices"`` (a synthesiser's) or ``"people"``.
         target: ``"digit"`` or ``"speaker"``.
-        train: examples to learn from.
-        val: examples to judge by.
-        speakers: who is heard.
-        mistaken: share of mistaken labels.
+        train: number of training examples; ``None`` for all.
+        val: number of validation examples; ``None`` for all.
+        speakers: whose recordings are used.
+        mistaken: share of random labels.
     """
     spoken = _recordings(source)
     labels = (spoken.digit if target == "digit" else spoken.speaker).astype("int32")

@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -27,15 +27,15 @@ from benchmarks.robustness.tasks import BATCH_SIZE, HALVES, TASKS
 from tuning import RunRecord
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's, which the colour-blind can tell apart."""
+"""Okabe and Ito's palette, which colour-blind readers can distinguish."""
 
 COLUMNS = 4
 
 
 def curve(records: Sequence[RunRecord]) -> tuple[np.ndarray, np.ndarray]:
-    """Rates, and the final validation loss at each: ``(seeds, rates)``.
+    """Learning rates, and the final validation loss at each: ``(seeds, rates)``.
 
-    Nothing is worse than the loss that training began with.
+    Losses are cut at the loss before training.
     """
     rates = np.array(sorted({record.learning_rate for record in records}))
     seeds = sorted({record.seed for record in records})

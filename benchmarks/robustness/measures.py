@@ -1,8 +1,8 @@
-"""Figures of how little losses depend on rate and batch size: pure functions.
+"""Figures of how losses depend on learning rate and batch size, as pure functions.
 
-Losses are judged as the lab judges them (`tuning.statistics`): the loss at the end,
-never more than the one before the first step. Every figure is taken for many draws of
-seeds at once, so that intervals come from the same code as the figures.
+Losses are judged as in the lab (`tuning.statistics`): the final loss, but never more
+than the loss before the first step. Every figure is computed for many draws of seeds at
+once, so that the same code computes figures and intervals.
 
 Shapes:
     draws: ``(draws, seeds)`` numbers of seeds; figures are ``(draws,)``.
@@ -27,13 +27,13 @@ from tuning.statistics.seed_losses import (
 )
 
 NARROW = (3e-4, 3.2e-1)
-"""From which to which rate sensitivity is also taken; the grid has 0.316, not 0.3."""
+"""A narrower range of rates for the sensitivity; the grid has 0.316, not 0.3."""
 
 LOW = (0.9e-5, 1.1e-4)
-"""The rates at which weights that are good already are tuned."""
+"""The range of learning rates for fine-tuning pretrained weights."""
 
 GOOD_TOLERANCE = 0.05
-"""Share of the improvement that a good rate, or the target, may miss."""
+"""Share of the improvement that a good learning rate, or the target, may miss."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Runs:
     Attributes:
         rates: ``(rates,)``, ascending.
         losses: ``(rates, seeds)`` judged validation losses.
-        training: the same of the last epoch's mean training loss.
-        is_bad: ``(rates, seeds)``: the loss at the end was not finite, or above that
-            before the first step.
-        courses: ``(rates, seeds, epochs + 1)`` validation losses from before the first
-            step on, never above that one.
+        training: the same for the mean training loss of the last epoch.
+        is_bad: ``(rates, seeds)``: whether the final loss was not finite, or above the
+            loss before the first step.
+        courses: ``(rates, seeds, epochs + 1)`` validation losses, from before the first
+            step on; later ones are cut at the first.
         initial: ``(seeds,)`` validation loss before the first step.
     """
 
@@ -62,7 +62,7 @@ class Runs:
 def complete_seeds(
     records: Sequence[RunRecord], rates: Sequence[float]
 ) -> frozenset[int]:
-    """Seeds with a run that can be judged at every rate."""
+    """Seeds with a judged run at every learning rate."""
     judged = {
         (record.learning_rate, record.seed)
         for record in records
@@ -75,7 +75,7 @@ def complete_seeds(
 def gather(
     records: Sequence[RunRecord], rates: Sequence[float], seeds: Sequence[int]
 ) -> Runs:
-    """Arrange the records of one contender; it has all of these rates and seeds."""
+    """Arrange the records of one contender, which has all these rates and seeds."""
     found = {(record.learning_rate, record.seed): record for record in records}
     table = [[found[rate, seed] for seed in seeds] for rate in rates]
 
@@ -99,10 +99,10 @@ def gather(
 
 
 def _training_loss(record: RunRecord) -> float:
-    """Mean training loss of the last epoch; where there is none, or more, the start's.
+    """Mean training loss of the last epoch, at most the loss before the first step.
 
-    The start's is the validation loss before the first step: of untrained weights both
-    are about the same.
+    A run without such a training loss gets the loss before the first step. That is the
+    validation loss: for untrained weights both are about the same.
     """
     initial = record.initial_loss or 0.0
     last = (record.history.get("loss") or [None])[-1]
@@ -126,7 +126,7 @@ def once(seeds: int) -> np.ndarray:
 
 
 def draws_of(seeds: int) -> np.ndarray:
-    """The draw that has every seed once, and all that the bootstrap makes."""
+    """The draw that has every seed once, and all resamples of the bootstrap."""
     return np.concatenate([once(seeds), resamples(seeds)])
 
 
@@ -136,7 +136,7 @@ def mean_losses(losses: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def best_losses(runs: Runs, draws: np.ndarray) -> np.ndarray:
-    """Least mean loss of any rate."""
+    """Lowest mean loss of any learning rate."""
     return mean_losses(runs.losses, draws).min(axis=0)
 
 
@@ -149,7 +149,7 @@ def figures(
     default_rate: float,
     steps_per_epoch: float,
 ) -> dict[str, np.ndarray]:
-    """All figures of one contender in one setting, but those over batch sizes.
+    """All figures of one contender in one setting, except those over batch sizes.
 
     Args:
         runs: of the contender.
@@ -187,14 +187,14 @@ def figures(
 
 
 def target_of(baseline: Runs, draws: np.ndarray) -> np.ndarray:
-    """The loss of a good rate of the baseline: its best, and 5 % of what it learned."""
+    """The baseline's best loss plus 5 % of its improvement."""
     best = best_losses(baseline, draws)
     initial = baseline.initial[draws].mean(axis=-1)
     return best + GOOD_TOLERANCE * (initial - best)
 
 
 def steps_to(courses: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Epochs until each course meets its target, straight between epochs; or infinity.
+    """Epochs until each course meets its target, interpolated linearly; or infinity.
 
     Shapes:
         courses: ``(draws, epochs + 1)``; target and returned: ``(draws,)``.
@@ -217,10 +217,10 @@ def batch_figures(
 ) -> dict[str, np.ndarray]:
     """Figures over the grid of rates and batch sizes; see `figures`.
 
-    ``drift`` is the distance in decades between the lowest and the highest of the best
-    rates of the batch sizes. ``worst_regret`` and ``mean_regret`` are over the cells of
-    the grid: what a cell's loss is above the best of any contender anywhere, as a share
-    of what that one learned.
+    ``drift`` is the distance in decades between the lowest and the highest of the batch
+    sizes' best learning rates. ``worst_regret`` and ``mean_regret`` are over the cells
+    of the grid. A cell's regret is its loss minus the best loss of any contender at any
+    batch size, as a share of the improvement to that best loss.
 
     Args:
         of_sizes: runs by batch size.

@@ -1,6 +1,6 @@
 """The models of the robustness tasks: small and typical, one function per family.
 
-Each is built anew at every call and returns logits (autoencoders: pictures).
+Every call builds a new model. Models return logits, autoencoders pictures.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def convnet(shape: tuple[int, ...], classes: int, *, normalize: bool) -> Any:
     for width in (8, 16, 32):
         stack.append(layers.Conv2D(width, 3, 2, padding="same", use_bias=not normalize))
         if normalize:
-            # Keras's 0.99 is for longer runs: of so short ones the averages, which
-            # validation uses, would still hold much of their start.
+            # Keras's 0.99 is for longer runs. In runs as short as these, the averages
+            # that validation uses would still be near their start.
             stack.append(layers.BatchNormalization(momentum=0.9))
         stack.append(layers.ReLU())
     return keras.Sequential([*stack, layers.Flatten(), layers.Dense(classes)])
 
 
 def residual_convnet(shape: tuple[int, ...], classes: int) -> Any:
-    """A residual block with normalised convolutions, and means over places."""
+    """A residual block with normalised convolutions, and average pooling."""
     import keras
 
     layers = keras.layers
@@ -64,7 +64,7 @@ def residual_convnet(shape: tuple[int, ...], classes: int) -> Any:
 
 
 def _block(x: Any, width: int, heads: int, *, causal: bool) -> Any:
-    """Attention and a dense layer, each normalised before and added."""
+    """Attention and dense layers, each normalised before and with a residual path."""
     import keras
 
     layers = keras.layers
@@ -76,7 +76,7 @@ def _block(x: Any, width: int, heads: int, *, causal: bool) -> Any:
 
 
 def transformer(length: int, words: int, classes: int, *, causal: bool) -> Any:
-    """One block of attention; the next word after each, or a text's class."""
+    """One block of attention that predicts every next word, or a text's class."""
     import keras
 
     layers, ops = keras.layers, keras.ops
@@ -92,7 +92,7 @@ def transformer(length: int, words: int, classes: int, *, causal: bool) -> Any:
 
 
 def recurrent(length: int, characters: int, cell: str) -> Any:
-    """The next character after each, by a ``"GRU"`` or an ``"LSTM"``."""
+    """A ``"GRU"`` or ``"LSTM"`` that predicts every next character."""
     import keras
 
     layers = keras.layers
@@ -107,7 +107,7 @@ def recurrent(length: int, characters: int, cell: str) -> Any:
 
 
 def dense_autoencoder(pixels: int) -> Any:
-    """Pictures through eight numbers."""
+    """An autoencoder with a code of eight numbers."""
     import keras
 
     layers = keras.layers
@@ -123,7 +123,7 @@ def dense_autoencoder(pixels: int) -> Any:
 
 
 def convolutional_autoencoder(size: int) -> Any:
-    """Pictures through a quarter of their width and height."""
+    """An autoencoder with a code of a quarter of the picture's width and height."""
     import keras
 
     layers = keras.layers
@@ -155,7 +155,7 @@ def bag_of_words(length: int, words: int, classes: int) -> Any:
 
 
 def word_convnet(length: int, words: int, classes: int) -> Any:
-    """The strongest answers of filters over three words each."""
+    """The maxima of filters over three words each, and a dense layer."""
     import keras
 
     layers = keras.layers
@@ -189,7 +189,7 @@ def small_u_net(size: int) -> Any:
 
 
 def voice_vectors(frames: int, bands: int, classes: int) -> Any:
-    """Dense layers on four frames at a time, and the mean of what they see."""
+    """Dense layers on four frames at a time, and the mean of their outputs."""
     import keras
 
     layers = keras.layers

@@ -1,4 +1,4 @@
-"""Prodigy, the Adam that estimates its own rate, for the benchmark alone.
+"""Prodigy, an Adam that estimates its own learning rate, for the benchmark alone.
 
 Written from the paper; not part of `keras_adam`.
 """
@@ -45,7 +45,7 @@ class Prodigy(keras.optimizers.Optimizer):
         self.first_estimate = first_estimate
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Keep where each weight starts, its moments, and the sums of the estimate."""
+        """Make variables: start and moments of each weight, sums of the estimate."""
         if self.built:
             return
         super().build(variables)
@@ -67,14 +67,14 @@ class Prodigy(keras.optimizers.Optimizer):
         return self.add_variable((), initializer=initializer, name=name)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One weight's part; the first weight closes the sums of the step before."""
+        """Update one weight; the first weight also finishes the last step's sums."""
         index = self._get_variable_index(variable)
         if index == 0:
             self._renew_estimate()
         d = self._estimate.value
         rate = ops.cast(learning_rate, "float32")
         slow = math.sqrt(self.beta_2)
-        # Of r and s alike; d / d_0 in place of d keeps them far from underflow.
+        # The same factor in r and s: d / d_0 instead of d keeps them from underflow.
         weight = (1 - slow) * rate * d * (d / self.first_estimate)
         first = self._first[index] * self.beta_1 + (1 - self.beta_1) * d * gradient
         second = self._second[index] * self.beta_2 + (1 - self.beta_2) * ops.square(
@@ -92,7 +92,7 @@ class Prodigy(keras.optimizers.Optimizer):
         )
 
     def _renew_estimate(self) -> None:
-        """``d = max(d, r / ‖s‖₁)``, and √β₂ r as the start of the next sum."""
+        """Set ``d = max(d, r / ‖s‖₁)``, and start the next sum with √β₂ r."""
         correlation, size = self._correlation.value, self._size_of_sums.value
         quotient = ops.where(size > 0, correlation / ops.maximum(size, 1e-38), 0.0)
         self.assign(self._estimate, ops.maximum(self._estimate.value, quotient))

@@ -25,11 +25,11 @@ from benchmarks.robustness.sweeps import Setting, records_of
 from benchmarks.robustness.tasks import BATCH_SIZE, CHOOSING
 
 PEERS = ("keras.optimizers:", "benchmarks.robustness.prodigy:")
-"""Where the contenders are from that the targets are not for."""
+"""Modules of contenders for which there are no targets."""
 
 
 class Target(NamedTuple):
-    """What the robust Adam is meant to reach, beside the baseline."""
+    """A limit that the robust Adam should reach, relative to the baseline."""
 
     figure: str
     at_most: float
@@ -99,7 +99,7 @@ BATCHES = {
 
 
 def read(out: Path, settings: Sequence[Setting], names: Sequence[str]) -> Records:
-    """Whatever ``out`` holds of the settings and contenders."""
+    """The records in ``out`` of these settings and contenders."""
     return {
         setting: {name: records_of(out, setting, name) for name in names}
         for setting in settings
@@ -119,10 +119,10 @@ def report(
 
     Args:
         out: directory of the benchmark.
-        settings: to take in.
-        contenders: to take in.
+        settings: to include.
+        contenders: to include.
         part: suffix of the file's name.
-        seeds: to take in, of those that the baseline has in every setting.
+        seeds: to include, if the baseline has them in every setting.
         by_task: print a table of all tasks, too.
     """
     records = read(out, settings, list(contenders))
@@ -149,7 +149,7 @@ def report(
 def grouped(
     compared: Mapping[Setting, Compared],
 ) -> dict[str, dict[Setting, Compared]]:
-    """By half, schedule, length and batch size; then schedules and lengths together."""
+    """Groups by half, schedule, length and batch size; then by half and size alone."""
     groups: dict[str, dict[Setting, Compared]] = {}
     together: dict[str, dict[Setting, Compared]] = {}
     for setting, one in compared.items():
@@ -167,7 +167,7 @@ def grouped(
 
 
 def half_of(setting: Setting) -> str:
-    """To which half of the tasks a setting belongs."""
+    """The half of the tasks to which a setting belongs."""
     return "choosing" if setting.task in CHOOSING else "judging"
 
 
@@ -213,7 +213,7 @@ def _report_tasks(
 
 
 def judge(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each target beside what a contender has."""
+    """Compare each target with a contender's figure."""
     verdicts = []
     for target in TARGETS:
         value = row.get(target.figure)
@@ -245,7 +245,7 @@ def told(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _report_batches(compared: Mapping[Setting, Compared]) -> list[dict[str, Any]]:
-    """Drift and regret where a task has been trained at several batch sizes."""
+    """Drift and regret of the tasks that were trained at several batch sizes."""
     rows = []
     by_task = itertools.groupby(
         sorted(compared, key=lambda s: (s.task, s.schedule, s.length, s.batch_size)),

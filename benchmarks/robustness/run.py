@@ -5,15 +5,15 @@
         [--schedules constant,linear] [--lengths 300,3000] [--batches 32]
         [--seeds 3] [--report-only] [--by-task] [--part NAME]
 
-Each contender trains each task at twelve rates from 1e-5 to 3.16. A killed benchmark
-goes on where it was. Several processes may share one ``OUT`` if they are given
-different tasks. The report at the end takes in whatever ``OUT`` holds of the chosen
-tasks, contenders and seeds; more of each are added to what is there.
+Each contender trains each task at twelve learning rates from 1e-5 to 3.16. A killed
+benchmark continues where it stopped. Several processes may share one ``OUT`` if they
+have different tasks. The report at the end includes all runs in ``OUT`` of the chosen
+tasks, contenders and seeds. Later calls can add more of each.
 
-A length is a number of steps of 32 examples; at other batch sizes as many examples are
-seen in more or fewer steps. A run has 12 epochs, and a batch must fit into one, so
-``--lengths 1536 --batches 4,16,64,256,1024`` compares 12,288 steps with 48. Where a
-batch is larger than the data or an epoch (small data), the task is left out.
+A length is a number of steps of 32 examples. At other batch sizes, more or fewer steps
+see the same number of examples. A run has 12 epochs, and a batch must fit into one, so
+``--lengths 1536 --batches 4,16,64,256,1024`` compares 12,288 steps with 48. A task is
+left out if a batch is larger than the task's data or an epoch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.robustness.contenders import CONTENDERS, Contender, read_variants
@@ -38,10 +38,10 @@ from benchmarks.robustness.tasks import BATCH_SIZE, HALVES, TASKS
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line, lists and numbers read.
+    """The arguments of the command line, with lists and numbers parsed.
 
     Raises:
-        SystemExit: it cannot be understood.
+        SystemExit: an argument is invalid.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
@@ -84,7 +84,7 @@ def _chosen(
 
 
 def settings_of(arguments: argparse.Namespace) -> list[Setting]:
-    """Every combination of what was chosen."""
+    """Every combination of the chosen lengths, batch sizes, tasks and schedules."""
     axes = arguments.lengths, arguments.batches, arguments.tasks, arguments.schedules
     return [
         Setting(task, schedule, length, size)
@@ -93,7 +93,7 @@ def settings_of(arguments: argparse.Namespace) -> list[Setting]:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train whatever is lacking, and tell how long each sweep took."""
+    """Train the missing runs, and print how long each sweep took."""
     limit_threads(arguments.threads)
     work = list(itertools.product(settings_of(arguments), arguments.contenders.items()))
     for number, (setting, (name, contender)) in enumerate(work, start=1):
@@ -117,8 +117,8 @@ def _train_one(
     try:
         run(arguments.out, setting, name, contender, range(arguments.seeds), note)
     except ValueError as error:
-        # Another process may be at it, a batch be larger than an epoch, or a class be
-        # missing: the others can go on.
+        # Another process may be training it, a batch may be larger than an epoch, or a
+        # class may be missing. The other sweeps can still be trained.
         print(f"{place}: {setting.path} {name} is LEFT OUT: {error}", flush=True)
     if not records:
         return

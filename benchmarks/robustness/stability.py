@@ -3,10 +3,10 @@
     python benchmarks/robustness/stability.py --out OUT [--seeds 3]
         [--tasks spikes,recurrent] [--contenders keras-adam;robust] [--report-only]
 
-Each contender trains each task at seven rates from 1e-4 to 0.1, 300 steps of 32
-examples. A killed benchmark goes on where it was. A run is *bad* if it ended above
-its initial validation loss, or in no number; *unlearnt* if it is not bad but has
-gained less than half of what the best run of the task gained.
+Each contender trains each task at seven learning rates from 1e-4 to 0.1, 300 steps of
+32 examples. A killed benchmark continues where it stopped. A run is *bad* if its final
+validation loss is not finite or above the initial one. It is *unlearnt* if it is not
+bad but improved less than half as much as the best run of the task.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -35,7 +35,7 @@ BATCH_SIZE, EPOCHS, STEPS = 32, 12, 300
 RATES = tuple(float(f"{10 ** (exponent / 2):.3g}") for exponent in range(-8, -1))
 
 SPIKE = 1000.0
-"""What the gradient of a spoilt batch is multiplied by, or so."""
+"""About the factor on the gradient of a batch with a spike."""
 
 STEPS_PER_SPIKE = 40
 
@@ -54,7 +54,7 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def weighted_loss(y_true: Any, y_pred: Any) -> Any:
-    """Cross-entropy of logits; a second column of the target weighs the example."""
+    """Cross-entropy of logits, weighted by the second column of the targets."""
     import keras
 
     losses = keras.losses.sparse_categorical_crossentropy(
@@ -64,14 +64,14 @@ def weighted_loss(y_true: Any, y_pred: Any) -> Any:
 
 
 def _weighted(plain: Data, share: float) -> Data:
-    """Targets with a weight: a share of the training examples spikes."""
+    """Targets with weights, which make a share of the training examples spikes."""
 
     def with_weights(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return np.stack([labels.astype("float32"), weights], axis=1)
 
     count = len(plain.y_train)
     is_spoilt = np.random.default_rng(0).random(count) < share
-    # One example in a batch: the mean over the batch takes its share back.
+    # One example in a batch: the mean over the batch divides by the batch size.
     weights = np.where(is_spoilt, SPIKE * BATCH_SIZE, 1.0).astype("float32")
     return plain._replace(
         y_train=with_weights(plain.y_train, weights),
@@ -167,11 +167,11 @@ def workload_of(task: str) -> Workload:
 
 
 def row_of(task: str, contender: str, records: list[RunRecord], best: float) -> Any:
-    """What became of a contender's runs on a task.
+    """The figures of a contender's runs on a task.
 
     Args:
         task: its name.
-        contender: likewise.
+        contender: its name.
         records: of all rates and seeds.
         best: the best final loss of any contender.
     """
@@ -184,7 +184,7 @@ def row_of(task: str, contender: str, records: list[RunRecord], best: float) -> 
     losses = np.array([final(record) for record in records])
     rates = np.array([record.learning_rate for record in records])
     is_bad = losses > initial
-    # The mean over seeds at each rate, nothing worse than what training began with.
+    # The mean over seeds at each rate; losses are cut at the initial loss.
     per_rate = [
         np.minimum(losses[rates == r], initial).mean() for r in np.unique(rates)
     ]

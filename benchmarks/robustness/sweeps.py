@@ -1,8 +1,8 @@
 """The runs of the robustness benchmark: sweeps of the lab, one per task and contender.
 
 ``OUT/TASK/SCHEDULE-LENGTH/batch=B/CONTENDER/seeds=S`` is a directory of a sweep, which
-`tuning.run_sweep` fills and continues. More contenders or seeds are further
-directories beside it, so nothing that has been run is run again.
+`tuning.run_sweep` fills and continues. More contenders or seeds get directories of
+their own next to it, so nothing is run twice.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PRETRAINING_STEPS = 3000
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a curve of losses over rates belongs to, save the contender.
+    """All that decides a curve of losses over learning rates, except the contender.
 
     Attributes:
         task: its name.
-        schedule: of the rate.
+        schedule: of the learning rate.
         length: of a run, in steps of `BATCH_SIZE` examples.
-        batch_size: examples per step; steps are more or fewer, examples the same.
+        batch_size: examples per step. It changes the number of steps, not of examples.
     """
 
     task: str
@@ -47,16 +47,16 @@ class Setting:
 
     @property
     def path(self) -> Path:
-        """Its directory below the benchmark's."""
+        """The setting's directory below the benchmark's."""
         return Path(
             self.task, f"{self.schedule}-{self.length}", f"batch={self.batch_size}"
         )
 
 
 def limit_threads(count: int) -> None:
-    """Let TensorFlow compute on so many threads; before it has computed anything.
+    """Set TensorFlow's number of threads; call this before it computes anything.
 
-    Such small steps gain nothing from a second one, and another process may.
+    Steps as small as these gain nothing from a second thread, but another process may.
     """
     import tensorflow as tf
 
@@ -73,10 +73,10 @@ def run(
     progress: Callable[[Any], None] | None = None,
     rates: Sequence[float] | None = None,
 ) -> None:
-    """Train what is still lacking of a contender in a setting, at ``rates`` or `RATES`.
+    """Train a contender's missing runs in a setting, at ``rates`` or `RATES`.
 
     Raises:
-        ValueError: a sweep there is another one, or is being run.
+        ValueError: a directory holds another sweep, or another process runs the sweep.
     """
     directory = out / setting.path / name
     known = [_seeds_of(path) for path in directory.glob("seeds=*")]
@@ -99,7 +99,7 @@ def run(
 
 
 def records_of(out: Path, setting: Setting, name: str) -> list[RunRecord]:
-    """What is there of a contender in a setting."""
+    """The existing records of a contender in a setting."""
     directories = sorted((out / setting.path / name).glob("seeds=*"))
     return [
         record
@@ -110,7 +110,7 @@ def records_of(out: Path, setting: Setting, name: str) -> list[RunRecord]:
 
 
 def contenders_in(out: Path, setting: Setting) -> Iterator[str]:
-    """Names of the contenders of which something is there."""
+    """Names of the contenders that have a sweep in a setting."""
     for directory in sorted((out / setting.path).glob("*")):
         if any(directory.glob("seeds=*")):
             yield directory.name
@@ -136,7 +136,7 @@ def workload_of(setting: Setting, out: Path) -> Workload:
 
 
 def pretrained_weights(name: str, task: Task, out: Path) -> list[np.ndarray]:
-    """Weights that have learned from other data; trained once and kept in ``out``."""
+    """Weights pretrained on other data; trained once and kept in ``out``."""
     import keras
 
     path = out / "pretrained" / f"{name}.npz"

@@ -1,19 +1,19 @@
-"""What robustness is judged on: small tasks of every family, split in two for good.
+"""The tasks on which robustness is judged: small, of every family, in two fixed halves.
 
 Constants of an optimizer are chosen on the tasks of the half ``"choosing"`` alone, and
 judged on those of ``"judging"``. The split was written down before anything was run.
 Data, architecture or both differ between the halves in every family.
 
-Before any variant was tried, three tasks of the judging half gave way to others of
-their families: with Keras's Adam nothing was learned in 300 steps of two (a residual
-convnet on turned squares of photographs, 200 film reviews), and a plain convnet on
-the same squares went with them. Labels of convnet-norm-speakers and fine-tuning-
-speakers, whose losses ended near zero, were mistaken by a tenth, and slow models of
-both halves made smaller.
+Before any variant was tried, three tasks of the judging half were replaced by others of
+their families. On two of them Keras's Adam learned nothing in 300 steps (a residual
+convnet on turned squares of photographs, 200 film reviews). The third was a plain
+convnet on the same squares. The losses of convnet-norm-speakers and
+fine-tuning-speakers ended near zero, so a tenth of their labels was made random. Slow
+models of both halves were made smaller.
 
-Added later, after `Adam.robust` was seen to fail on a loss that stands still long
-before it falls: plateau-parity to choose by, and plateau-opinions, where it failed,
-to judge by.
+Two tasks were added later, after `Adam.robust` had failed on a loss with a long
+plateau: plateau-parity for choosing and, for judging, plateau-opinions, on which it had
+failed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from tuning.workloads import sentiment
 from tuning.workloads.language_model import CHARACTERS
 
 BATCH_SIZE = 32
-"""Examples per step, unless batch sizes are compared; lengths are steps of so many."""
+"""Examples per step, unless batch sizes are compared; lengths count such steps."""
 
 EPOCHS = 12
-"""Equal parts of a run; after each it is judged, and a decaying rate changes."""
+"""Equal parts of a run. After each the run is evaluated, and a schedule's learning rate
+changes."""
 
 
 class Task(NamedTuple):
@@ -42,8 +43,7 @@ class Task(NamedTuple):
         build: a new model.
         load: its data.
         loss: of targets and outputs.
-        pretrain: data that the weights have been trained on before; ``None``: fresh
-            weights.
+        pretrain: returns data for pretraining the weights; ``None``: no pretraining.
     """
 
     family: str

@@ -1,4 +1,4 @@
-"""What is stepped: the shapes of weights, and tables whose gradients come by rows."""
+"""The cases: shapes of weights, and embedding tables with gradients for some rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Shapes = list[tuple[int, ...]]
 
 
 class Table(NamedTuple):
-    """An embedding of which a step looks up some rows.
+    """An embedding table of which a step looks up some rows.
 
     Attributes:
-        rows: of the table.
+        rows: number of rows.
         width: of a row.
-        looked_up: ids of a step, repeated ones counted.
+        looked_up: number of ids in a step, including repeated ones.
     """
 
     rows: int
@@ -23,7 +23,7 @@ class Table(NamedTuple):
     looked_up: int = 4096
 
     def gradient(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values and ids; ids as text has them (Zipf, exponent 1).
+        """Values and ids; ids have the frequencies of words (Zipf, exponent 1).
 
         Shapes:
             ``[looked_up, width]`` and ``[looked_up]``.
@@ -46,7 +46,7 @@ def _gpt_shapes() -> Shapes:
 
 
 def _resnet50_shapes() -> Shapes:
-    """The 161 trainable tensors of ResNet-50, batch normalisation included."""
+    """The 161 trainable tensors of ResNet-50, including batch normalisation."""
     shapes: Shapes = [(7, 7, 3, 64), (64,), (64,)]
     before = 64
     for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
@@ -83,7 +83,7 @@ CASES: dict[str, Shapes | Table] = {
 
 
 def parameter_count(case: str) -> int:
-    """Parameters that a step moves."""
+    """Number of parameters that a step updates."""
     what = CASES[case]
     if isinstance(what, Table):
         return len(np.unique(what.gradient()[1])) * what.width

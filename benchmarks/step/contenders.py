@@ -1,4 +1,4 @@
-"""Who takes the step: ours, Keras's, TensorFlow's, torch's and optax's Adam."""
+"""The contenders: our Adam, Keras's, TensorFlow's, torch's and optax's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.step.cases import CASES, Shapes, Table
 
-# One thread pool per core, whatever the library: none gets more than another.
+# Torch gets a thread per core, as the other libraries do by default.
 CORES = os.cpu_count() or 1
 
 
@@ -20,10 +20,10 @@ def _gradients(shapes: Shapes) -> list[np.ndarray]:
 
 
 def _as_arguments(gradients: list[Any]) -> tuple[list[Any], Callable]:
-    """Few arguments that carry many gradients, and what takes them apart in a graph.
+    """Few arguments that hold many gradients, and a function that splits them again.
 
-    Calling a ``tf.function`` with 400 tensors costs 4 ms by itself. In training the
-    gradients come from the same graph, so that is no part of a step.
+    Calling a ``tf.function`` with 400 tensors costs 4 ms. In training the gradients
+    come from the same graph, so this cost does not belong to a step.
     """
     import tensorflow as tf
 
@@ -181,7 +181,7 @@ def _torch_rows_step(table: Table) -> Callable:
     optimizer = torch.optim.SparseAdam([weight], lr=1e-3, eps=1e-7)
 
     def call() -> None:
-        # The optimizer coalesces the gradient; a training step has it anew as well.
+        # A new gradient for every step, as in training: the optimizer coalesces it.
         weight.grad = torch.sparse_coo_tensor(ids[None].long(), values, weight.shape)
         optimizer.step()
 
@@ -231,17 +231,17 @@ NEEDED_ENVIRONMENT = {
         "XLA_FLAGS": "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true"
     }
 }
-"""What must be set before the process of a contender starts."""
+"""Environment variables that must be set before a contender's process starts."""
 
 
 def contenders_of(case: str) -> list[str]:
-    """Whoever can step a case."""
+    """The contenders that can run a case."""
     by_rows = isinstance(CASES[case], Table)
     return list(CONTENDERS_BY_ROWS if by_rows else CONTENDERS)
 
 
 def step_of(case: str, contender: str) -> Callable:
-    """What takes one step of a case each time it is called."""
+    """A function that takes one step of a case at each call."""
     what = CASES[case]
     if isinstance(what, Table):
         return CONTENDERS_BY_ROWS[contender](what)

@@ -3,12 +3,15 @@
     python benchmarks/step/fit_time.py [--models mlp,lstm] [--processes 6] [--epochs 12]
                                        [--pair ours,robust]
 
-Whole processes run at one of two speeds on a shared machine, whichever the optimizer,
-so both train in one process, an epoch each in turn, and that in several processes.
-Models are compiled as Keras compiles them by default. Reported: milliseconds per step
-(median over processes of the median epoch), the ratio of both within a process (median,
-lowest, highest), the time of the gradients alone, and seconds of the first epoch, which
-holds tracing and compiling; who is first there changes from process to process.
+On a shared machine a process runs at one of two speeds, with either optimizer. So both
+optimizers train in one process, an epoch each in turn, and several processes do this.
+Models are compiled with Keras's defaults. Reported are
+
+* milliseconds per step (median over processes of the median epoch);
+* the ratio of both within a process (median, lowest, highest);
+* the time of the gradients alone;
+* seconds of the first epoch, with tracing and compiling; which optimizer comes first
+  alternates between processes.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -34,7 +37,7 @@ from benchmarks.results import print_table, write_results
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 STEPS = 60
-"""Per epoch: what an epoch costs besides its steps is then below one step."""
+"""Steps per epoch; with so many, an epoch's other costs are below one step."""
 
 BATCH_SIZE = 32
 CLASSES = 10
@@ -117,7 +120,7 @@ OPTIMIZERS = {
 
 
 def _compiled(name: str, optimizer: str) -> Any:
-    """The model, to be trained by one of the optimizers."""
+    """The model, compiled with one of the optimizers."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -142,7 +145,7 @@ def _seconds_without_update(model: Any, x: np.ndarray, y: np.ndarray) -> float:
     def gradients(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True))
-        # Reduced to a number: nothing is left out, and nothing large is returned.
+        # Reduced to a number, so that all gradients are computed but none is returned.
         found = tape.gradient(loss, model.trainable_variables)
         return tf.add_n([tf.reduce_sum(tf.convert_to_tensor(g)) for g in found])
 
@@ -194,7 +197,7 @@ def compare(name: str, pair: list[str], processes: int, epochs: int) -> dict[str
 
 
 def columns_of(base: str, other: str) -> dict[str, str]:
-    """Headings by key, of a pair."""
+    """The headings of a pair's table, by key."""
     return {
         "model": "model",
         f"{base}_ms": f"{base}, ms per step",

@@ -3,13 +3,15 @@
     python benchmarks/step/sparse_quality.py [--rates 1e-3,1e-2] [--seeds 4]
                                              [--steps 2000]
 
-A table of 20,000 words is trained to sum up to a teacher's: each example is 20 words
-drawn as text has them (Zipf, exponent 1), batches of 64, so a common word comes in
-every batch and a rare one once in hundreds. Each way of stepping trains from the same
-start on the same batches. Reported per rate, the median over seeds with the lowest and
-the highest: the distance of the table from that of dense Adam, as a share of how far
-dense Adam moved it, over all words and over the rarer half of those that occurred; and
-the validation loss as a ratio to dense Adam's.
+An embedding table of 20,000 words learns to give the same sums as a teacher's table.
+Each example is 20 words with the frequencies of text (Zipf, exponent 1), in batches of
+64. So a common word is in every batch, and a rare one in one batch of hundreds. Every
+kind of update trains from the same start on the same batches. Reported per learning
+rate, as the median over seeds with the lowest and the highest:
+
+* the distance of the table from that of dense Adam, relative to how far dense Adam
+  moved it, over all words and over the rarer half of those that occurred;
+* the validation loss as a ratio to dense Adam's.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -37,7 +39,7 @@ WAYS = ("dense", "lazy", "catch_up")
 
 
 class Text:
-    """Examples of one seed: words, and what the teacher makes of them.
+    """Examples of one seed: words, and the teacher's noisy sums.
 
     Shapes:
         words are ``[examples, LENGTH]``, targets ``[examples, WIDTH]``.
@@ -81,7 +83,7 @@ def train(text: Text, way: str, rate: float) -> tuple[np.ndarray, np.ndarray, fl
 
 
 def compare(text: Text, rate: float) -> dict[str, dict[str, float]]:
-    """Each way beside dense Adam, on one seed's text."""
+    """Compare each kind of update with dense Adam on one seed's text."""
     trained = {way: train(text, way, rate) for way in WAYS}
     before, dense, dense_loss = trained["dense"]
     counts = text.counts()

@@ -3,16 +3,19 @@
     python benchmarks/step/step_time.py [--cases one,tiny] [--contenders ours,keras]
                                         [--rounds 3] [--seconds 2]
 
-Each contender runs in a process of its own, the contenders of a case in turn, and
-that for several rounds: what is compared ran within the same minute. A step is an
-update alone, gradients given. Reported per case and contender: milliseconds per step
-(median over rounds of each round's median), the ratio to Keras as it comes (median
-over rounds of the ratio within the round), seconds to the first step (trace and
-compile), gigabytes per second at 28 bytes per parameter beside this machine's triad
-(a = a / 2 + b · c, 16 bytes), and the peak of the process's memory.
+Each contender runs in a separate process. The contenders of a case run in turn, for
+several rounds, so that compared times are from the same minute. A step is the update
+alone, with given gradients. Reported per case and contender are
 
-Contenders that are not installed (torch, optax) are left out, and that is said.
-Of tables stepped by rows GB/s counts the distinct rows of the step alone.
+* milliseconds per step (median over rounds of each round's median);
+* the ratio to Keras with its defaults (median over rounds of the ratio in the round);
+* seconds to the first step (trace and compile);
+* gigabytes per second at 28 bytes per parameter, next to this machine's triad
+  (a = a / 2 + b · c, 16 bytes);
+* the peak of the process's memory.
+
+Contenders that are not installed (torch, optax) are left out with a message. For
+embedding tables, GB/s counts only the distinct rows of the step.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import run_worker
@@ -74,7 +77,7 @@ def triad_gb_per_second() -> float:
     import jax.numpy as jnp
 
     a, b, c = (jnp.ones(2**25) for _ in range(3))
-    # Donated, the first array is written in place: no page is new.
+    # The first array is donated, so it is overwritten and no new page is needed.
     run = jax.jit(lambda a, b, c: a * 0.5 + b * c, donate_argnums=0)
     a = run(a, b, c).block_until_ready()
     times = []
@@ -160,7 +163,7 @@ def main() -> None:
         ]
         rows = compare(case, contenders, arguments.rounds, arguments.seconds)
         print_table(rows, COLUMNS)
-        # A file per case: measuring one again leaves the others as they are.
+        # A file per case, so that measuring one again does not change the others.
         print(f"written: {write_results('step_time', rows, part=case).name}")
 
 
@@ -173,7 +176,7 @@ def _is_installed(contender: str) -> bool:
 
 
 def work(arguments: list[str]) -> None:
-    """What one process does; the last line it prints is the result."""
+    """Measure in this process, and print the result as the last line."""
     if arguments == ["triad"]:
         print(json.dumps({"gb_per_second": triad_gb_per_second()}))
         return

@@ -2,13 +2,13 @@
 
     python benchmarks/step/telemetry_cost.py [--models mlp,lstm] [--processes 3]
 
-The models of `fit_time.py`, each trained in one process with the callback and without,
-an epoch each in turn; an epoch has as many steps as the interval, so that one step of
-each is written. Two figures: the time spent inside the callback, as a share of the
-epoch's other time (precise); and the ratio of the median epochs with it and without
-(what a user waits, and as noisy as the machine). The first sample, in which the
-programs that read are compiled, is given in seconds and is no part of the shares.
-Optimizers: ours, ours with moments in 8 bits, and Keras's.
+The models of `fit_time.py` are each trained in one process with the callback and
+without, an epoch each in turn. An epoch has as many steps as the interval, so the
+callback writes one sample per epoch. There are two figures: the time inside the
+callback, as a share of the epoch's other time (precise); and the ratio of the median
+epochs with and without it (the user's waiting time, as noisy as the machine). The first
+sample, which includes compiling, is given in seconds and not part of the shares. The
+optimizers are ours, ours with moments in 8 bits, and Keras's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# A script finds modules beside it alone; the others are found from the root.
+# A script finds only modules next to it; the path of the root adds the others.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -55,7 +55,7 @@ def _compiled(name: str, optimizer: str) -> Any:
 
 
 def _timed_telemetry(directory: str) -> Any:
-    """The callback, with the seconds spent in it as ``spent``."""
+    """The callback, which counts the seconds spent in it as ``spent``."""
     import keras_adam
 
     class Timed(keras_adam.AdamTelemetry):

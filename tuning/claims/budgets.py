@@ -1,7 +1,7 @@
 """What a budget trains, as plain data, and about how long that takes.
 
-Times are those of one run at a time on two cores of an AMD EPYC on 2026-11-25, while
-other jobs ran (TensorFlow 2.21.0, Keras 3.15.1): `COSTS`.
+The times in `COSTS` were measured with one run at a time on two cores of an AMD EPYC on
+2026-11-25, while other jobs ran (TensorFlow 2.21.0, Keras 3.15.1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PlannedSweep:
         workload: a built-in name, or ``package.module:attribute``.
         batch_sizes: examples per step.
         epochs: passes over the training data.
-        examples: of the training data, the first so many; ``None`` takes all of them.
+        examples: number of training examples, from the first on; ``None`` for all.
         kind: ``"applications"`` or ``"exploding"``.
     """
 
@@ -37,7 +37,7 @@ class PlannedSweep:
 
     @property
     def directory(self) -> str:
-        """Name of its directory, which is the workload's."""
+        """Name of the sweep's directory, made from the workload's name."""
         return {
             f"{EXPLODING}:DEEP": "exploding-deep",
             f"{EXPLODING}:RECURRENT": "exploding-recurrent",
@@ -50,7 +50,7 @@ class PeakModel:
 
     Attributes:
         width: inputs and outputs of each layer.
-        layers: how many.
+        layers: number of layers.
         rounds: how often each optimizer is measured.
     """
 
@@ -66,13 +66,13 @@ class PeakModel:
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What is trained for how much time.
+    """What is trained, and the time limit for it.
 
     Attributes:
-        name: as the command line has it.
-        limit_seconds: on two cores; the plan's estimate is below.
-        learning_rates: of every sweep; the defaults of all contenders among them.
-        seeds: how many.
+        name: as on the command line.
+        limit_seconds: on two cores; the plan's estimate lies below it.
+        learning_rates: of every sweep, including the defaults of all contenders.
+        seeds: number of seeds.
         sweeps: one per workload.
         peak_model: for peak memory.
     """
@@ -124,14 +124,14 @@ BUDGETS: Mapping[str, Budget] = {
         peak_model=PeakModel(width=4096, layers=6, rounds=3),
     ),
 }
-"""By name."""
+"""Every budget by its name."""
 
 
 class Cost(NamedTuple):
-    """What a workload takes, in seconds.
+    """Times of a workload, in seconds.
 
     Attributes:
-        examples: to learn from.
+        examples: number of training examples.
         start: loading its data and planning the sweep.
         compile_evaluation: once per optimizer.
         compile_training: once per optimizer and batch size.
@@ -161,22 +161,22 @@ COSTS: Mapping[str, Cost] = {
     "exploding-deep": Cost(1437, 1, 2.0, 3.0, 0.005, {16: 1e-3, 64: 1e-3, 256: 4e-3}),
     "exploding-recurrent": Cost(1437, 1, 1.5, 3.0, 0.03, {64: 4e-3, 256: 8e-3}),
 }
-"""By the name of a sweep's directory."""
+"""Times by the name of a sweep's directory."""
 
 BETWEEN_RUNS = 0.05
 """Seconds between two runs: weights are reset, the record and the logs are written."""
 
 SECONDS_PER_PEAK_GIGABYTE = 8.5
-"""Of a process that measures peak memory, for each 10^9 bytes of its model's weights;
-besides starting it, which takes `SECONDS_PER_PROCESS`."""
+"""Seconds that a process needs to measure peak memory, for each 10^9 bytes of its
+model's weights. Its start takes `SECONDS_PER_PROCESS` in addition."""
 
 SECONDS_PER_PROCESS = 6.2
 
 
 PARALLEL_EXPONENT = 0.4
-"""n workers are as fast as ``n ** 0.4`` one after the other, their start included, as
-long as there is a core for each. Measured with two, while other jobs ran: 1.9 times on
-digits, 1.2 on detection, 1.1 on the language model, 1.3 in all."""
+"""n workers are ``n ** 0.4`` times as fast as one, including their start, if each has a
+core. Measured with two workers while other jobs ran: 1.9 times on digits, 1.2 on
+detection, 1.1 on the language model, 1.3 in all."""
 
 
 class PlannedPart(NamedTuple):
@@ -194,7 +194,7 @@ class PlannedPart(NamedTuple):
 
 
 def default_workers() -> int:
-    """Two, which the budgets are made for; one on a machine with a single core."""
+    """Two, for which the budgets are made; one on a machine with a single core."""
     return min(2, os.cpu_count() or 1)
 
 

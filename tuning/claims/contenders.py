@@ -17,10 +17,10 @@ STORAGES = (
     "keras_adam.Adam(moment_storage='bfloat16')",
     "keras_adam.Adam(moment_storage='8bit')",
 )
-"""Ours with moments in fewer bytes: subjects where memory is concerned."""
+"""Our Adam with moments in fewer bytes, for the claim about memory alone."""
 
 SUBJECTS = (STOCK, OURS, ROBUST)
-"""The claims are made of these: Keras's Adam, ours, and ours with an adapted rate."""
+"""Subjects of the claims: Keras's Adam, ours, ours with an adapted learning rate."""
 
 BEYOND = (OURS, ROBUST)
 """These are also compared with Keras's Adam."""
@@ -29,7 +29,7 @@ KEEPERS = (MOMENTUM, ADAGRAD, RMSPROP)
 """Optimizers that keep one number for each weight; plain SGD keeps none."""
 
 REFERENCE = SGD
-"""The others are to reach the final loss of this one."""
+"""Convergence is measured as the steps to the final loss of this optimizer."""
 
 DEFAULT_RATES: Mapping[str, float] = {
     OURS: 1e-3,
@@ -40,7 +40,7 @@ DEFAULT_RATES: Mapping[str, float] = {
     ADAGRAD: 1e-3,
     RMSPROP: 1e-3,
 }
-"""Learning rates that the classes have if none is given."""
+"""Default learning rates of the classes."""
 
 LABELS: Mapping[str, str] = {
     STOCK: "Keras Adam",
@@ -53,4 +53,4 @@ LABELS: Mapping[str, str] = {
     ADAGRAD: "Adagrad",
     RMSPROP: "RMSprop",
 }
-"""How tables call optimizers."""
+"""Names of optimizers in tables."""

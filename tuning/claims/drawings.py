@@ -1,4 +1,4 @@
-"""Training curves of a workload, drawn as the report draws its own."""
+"""Draws training curves of a workload, in the style of a report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tuning.statistics.training_curves import (
 )
 
 MOST_POINTS = 50
-"""Of a line; more than a panel's width shows would only make the page larger."""
+"""Points of a line; more than a panel can show would only make the page larger."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def training_lines(task: TaskRuns, where: str) -> list[Line]:
 
     Args:
         task: the runs of a workload.
-        where: ``"default"`` or ``"best"``: at which of its rates.
+        where: ``"default"`` or ``"best"``: the learning rate of each optimizer.
     """
     size = task.batch_sizes[0]
     lines = []
@@ -89,7 +89,7 @@ def draw_training(
         lines: of one workload.
         styles: by optimizer.
         identifier: unique within the page; begins with a letter.
-        description: for those who do not see it.
+        description: for readers who cannot see the drawing.
     """
     figure = Figure(figsize=PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
@@ -117,7 +117,7 @@ def draw_training(
 
 
 def _smoothed(record: RunRecord) -> np.ndarray | None:
-    """Trailing means over the initial loss; a loss that was not finite is above all."""
+    """Trailing means of loss / initial loss; a non-finite loss counts as 1.2."""
     if not record.initial_loss or not record.training_curve:
         return None
     top = 1.2

@@ -1,7 +1,7 @@
-"""The runs that the claims are judged by: one sweep per workload, in one directory.
+"""Trains the runs that decide the claims: one sweep per workload, in one directory.
 
-Everything can be interrupted and is continued by the same call: sweeps by their
-records, the measurement of memory by `MEMORY_FILE`.
+Everything can be interrupted, and the same call continues it: sweeps from their
+records, the measurement of memory from `MEMORY_FILE`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from tuning.workloads import find_workload
 def check_claims_directory(
     directory: Path, budget: Budget, contenders: Sequence[str]
 ) -> None:
-    """Check that a budget can be begun or continued in a directory.
+    """Check that a budget can be started or continued in a directory.
 
     Raises:
-        ValueError: it is a file, holds something else, or another budget or other
-            contenders; or what was done there earlier cannot be read.
+        ValueError: the directory is a file, or holds another budget, other contenders
+            or something else; or its earlier results cannot be read.
     """
     directory = check_directory(directory, "--out")
     plan = read_claims_plan(directory)
@@ -85,10 +85,10 @@ def run_claims(
     progress: Callable[[Progress], None] | None = None,
     finished: Callable[[Path], object] | None = None,
 ) -> None:
-    """Train what a budget plans, or what of it is missing.
+    """Train the runs of a budget that are missing.
 
     Args:
-        directory: made if it is not there.
+        directory: made if it does not exist.
         budget: one of `tuning.claims.budgets.BUDGETS`.
         contenders: names of optimizers.
         engine: where runs are trained; in this process by default.
@@ -98,7 +98,7 @@ def run_claims(
         finished: called with the directory of each sweep that is complete.
 
     Raises:
-        ValueError: the directory holds something else.
+        ValueError: see :func:`check_claims_directory`.
         OSError: something could not be written; the same call continues.
     """
     check_claims_directory(directory, budget, contenders)
@@ -136,7 +136,10 @@ def run_claims(
 
 
 def _workload(sweep: PlannedSweep) -> Workload | str:
-    """Its name, if all examples are used, so that ``run --resume`` can continue it."""
+    """The workload; only its name if all examples are used.
+
+    ``run --resume`` can continue a sweep of a workload that is given by name.
+    """
     if sweep.examples is None:
         return sweep.workload
     workload = find_workload(sweep.workload)
@@ -157,10 +160,10 @@ def _first_examples(load_data: Callable[[], Data], count: int) -> Data:
 def _parts(
     progress: Callable[[Progress], None] | None, estimates: Sequence[PlannedPart]
 ) -> Iterator[Callable[[Progress], None]]:
-    """For each part, a listener that reports its progress as that of all of them.
+    """For each part, a listener that reports the progress of all parts together.
 
-    A run takes longer in one part than in another, so the share of all work that is
-    done comes from the estimates.
+    Runs take longer in one part than in another, so the share of finished work is
+    computed from the estimates.
     """
     runs = sum(part.runs for part in estimates)
     seconds = sum(part.seconds for part in estimates)

@@ -1,4 +1,4 @@
-"""What the claims' verdicts are made of, as plain values."""
+"""The verdicts on the claims and what they rest on, as plain values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Standing = Literal["better", "no clear difference", "worse", "not judged"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What one measure says of one subject against one rival.
+    """The result of one measure for one subject against one rival.
 
     Attributes:
-        evidence: the rule's part that asked for it.
+        evidence: the part of the claim that asks for it.
         comparison: the figures.
         verdict: what follows for the claim.
     """
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What became of one claim for one subject."""
+    """The verdict on one claim for one subject."""
 
     claim: Claim
     subject: str
@@ -39,7 +39,7 @@ class Judgement:
 
 @dataclasses.dataclass(frozen=True)
 class BeyondStock:
-    """One of ours against Keras's Adam on one measure."""
+    """One of our optimizers against Keras's Adam on one measure."""
 
     evidence: Evidence
     comparison: RivalComparison

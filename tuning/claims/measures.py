@@ -1,4 +1,4 @@
-"""What the claims are judged by: one table of measures."""
+"""The measures by which the claims are judged, in one table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuning.statistics.training_curves import count_spikes, early_area
 
 
 def default_rate(task: TaskRuns, optimizer: str, batch_size: int) -> float | None:
-    """The learning rate that an optimizer's class has if none is given."""
+    """The default learning rate of an optimizer's class."""
     del task, batch_size
     return DEFAULT_RATES.get(optimizer)
 
@@ -123,4 +123,4 @@ MEASURES: Mapping[str, Measure] = {
         unit="bytes",
     ),
 }
-"""By name."""
+"""Every measure by its name."""

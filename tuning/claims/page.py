@@ -35,15 +35,15 @@ PAGE_FILES = ("claims.html", "claims.md", "claims-table.md", "claims.json")
 
 
 def write_claims(directory: Path) -> Path:
-    """Judge what a directory of claims holds, and write the page into it.
+    """Judge the results in a directory of claims, and write the page into it.
 
-    Works before everything is run; then the page says what is missing.
+    This works before all runs are done; the page then says what is missing.
 
     Returns:
         The path of ``claims.html``.
 
     Raises:
-        ValueError: the directory is not one of claims, or nothing has been run.
+        ValueError: the directory does not hold claims, or nothing has been run.
     """
     directory = check_path(directory, "directory")
     results = read_results(directory)
@@ -88,7 +88,7 @@ def page_content(
     judgements: Sequence[Judgement],
     beyond: Sequence[BeyondStock],
 ) -> dict[str, Any]:
-    """What both forms of the page say."""
+    """The content of both forms of the page."""
     contenders = results.plan["contenders"]
     claims = []
     for claim in rules.CLAIMS:
@@ -120,7 +120,7 @@ def write_claims_verdict(
     beyond: Sequence[BeyondStock],
     results: Results,
 ) -> list[str]:
-    """The verdicts in sentences: one per claim, then what goes beyond Keras's Adam."""
+    """The verdicts in sentences: one per claim, then our Adam against Keras's."""
     sentences = []
     for claim in rules.CLAIMS:
         of_claim = [j for j in judgements if j.claim == claim]
@@ -211,7 +211,7 @@ def _budget(results: Results) -> list[tuple[str, str]]:
 
 
 def _drawn(results: Results) -> dict[str, Any]:
-    """What only the HTML page shows."""
+    """The content of the HTML page alone."""
     tasks = [*results.tasks["applications"], *results.tasks["exploding"]]
     contenders = results.plan["contenders"]
     others = [name for task in tasks for name in task.optimizers]

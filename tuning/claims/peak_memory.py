@@ -1,8 +1,8 @@
-"""How much memory an optimizer takes: what it holds, and a process's peak in training.
+"""Measures an optimizer's memory: its state, and the peak of a process that trains.
 
-The peak is that of a process of its own, which trains a few steps of a model of dense
-layers, nearly all of it weights, and has done nothing else. So it holds weights,
-gradients, the optimizer's state, whatever the update needs on the way, and TensorFlow.
+The peak is measured in a separate process, which does nothing but train a few steps of
+a model of dense layers, nearly all of it weights. So the peak includes weights,
+gradients, the optimizer's state, temporary memory of the update, and TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from tuning.claims.peak_memory import main; main(sys.argv[2])"
 )
-"""Started with ``-c``, as the workers of `tuning.engines.local` are, and for the same
-reason."""
+"""Code of the process, run with ``-c`` for the same reason as the workers of
+`tuning.engines.local`."""
 
 
 def measure_peak(contender: str, model: PeakModel) -> dict[str, int] | None:
-    """Train in a process of its own.
+    """Measure the memory of one optimizer in a separate process.
 
     Args:
         contender: the optimizer's name; see `tuning.optimizer_names`.
@@ -83,10 +83,10 @@ def _train(contender: str, width: int, layers: int) -> dict[str, int | None]:
 
 
 def peak_of_this_process() -> int | None:
-    """Most resident memory so far, in bytes; ``None`` where it is not known.
+    """Peak resident memory so far, in bytes; ``None`` where it is not known.
 
-    Linux's ``VmHWM``, because ``getrusage`` there starts from what the process that
-    started this one had taken.
+    On Linux this is ``VmHWM``, because ``getrusage`` there starts from the memory of
+    the parent process.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -101,10 +101,10 @@ def peak_of_this_process() -> int | None:
 
 
 def state_of_storages(workload: Any) -> dict[str, int]:
-    """Parameters of a workload's model, and what ours holds in each further storage.
+    """Parameters of a workload's model, and our Adam's state in each of `STORAGES`.
 
     Returns:
-        Bytes by contender, and the count under ``"parameters"``.
+        Bytes by contender, and the number of parameters under ``"parameters"``.
     """
     from tuning.trainers.optimizers import build_optimizer, state_bytes
 

@@ -1,4 +1,4 @@
-"""What lies in a directory of claims: its plan, what memory took, and the sweeps."""
+"""Reads a directory of claims: its plan, the measured memory, and the sweeps."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Everything that the page is made of.
+    """Everything that the page shows.
 
     Attributes:
-        plan: what ``claims-plan.json`` holds.
+        plan: content of ``claims-plan.json``.
         tasks: runs by kind, ``"applications"``, ``"exploding"`` and ``"large"``.
-        missing: names of sweeps of which nothing has been run.
-        runs: records that are there.
+        missing: names of sweeps without any record.
+        runs: number of records.
         planned_runs: of the budget.
         failed: records of runs that raised an error.
         seconds: of all runs together, without compiling.
@@ -56,12 +56,12 @@ class Results:
 
     @property
     def budget(self) -> Budget:
-        """Of the plan."""
+        """The plan's budget."""
         return BUDGETS[self.plan["budget"]]
 
 
 class ClaimsPlan(TypedDict, total=False):
-    """What ``claims-plan.json`` holds."""
+    """Content of ``claims-plan.json``."""
 
     format: Required[Integer]
     budget: Required[Text]
@@ -72,7 +72,7 @@ class ClaimsPlan(TypedDict, total=False):
 
 
 class Peak(TypedDict):
-    """What one process took that trained the large model."""
+    """Memory of one process that trained the large model."""
 
     contender: Text
     round: Count
@@ -81,7 +81,7 @@ class Peak(TypedDict):
 
 
 class Memory(TypedDict):
-    """What ``memory.json`` holds: bytes and parameters by workload, and peaks."""
+    """Content of ``memory.json``: bytes and parameters by workload, and peaks."""
 
     workloads: dict[Text, dict[Text, Count]]
     peaks: list[Peak]
@@ -91,8 +91,8 @@ def read_claims_plan(directory: Path) -> dict[str, Any]:
     """The plan of a directory of claims; empty if there is none.
 
     Raises:
-        InvalidFileError: it cannot be read, or is of another format or an unknown
-            budget; a ``ValueError``.
+        InvalidFileError: the plan cannot be read, has another format or names an
+            unknown budget; a ``ValueError``.
     """
     path = check_directory(directory, "the directory of claims") / PLAN_FILE
     plain = _read(path, TypeAdapter(ClaimsPlan), "is not a plan of claims")
@@ -109,10 +109,10 @@ def read_claims_plan(directory: Path) -> dict[str, Any]:
 
 
 def read_memory(directory: Path) -> dict[str, Any]:
-    """What has been measured of memory so far.
+    """The measurements of memory so far.
 
     Raises:
-        InvalidFileError: it cannot be read; a ``ValueError``.
+        InvalidFileError: the file cannot be read; a ``ValueError``.
     """
     path = directory / MEMORY_FILE
     found = _read(path, TypeAdapter(Memory), "is no measurement of memory")
@@ -120,7 +120,7 @@ def read_memory(directory: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, schema: TypeAdapter[Any], wrong: str) -> dict[str, Any] | None:
-    """What a file holds; ``None`` if it is not there."""
+    """The content of a file; ``None`` if it does not exist."""
     try:
         text = read_text(path)
     except FileNotFoundError:
@@ -134,10 +134,10 @@ def _read(path: Path, schema: TypeAdapter[Any], wrong: str) -> dict[str, Any] | 
 
 
 def read_results(directory: Path) -> Results:
-    """Read what a budget has produced so far.
+    """Read the results of a budget so far.
 
     Raises:
-        ValueError: the directory is not one of claims, or nothing has been run.
+        ValueError: the directory does not hold claims, or nothing has been run.
     """
     plan = read_claims_plan(directory)
     if not plan:

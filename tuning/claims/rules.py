@@ -1,7 +1,7 @@
 """The claims, and what counts as support; printed on the page.
 
-Nothing here looks at a figure. A changed rule holds for every run, and the history of
-this file shows when it was changed.
+No rule depends on a result. A changed rule holds for every run, and the history of this
+file shows when it was changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEAST_TASKS = 3
 """Workloads that a measure needs for a verdict, unless the claim says otherwise."""
 
 WORSE_SHARE = 0.25
-"""Support allows the subject to be worse on at most that share of the workloads."""
+"""A measure supports a claim only if at most this share of the workloads is worse."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Evidence:
 
     Attributes:
         measure: a name of `tuning.claims.measures.MEASURES`.
-        rivals: against whom; without any, the figure itself is held against
-            ``at_most``.
+        rivals: optimizers to compare with; if there are none, the figure itself is
+            compared with ``at_most``.
         tasks: which workloads count: ``"applications"``, ``"exploding"`` or ``"large"``
             (the model on which memory is measured).
-        least_tasks: fewer give no verdict.
-        at_most: the ratio to a rival, or without one the figure, that is still good
-            enough; ``None`` if the subject must be better than its rival.
+        least_tasks: fewer workloads give no verdict.
+        at_most: the largest ratio to a rival, or without rivals the largest figure,
+            that is good enough; ``None`` if the subject must be better than its rival.
     """
 
     measure: str
@@ -50,13 +50,13 @@ class Evidence:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """Something that is said of Adam.
+    """A claim about Adam.
 
     Attributes:
         name: short, for headings and tables.
         text: the claim.
-        evidence: what decides.
-        subjects: whom it is judged for.
+        evidence: the measures that decide.
+        subjects: optimizers for which the claim is judged.
     """
 
     name: str
@@ -128,4 +128,4 @@ RULES = (
     "lies wholly on that side of 1 or 0, and a ratio differs from 1 by at least "
     f"{LEAST_DIFFERENCE:.0%}; else no clear difference.",
 )
-"""The rules in words; `tuning.claims.verdicts` is the rules in code."""
+"""The rules in words; `tuning.claims.verdicts` implements them."""

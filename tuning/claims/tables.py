@@ -20,16 +20,16 @@ KINDS: Mapping[str, str] = {
     "exploding": "",
     "large": " (large model)",
 }
-"""Added to a measure's name where other workloads have the same measure."""
+"""Suffixes that distinguish equal measures on different kinds of workloads."""
 
 
 def label(optimizer: str) -> str:
-    """How tables call an optimizer."""
+    """The name of an optimizer in tables."""
     return LABELS.get(optimizer, optimizer)
 
 
 def measure_name(evidence: Evidence) -> str:
-    """The name of a measure, and of its workloads where others have it, too."""
+    """The name of a measure, with its workloads if others have the same measure."""
     return evidence.measure + KINDS[evidence.tasks]
 
 
@@ -59,7 +59,7 @@ def overview_table(judgements: Sequence[Judgement]) -> Table:
 
 
 def claim_table(judgements: Sequence[Judgement]) -> Table:
-    """One claim: every measure and rival, and what follows for each subject."""
+    """One claim: every measure and rival, and the verdict for each subject."""
     headers = ("Measure, against", *(label(j.subject) for j in judgements))
     rows = []
     for number, finding in enumerate(judgements[0].findings):
@@ -92,7 +92,7 @@ def figure_table(
 
 
 def beyond_table(found: Sequence[BeyondStock]) -> Table:
-    """Ours against Keras's Adam: a row per measure, a column per one of ours."""
+    """Our optimizers against Keras's Adam: a row per measure, a column for each."""
     subjects = list(dict.fromkeys(b.comparison.subject for b in found))
     evidence = list(dict.fromkeys(b.evidence for b in found))
     rows = []

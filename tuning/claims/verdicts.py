@@ -42,7 +42,7 @@ def judge(
 
 
 def judge_comparison(comparison: RivalComparison, least_tasks: int) -> Verdict:
-    """What a measure says against one rival.
+    """The verdict of a measure against one rival.
 
     Args:
         comparison: over the workloads.

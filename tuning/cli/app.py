@@ -1,6 +1,6 @@
 """The commands of ``keras-adam-sweep``, one file each.
 
-Nothing here imports TensorFlow before it is needed, so help and reports come at once.
+No command imports TensorFlow before it needs it, so help and reports come at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ for command in (run, report, claims, tensorboard, workloads):
 
 
 def shows_only(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for nothing but what is shown in the terminal."""
+    """Whether a command line only asks for output in the terminal."""
     return arguments[:1] == ["workloads"] or bool(
         {"--help", "--dry-run"}.intersection(arguments)
     )

@@ -1,12 +1,16 @@
-"""The console script: sees that the lab's packages are there, then hands over.
+"""The console script: checks that the lab's packages are installed, then hands over.
 
-Exit status: 0 when everything was done, also when nobody could read what was shown (a
-closed standard output or error, a reader such as ``head`` that has gone, a full disk
-behind ``> log``); 1 when there is nothing to judge, because every run failed, or when
-what was asked for was only to be shown and could not be; 2 for an error that the user
-can mend; 130 after Ctrl-C, 143 after SIGTERM.
+Exit status:
 
-Nothing is imported here that takes time: an interruption is caught from here on.
+- 0 when everything was done, even if its output could not be shown (a closed standard
+  output or error, a reader such as ``head`` that has gone, a full disk behind
+  ``> log``);
+- 1 when every run failed, so that there is nothing to judge, or when a command that
+  only shows something could not show it;
+- 2 for an error that the user can fix;
+- 130 after Ctrl-C, 143 after SIGTERM.
+
+This module imports nothing slow, so that interruptions are caught from the start.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import importlib
 import signal
 import sys
 
-TYPE_CHECKING = False  # to import typing takes longer than all the rest
+TYPE_CHECKING = False  # importing typing takes longer than all the rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -30,20 +34,20 @@ NEEDED = (
     "tensorboard",
     "typer",
 )
-"""Import names of what the lab imports, all of it in the extra ``tuning``."""
+"""Import names of the lab's packages, which the extra ``tuning`` installs."""
 
 
 def main() -> None:
     """Run ``keras-adam-sweep``, or say in one line how to install what it needs."""
     if hasattr(signal, "pthread_sigmask"):
-        # Until they are caught; they come then.
+        # Blocked until the handlers are set; the signals are delivered then.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     from tuning.cli.departure import end_in_time
     from tuning.cli.interruption import signals_caught
     from tuning.cli.standard_streams import protect
 
     finish = protect()
-    status = 1  # of an error that nobody foresaw
+    status = 1  # of an unexpected error
     try:
         with signals_caught(advice_after(sys.argv[1:])):
             _run(finish)
@@ -65,7 +69,7 @@ def advice_after(arguments: Sequence[str]) -> str:
     from tuning.cli.interruption import CONTINUES, STARTS_AGAIN
 
     command = next((word for word in arguments if not word.startswith("-")), "")
-    # With --overwrite, until the sweep has begun; then see `tuning.cli.run`.
+    # With --overwrite `tuning.cli.run` changes the line when the sweep has begun.
     is_sweep = command in ("run", "claims") and "--overwrite" not in arguments
     return CONTINUES if is_sweep else STARTS_AGAIN
 

@@ -1,6 +1,6 @@
-"""The end of the program, which threads and processes of the user's code cannot delay.
+"""Ends the program, even if threads or processes of the user's code still run.
 
-Python waits at its end for threads, for processes of ``multiprocessing`` and for
+At its end Python waits for threads, for processes of ``multiprocessing`` and for
 functions registered with ``atexit``. By then the sweep and its report are written.
 """
 
@@ -15,17 +15,17 @@ from typing import Any
 from tuning.system.process_end import end_at_once
 
 SECONDS_TO_END = 5.0
-"""How long to wait for what still runs: an upload that is nearly done may finish."""
+"""How long to wait for threads and processes: an upload that is nearly done may end."""
 
 
 def end_in_time(status: int, seconds: float = SECONDS_TO_END) -> None:
-    """Have this process end soon after its main thread, whatever is left in it.
+    """End this process soon after its main thread, even if other threads still run.
 
-    Call it last in the main thread.
+    Call this last in the main thread.
 
     Args:
-        status: of the process.
-        seconds: to wait for what is left.
+        status: exit status of the process.
+        seconds: to wait for threads and processes that still run.
     """
     threading.Thread(
         target=_watch, args=(status, seconds, time.monotonic()), name="end", daemon=True
@@ -33,9 +33,9 @@ def end_in_time(status: int, seconds: float = SECONDS_TO_END) -> None:
 
 
 def _watch(status: int, seconds: float, called: float) -> None:
-    threading.main_thread().join()  # until Python begins to end
+    threading.main_thread().join()  # until Python starts to shut down
     if time.monotonic() - called > seconds:
-        return  # another program had called this one, and has gone on since
+        return  # another program called this one and went on afterwards
     time.sleep(seconds)
     children = _children()
     left = [

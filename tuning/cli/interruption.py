@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM: one line and the right status, at whatever moment they come.
+"""Ends the program at Ctrl-C and SIGTERM with one line and the right exit status.
 
-Where nothing would be lost, as while libraries are imported or a report is written, the
-program ends at once. While a sweep runs, an exception ends the run and the workers
-first. If that takes too long, or the signal comes again, the program ends anyway.
-Records are kept in both cases.
+If nothing would be lost, for example while libraries are imported or a report is
+written, the program ends at once. While a sweep runs, an exception first ends the run
+and the workers. If that takes too long, or the signal comes again, the program ends
+anyway. Records are kept in both cases.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECONDS_TO_UNWIND = 10.0
 """Long enough for Ray to be shut down, which takes a few seconds."""
 
 SECONDS_TO_NOTICE = 0.5
-"""Until the main thread has noticed a signal, unless it is in native code."""
+"""Time for the main thread to notice a signal, unless it is in native code."""
 
 SHOW_CURSOR = b"\x1b[?25h"
 
@@ -55,12 +55,12 @@ _program = _Program()
 
 @contextlib.contextmanager
 def signals_caught(advice: str) -> Iterator[None]:
-    """Handle `SIGNALS` from here to the end of the process; unblock them.
+    """Unblock `SIGNALS` and handle them until the end of the process.
 
-    Signals that are ignored, as by ``nohup``, stay so.
+    Signals that are ignored, for example because of ``nohup``, stay ignored.
 
     Args:
-        advice: the line that is shown; see :func:`advise`.
+        advice: the line that an interruption shows; see :func:`advise`.
     """
     global _program  # noqa: PLW0603 - signals belong to the process
     program = _program = _Program()
@@ -87,7 +87,7 @@ def advise(advice: str) -> None:
     """Change the line that an interruption shows from now on.
 
     Args:
-        advice: how to go on after it.
+        advice: says how to continue after the interruption.
     """
     _program.advice = advice
 
@@ -99,16 +99,16 @@ def take_advice() -> str:
 
 
 def exit_status() -> int:
-    """The status of a program that was interrupted, as shells have it.
+    """The exit status of an interrupted program, by the convention of shells.
 
-    It is not kept in an exception: Ray's native code raises one of its own instead.
+    It is not passed in an exception: Ray's native code raises its own one instead.
     """
     return 128 + (_program.received or signal.SIGINT)
 
 
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
-    """Have a signal raise ``KeyboardInterrupt`` here, not end the program at once."""
+    """Let a signal raise ``KeyboardInterrupt``, not end the program at once."""
     _program.unwinds = True
     try:
         yield
@@ -120,7 +120,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
     """The handler; Python calls it in the main thread."""
     program = _program
     if program.has_ended and threading.main_thread().is_alive():
-        # Another program has called this one, and goes on.
+        # Another program called this one and still runs.
         _handle_as_before(number, frame)
         return
     is_first = program.received is None
@@ -151,13 +151,13 @@ def _end(program: _Program, number: int) -> None:
 
 
 def _watch_signals() -> Callable[[], None]:
-    """End the program, in a thread, where its main thread does not.
+    """Start a thread that ends the program if the main thread does not.
 
-    Python calls a handler between two operations of the main thread. One operation
-    may be a whole epoch in native code.
+    Python calls a handler only between two operations of the main thread, and one
+    operation may be a whole epoch in native code.
 
     Returns:
-        What ends the watch.
+        A function that stops the thread.
     """
     if os.name != "posix":
         return lambda: None
@@ -171,7 +171,7 @@ def _watch_signals() -> Callable[[], None]:
     ).start()
 
     def leave_to_parent() -> None:
-        # A forked process would write into the same pipe what is meant for it alone.
+        # A forked process would write its own signals into the same pipe.
         if program.has_ended:
             return
         with contextlib.suppress(ValueError):

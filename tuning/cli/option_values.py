@@ -1,4 +1,4 @@
-"""Values of the command line's options: from texts to checked values."""
+"""Turns the texts of command-line options into checked values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def _parts(text: str) -> list[str]:
 
 
 def read_names(text: str | None) -> list[str] | None:
-    """A list of optimizers.
+    """A list of optimizer names.
 
     Raises:
-        ValueError: an unknown one.
+        ValueError: a name is unknown.
     """
     if text is None:
         return None
@@ -24,10 +24,10 @@ def read_names(text: str | None) -> list[str] | None:
 
 
 def read_rates(text: str | None) -> tuple[float, ...] | None:
-    """Learning rates, ``LOW:HIGH:COUNT`` or a list.
+    """Learning rates from ``LOW:HIGH:COUNT`` or a list.
 
     Raises:
-        ValueError: neither.
+        ValueError: the text is neither.
     """
     if text is None:
         return None
@@ -46,7 +46,7 @@ def read_integers(text: str | None, option: str) -> tuple[int, ...] | None:
     """A list of integers.
 
     Raises:
-        ValueError: something else; the message names ``option``.
+        ValueError: the text is not such a list; the message names ``option``.
     """
     if text is None:
         return None
@@ -62,7 +62,7 @@ def read_count(value: int | None, option: str, default: int) -> int:
     """A count of at least 1.
 
     Raises:
-        ValueError: less; the message names ``option``.
+        ValueError: ``value`` is smaller; the message names ``option``.
     """
     if value is None:
         return default

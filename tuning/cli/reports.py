@@ -16,7 +16,7 @@ from tuning.tensorboard import report_events
 
 
 def read_summary(directory: Path) -> Summary:
-    """What a sweep says about its optimizers, from its records."""
+    """The results of a sweep about its optimizers, from its records."""
     plan = read_plan(directory)
     return summarize(read_records(directory), grid=plan.grid, strategy=plan.strategy)
 

@@ -151,9 +151,9 @@ def run(
 
     If it is interrupted, the same command continues it.
     """
-    # A console script does not look there by itself. At the end of the path, so that
-    # the user's files hide no installed package.
-    with contextlib.suppress(OSError):  # it may have been removed meanwhile
+    # A console script does not search the current directory by itself. It is appended,
+    # so that the user's files hide no installed package.
+    with contextlib.suppress(OSError):  # the directory may have been removed
         sys.path.append(str(Path.cwd()))
     given = {
         "WORKLOAD": workload,
@@ -199,7 +199,7 @@ def run(
 
             def start(sweep: Any, show: Any) -> None:
                 def show_and_advise(progress: Any) -> None:
-                    if overwrite:  # what there was is gone: this sweep has begun
+                    if overwrite:  # the old sweep is gone, the new one has begun
                         advise(CONTINUES_WITHOUT_OVERWRITE)
                     show(progress)
 
@@ -210,7 +210,7 @@ def run(
 
 
 def _check_workload(name: str) -> None:
-    """Check that the workload is there before anything starts."""
+    """Check that the workload exists before anything starts."""
     if ":" in name:
         # The user's module may import Keras; TensorFlow greets when it is imported.
         with quiet_tensorflow():
@@ -219,8 +219,8 @@ def _check_workload(name: str) -> None:
 
 
 def _finish(directory: Path, *, overwrite: bool) -> None:
-    """Report the finished sweep: a table, failures, where to read and look on."""
-    # Drawing takes a second to import, which help and errors need not wait for.
+    """Show the finished sweep: a table, failures, where the report is."""
+    # Imported here: Matplotlib takes a second, and help and errors need not wait.
     from tuning.cli.reports import read_summary, write_reports
 
     records = read_records(directory)

@@ -1,7 +1,7 @@
 """What commands share: errors in one line, messages, progress.
 
-Errors of the user end with exit code 2 and one line on standard error, an interruption
-with 130.
+Errors of the user end with exit code 2 and one line on standard error. Ctrl-C ends with
+130, SIGTERM with 143.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from tuning.system.paths import explain_with_place, in_one_line
 USER_ERROR = 2
 
 LONGEST_ERROR = 1000
-"""Characters of an error that are shown; it may quote a long option."""
+"""Most characters of an error that are shown; an error may quote a long option."""
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, by the convention of shells
 
 
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
-    """Turn errors that the user can mend into one line and exit code 2."""
+    """Turn errors that the user can fix into one line and exit code 2."""
     try:
         yield
     except SystemExit as end:
-        # Code of the user's that none of the lab's own checks surrounds.
+        # The user's code called sys.exit outside of the lab's own checks.
         typer.echo(f"keras-adam-sweep: ended early by {format_error(end)}", err=True)
         raise typer.Exit(USER_ERROR) from None
     except (ValueError, TypeError, OSError, WorkerStartError) as error:
@@ -44,7 +44,7 @@ def user_errors() -> Iterator[None]:
             text = f"something cannot be read or written: {explain_with_place(error)}"
         text = in_one_line(text)
         if len(text) > LONGEST_ERROR:
-            # Most put the cause first, and what to do last.
+            # Most errors begin with the cause and end with what to do.
             text = f"{text[:600]} ... {text[-300:]}"
         typer.echo(f"keras-adam-sweep: {text}", err=True)
         logging.getLogger(__name__).debug("Details:", exc_info=True)

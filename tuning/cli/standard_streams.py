@@ -1,8 +1,8 @@
-"""Standard output and standard error that may fail without stopping any work.
+"""Standard output and standard error whose failures do not stop any work.
 
-What a command prints is a display: runs, records and reports are in files. So a
-terminal that is gone, a reader that has read enough (``| head``) or a full disk behind
-``> log`` must not end a sweep, or make a finished one look like a failed one.
+A command's output is only a display: runs, records and reports are in files. So a
+closed terminal, a reader that has read enough (``| head``) or a full disk behind
+``> log`` must not end a sweep, or make a finished sweep look like a failed one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _READER_IS_GONE = {errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ESHUTDOWN}
 
 
 class DisplayFile(io.FileIO):
-    """A file whose writes never fail: after the first error it drops what is written.
+    """A file whose writes never fail: after the first error it drops all data.
 
     Args:
         descriptor: open for writing; it stays open.
@@ -31,7 +31,7 @@ class DisplayFile(io.FileIO):
         self._has_failed = False
 
     def write(self, data: Any, /) -> int:
-        """Write, or let go of what cannot be written."""
+        """Write the data, or drop them if they cannot be written."""
         if not self._has_failed:
             try:
                 return super().write(data)
@@ -44,25 +44,26 @@ class DisplayFile(io.FileIO):
 def open_closed_descriptors() -> None:
     """Point standard streams that were closed at the start to the null device.
 
-    Otherwise the next files that are opened take their numbers, and what a library
-    writes to standard error ends up in one of them.
+    Otherwise the next files that are opened get these descriptors, and a library's
+    output to standard error ends up in one of those files.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # It takes the least number that is free; worker processes have it, too.
+            # os.open returns the lowest free descriptor; worker processes inherit it.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def protect() -> Callable[[], OSError | None]:
     """Replace ``sys.stdout`` and ``sys.stderr`` by streams that do not fail.
 
-    A failure of standard output is reported in one line on standard error, unless its
-    reader has gone, who misses nothing.
+    A failure of standard output is reported in one line on standard error, unless the
+    reason is that its reader has gone.
 
     Returns:
-        Flushes both, and returns the error of standard output that was reported.
+        A function that flushes both streams and returns the error of standard output
+        that was reported, or ``None``.
     """
     open_closed_descriptors()
     if sys.stdin is None:
@@ -78,7 +79,7 @@ def protect() -> Callable[[], OSError | None]:
                 "written.\n"
             )
 
-    # Whoever has put something else in their place, such as a test, keeps that.
+    # A stream that somebody has replaced, such as a test, stays.
     if sys.stderr is sys.__stderr__:
         sys.stderr = _stream(sys.stderr, 2, lambda _: None)
     if sys.stdout is sys.__stdout__:
@@ -101,7 +102,7 @@ def _stream(
     return io.TextIOWrapper(
         io.BufferedWriter(file),
         encoding=getattr(earlier, "encoding", None) or "utf-8",
-        # Where the encoding lacks a letter, its number is shown instead of an error.
+        # A letter that the encoding lacks is shown as its code, not as an error.
         errors="backslashreplace",
         line_buffering=descriptor == 2 or file.isatty(),
     )

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from tuning.sweep.progress import Progress as SweepProgress
 
 SECONDS_BETWEEN_LINES = 10.0
-"""How often progress is written where it cannot be drawn (a file, a CI log)."""
+"""Time between progress lines if no bar can be drawn (in a file or a CI log)."""
 
 
 class ProgressDisplay:
     """Shows a sweep's progress: a bar in a terminal, else a line now and then.
 
-    Use it as a context manager and hand :meth:`show` to the sweep.
+    Use it as a context manager and pass :meth:`show` to the sweep.
 
     Args:
-        console: where to; usually standard error, so results can be piped.
+        console: for the progress; usually standard error, so results can be piped.
         names_workloads: whether to show the workload of the run, too.
     """
 
@@ -91,9 +91,9 @@ class ProgressDisplay:
             self._write_line(progress)
 
     def _begin_sweep(self, progress: SweepProgress) -> None:
-        """Note the start of a sweep, of which a part may have been done earlier.
+        """Note the start of a sweep, part of which may have been done earlier.
 
-        That part took no time now, so it says nothing about the time left.
+        The estimate of the time left ignores that part, which took no time now.
         """
         if not self._done_here:
             self._started = self._last_line = time.monotonic()
@@ -147,7 +147,7 @@ def summary_table(summary: Summary) -> Table:
         show_edge=False,
         padding=(0, 1, 0, 0),  # nine columns fit a terminal of 80
     )
-    # Names with arguments are long: they go on in a second line.
+    # Names with arguments are long: they continue on a second line.
     table.add_column("optimizer", overflow="fold")
     for header in (
         "loss",
@@ -196,11 +196,11 @@ def text_table(content: TextTable, title: str) -> Table:
 
 @contextlib.contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keep TensorFlow's greeting from the terminal while it starts.
+    """Hide the messages that TensorFlow writes while it starts.
 
     Its native code writes about CPU features and missing GPUs before it reads its
-    own log level. What was held back is shown if the start fails, and all of it if
-    ``TF_CPP_MIN_LOG_LEVEL`` asks for it with 0 or 1.
+    own log level. The messages are shown if the start fails, and always if
+    ``TF_CPP_MIN_LOG_LEVEL`` is 0 or 1.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
         yield
@@ -208,7 +208,7 @@ def quiet_tensorflow() -> Iterator[None]:
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
         held_back = None
-        # Without a directory for temporary files: better a greeting than no start.
+        # If there is no directory for temporary files, the messages are shown.
         with contextlib.suppress(OSError):
             held_back = stack.enter_context(tempfile.TemporaryFile())
         if held_back is None:

@@ -1,4 +1,4 @@
-"""Reading what is needed from a downloaded archive, without unpacking it to disk."""
+"""Reads the needed files of a downloaded archive, without unpacking it to disk."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _UNREADABLE = (tarfile.TarError, EOFError, KeyError, zlib.error, lzma.LZMAError)
-"""What `tarfile` raises at a damaged archive; ``KeyError`` at a link to nowhere."""
+"""Errors of `tarfile` for a damaged archive; ``KeyError`` for a link to nowhere."""
 
 
 def read_members(path: Path, patterns: Sequence[str]) -> dict[str, bytes]:
     """Contents of the files in a tar archive whose names match a pattern.
 
-    The archive's top directory, whose name tells a version, is left off the names.
+    The archive's top directory, whose name has a version, is removed from the names.
 
     Raises:
-        ValueError: the file is no tar archive, or a pattern matches nothing.
+        ValueError: the file is not a tar archive, or a pattern matches nothing.
     """
     members: dict[str, bytes] = {}
     try:
@@ -43,7 +43,7 @@ def read_members(path: Path, patterns: Sequence[str]) -> dict[str, bytes]:
 
 
 def digest_of_members(members: Mapping[str, bytes]) -> str:
-    """SHA-256 over names and contents, however the archive was packed.
+    """SHA-256 of names and contents, which does not depend on the packing.
 
     It is what ``sha256sum FILES | sha256sum`` prints in the archive's top directory
     with the files in the order of their names (``LC_ALL=C``).

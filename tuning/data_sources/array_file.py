@@ -1,4 +1,4 @@
-"""Files of named NumPy arrays; another form is an error that says so."""
+"""Reads files of named NumPy arrays; other files raise an error of one line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _UNREADABLE = (
     EOFError,
     zipfile.BadZipFile,
     zlib.error,
-    MemoryError,  # a header that tells of more numbers than there are
+    MemoryError,  # a header that promises more numbers than there are
     NotImplementedError,  # a kind of compression that Python lacks
     RuntimeError,  # a file with a password
 )
-"""What NumPy and `zipfile` raise at a file of another form."""
+"""Errors of NumPy and `zipfile` for other files."""
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The named arrays of an ``.npz`` file.
 
     Raises:
-        ValueError: the file is none, or one of the arrays is not in it.
+        ValueError: the file is not an ``.npz`` file, or does not hold these arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:

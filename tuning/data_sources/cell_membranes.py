@@ -13,7 +13,7 @@ from tuning.data_sources.array_file import read_arrays
 from tuning.data_sources.public_data import PublicData, find_file
 
 SIZE = 256
-"""Width and height in pixels to which every slice is resized, half of its own."""
+"""Width and height in pixels to which every slice is resized, half of the original."""
 
 
 class Slices(NamedTuple):
@@ -67,8 +67,8 @@ def read_cell_membranes(directory: Path) -> Slices:
     """The slices, in their order through the tissue, and their masks.
 
     Raises:
-        OSError: the file is not there and cannot be had.
-        ValueError: the file has another form.
+        OSError: the file does not exist and cannot be downloaded.
+        ValueError: the file has another format.
     """
     arrays = read_arrays(find_file(SOURCE, directory), ("image", "mask"))
     return Slices(arrays["image"], arrays["mask"])

@@ -1,8 +1,8 @@
 """Scenes: several handwritten digits in one picture with clutter (embedded data).
 
-Background and digits vary in brightness, a digit may be darker or brighter than what
-is behind it, and pieces of digits lie about that are none. So neither a threshold nor
-a search for spots finds the digits.
+Background and digits vary in brightness, and a digit may be darker or brighter than its
+background. Pieces of digits lie around as clutter. So neither a threshold nor a search
+for spots finds the digits.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SCENES = {"train": 1200, "validation": 300}
 SEEDS = {"train": 1, "validation": 2}
 
 STROKE = 0.35
-"""Where a digit is at least so bright, of 1, is its stroke."""
+"""Brightness, of 1, above which a digit's pixel belongs to its stroke."""
 
 
 class Scenes(NamedTuple):
-    """Pictures, where the digits are, and which pixels are theirs.
+    """Pictures, the boxes of their digits, and the digits' pixels.
 
     Attributes:
         image: [scenes, 32, 32, 1] float32.
@@ -42,7 +42,7 @@ class Scenes(NamedTuple):
 def make_scenes(part: str) -> Scenes:
     """All scenes of a part, ``"train"`` or ``"validation"``; the same every time.
 
-    Each part's scenes are made of that part's digits alone.
+    The scenes of a part are made of that part's digits alone.
     """
     digits = read_digits()
     pictures = digits.x_train if part == "train" else digits.x_val
@@ -108,7 +108,7 @@ def _free_place(
     taken: list[tuple[int, int, int, int]],
     generator: np.random.Generator,
 ) -> tuple[int, int] | None:
-    """A top left corner where nothing is yet; noted in ``taken``."""
+    """The top left corner of a free place, added to ``taken``; ``None`` without one."""
     height, width = shape
     for _ in range(20):
         top = int(generator.integers(0, SIZE - height + 1))

@@ -26,14 +26,14 @@ RECORDINGS = 20
 SEED = 4
 FRAME = 160
 HOP = 40
-"""Samples: the filter stands still for 20 ms and is renewed every 5 ms."""
+"""Samples: one filter covers 20 ms, and a new one starts every 5 ms."""
 
 EDGE = 4
-"""Frames in which a digit begins and ends."""
+"""Frames in which a digit is faded in, and out."""
 
 
 class Voice(NamedTuple):
-    """What tells one speaker from another.
+    """What distinguishes one speaker from another.
 
     Attributes:
         pitch: pulses per second.
@@ -61,13 +61,13 @@ VOICES = {
 
 
 class Sound(NamedTuple):
-    """A speech sound: where it resonates, and what is heard of voice and noise.
+    """A speech sound: its resonances, and the loudness of voice and noise.
 
     Attributes:
         resonances: the first three, in hertz.
         voice: loudness of the pulses, 0 ... 1.
         noise: loudness of the breath.
-        hiss: hertz above which the noise is heard; 0: through the resonances.
+        hiss: hertz above which the noise is heard; with 0 it passes the resonances.
         milliseconds: how long it lasts.
     """
 
@@ -152,7 +152,7 @@ def speak(digit: int, voice: Voice, generator: np.random.Generator) -> np.ndarra
 
 
 class _Tracks(NamedTuple):
-    """A digit's course: one row per `HOP` samples."""
+    """A digit's sounds over time: one row per `HOP` samples."""
 
     resonances: np.ndarray
     voice: np.ndarray
@@ -201,7 +201,7 @@ def _tracks(
 def _gains(
     hertz: np.ndarray, voice: Voice, tracks: _Tracks, frames: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How loud pulses and breath come out at each frequency: [frequencies, frames]."""
+    """Gains of pulses and breath at each frequency: [frequencies, frames]."""
     resonance = _resonance(hertz, tracks.resonances[frames])
     hiss = tracks.hiss[frames, None]
     above = 1.0 / (1.0 + np.exp((hiss - hertz) / 150.0))
@@ -216,12 +216,12 @@ def _pulses(length: int, voice: Voice, generator: np.random.Generator) -> np.nda
     """One sample of 1 per period; the pitch falls by 18 % and trembles."""
     course = np.linspace(1.1, 0.9, length) * (1 + 0.01 * generator.normal(size=length))
     phase = np.cumsum(voice.pitch * course / SAMPLE_RATE)
-    # As loud per second as noise of deviation 1, at whatever pitch.
+    # At any pitch as loud as noise with a standard deviation of 1.
     return np.diff(np.floor(phase), prepend=0.0) * np.sqrt(SAMPLE_RATE / voice.pitch)
 
 
 def _resonance(hertz: np.ndarray, resonances: np.ndarray) -> np.ndarray:
-    """Gain of resonators in a row at each frequency: [frames, frequencies].
+    """Gain of resonators in series at each frequency: [frames, frequencies].
 
     H(f) = Π_k F_k² / |F_k² - f² + i f B_k|, the bandwidth B_k growing with k.
     """

@@ -18,7 +18,7 @@ SPLIT_SEED = 0
 
 
 def read_digits() -> Data:
-    """The digits, split once and for all: 1,437 to learn from, 360 to judge by.
+    """The digits, split once and for all: 1,437 for training, 360 for validation.
 
     Shapes:
         x: [examples, 64] float32 in [0, 1]; y: [examples] int32, 0 ... 9, with the

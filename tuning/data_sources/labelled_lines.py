@@ -11,10 +11,11 @@ def read_labelled_lines(path: Path, classes: int) -> tuple[list[str], list[int]]
     """Texts and labels; parts of a text are joined, lines without a text left out.
 
     Raises:
-        ValueError: a line has no label from 0 to ``classes - 1``, or there is none.
+        ValueError: a line has no label from 0 to ``classes - 1``, or no line has a
+            text.
     """
     texts, labels = [], []
-    # Not read by universal newlines: some texts hold a carriage return.
+    # Without universal newlines, because some texts hold a carriage return.
     lines = read_text(path).split("\n")
     for number, line in enumerate(lines, start=1):
         label, _, rest = line.partition("\t")

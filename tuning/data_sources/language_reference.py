@@ -1,7 +1,7 @@
-"""Python's language reference, which CPython holds for ``help()`` (embedded data).
+"""Python's language reference, which CPython contains for ``help()`` (embedded data).
 
-The text belongs to the Python that runs: another minor version has another one, and
-figures differ with it. Source: `pydoc_data.topics`, licence PSF-2.0.
+The text is that of the running Python. Another minor version has another text, and
+other figures. Source: `pydoc_data.topics`, licence PSF-2.0.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ _PAGES = {
 """Which pages of `pydoc_data.topics` make up a class."""
 
 _DRAWN_LINE = re.compile(r"[-=*+]{4,}")
-"""Under headings and in tables: the same again and again, and no language."""
+"""Lines under headings and in tables: they repeat, and are not language."""
 
 PASSAGE_WORDS = 24
-"""A passage ends with the paragraph in which it reaches so many words."""
+"""A passage ends with the paragraph in which it reaches this many words."""
 
 BLOCK_CHARACTERS = 2000
-"""The text is split into parts by blocks of whole paragraphs of about this length."""
+"""Approximate length of a block of whole paragraphs; the text is split by blocks."""
 
 VALIDATION_EVERY = 10
-"""So many blocks, and one of them is for validation."""
+"""Every n-th block is for validation."""
 
 
 def read_passages() -> tuple[list[str], list[int]]:
     """Passages of whole paragraphs, and the class of the page they are from.
 
-    The pages quote each other at length; every paragraph is taken once, from the
-    shortest page that holds it, so no two passages have one in common.
+    The pages quote each other at length. Every paragraph is taken once, from the
+    shortest page that holds it, so no two passages share a paragraph.
     """
     class_of = {
         page: number
@@ -81,10 +81,10 @@ def read_passages() -> tuple[list[str], list[int]]:
 
 
 def read_texts() -> tuple[list[str], list[str]]:
-    """The whole reference in blocks: to learn from, and to judge by.
+    """The whole reference in blocks, for training and for validation.
 
-    Every paragraph stands in one block alone. Blocks are put in a random order first,
-    the same every time, so both parts hold something of every chapter.
+    Every paragraph is in one block only. Blocks are shuffled first, in the same way
+    every time, so both parts hold something of every chapter.
     """
     blocks: list[str] = []
     for paragraphs in _own_paragraphs().values():
@@ -102,10 +102,10 @@ def read_texts() -> tuple[list[str], list[str]]:
 
 
 def _own_paragraphs() -> dict[str, list[str]]:
-    """Per page the paragraphs that no shorter page holds, spaces made single.
+    """The paragraphs of each page that no shorter page holds, with single spaces.
 
-    A sentence may still stand in two paragraphs: of the validation text, about 1 % of
-    all stretches of 50 characters also occur in the training text.
+    Two paragraphs may still share a sentence: of the validation text, about 1 % of all
+    sequences of 50 characters also occur in the training text.
     """
     from pydoc_data.topics import topics
 

@@ -16,7 +16,7 @@ WINDOW = 256
 
 
 def log_mel(waves: Sequence[np.ndarray], samples: int) -> np.ndarray:
-    """Spectrograms of recordings, each filled up with silence or cut to a length.
+    """Spectrograms of recordings, each padded with silence or cut to one length.
 
     Shapes:
         waves: each [samples]; returned: [recordings, samples // 160, 32] float32,

@@ -9,7 +9,7 @@ from tuning.data_sources.labelled_lines import read_labelled_lines
 from tuning.data_sources.public_data import PublicData, find_file
 
 LABELS = {"rt-polarity.pos": 1, "rt-polarity.neg": 0}
-"""Which published file holds which sentences, one a line."""
+"""The label of the sentences in each published file, which has one a line."""
 
 
 def convert(contents: Mapping[str, bytes], path: Path) -> None:
@@ -46,7 +46,7 @@ def read_movie_reviews(directory: Path) -> tuple[list[str], list[int]]:
     """Sentences, and 1 for each positive one, 0 for each negative one.
 
     Raises:
-        OSError: the file is not there and cannot be had.
-        ValueError: the file has another form.
+        OSError: the file does not exist and cannot be downloaded.
+        ValueError: the file has another format.
     """
     return read_labelled_lines(find_file(SOURCE, directory), classes=2)

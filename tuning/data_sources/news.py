@@ -16,7 +16,7 @@ CLASSES = ("world", "sports", "business", "science")
 def convert(contents: Mapping[str, bytes], path: Path) -> None:
     """Write ``class(0-3)<TAB>title<TAB>description`` lines from the published CSV.
 
-    Its line ends inside a text are written as backslashes; they become spaces.
+    The CSV has backslashes for line ends inside a text; they become spaces.
     """
     (published,) = contents.values()
     rows = csv.reader(io.StringIO(published.decode("utf-8"), newline=""))
@@ -45,8 +45,8 @@ def read_news(directory: Path) -> tuple[list[str], list[int]]:
     """Title and description as one text, and the class, of every item.
 
     Raises:
-        OSError: the file is not there and cannot be had.
-        ValueError: the file has another form.
+        OSError: the file does not exist and cannot be downloaded.
+        ValueError: the file has another format.
     """
     path = find_file(SOURCE, directory)
     return read_labelled_lines(path, classes=len(CLASSES))

@@ -1,7 +1,7 @@
 """Sentences of praise and blame from a small grammar (embedded data).
 
 Half of the judgements are negated, and half of the sentences concede the opposite in
-a second clause, so the same words stand in good and in bad reviews: counting words
+a second clause. So the same words occur in good and in bad reviews: counting words
 hardly helps, their order decides.
 """
 
@@ -13,8 +13,8 @@ SENTENCES = 3000
 SEED = 3
 
 MISTAKEN_SHARE = 0.04
-"""So many labels are wrong, as some are wherever people label: no model can reach
-100 %, and no loss ends near zero."""
+"""Share of wrong labels, because people's labels contain errors, too. So no model can
+reach 100 %, and no loss ends near zero."""
 
 _SUBJECTS = """
 the acting, the plot, the script, the ending, the music, this film, the whole story,
@@ -36,7 +36,7 @@ superb, warm
 
 
 def make_opinions() -> tuple[list[str], list[int]]:
-    """Different sentences, and 1 where the judgement is good, 0 where it is bad."""
+    """Different sentences, and a label each: 1 for praise, 0 for blame."""
     generator = np.random.default_rng(SEED)
     labels: dict[str, int] = {}
     while len(labels) < SENTENCES:

@@ -1,9 +1,9 @@
 """Public data sets: read from the user's directory, or downloaded into it once.
 
-Every set is one file of a documented form (``docs/workloads.md``). If the directory
-does not hold it, it is downloaded from where its makers publish it, its SHA-256 is
-compared with the one noted here, and it is converted to that form. Nothing is left
-half written, and a file that is there is never replaced.
+Every data set is one file in a documented format (``docs/workloads.md``). If the
+directory does not hold the file, the data are downloaded from where their makers
+publish them. Their SHA-256 is compared with the one noted here, and they are converted
+to that format. Nothing is left half written, and an existing file is never replaced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DIRECTORY_VARIABLE = "KERAS_ADAM_DATA"
 """Environment variable that names the directory of real data."""
 
 SECONDS_WITHOUT_AN_ANSWER = 60.0
-"""A server that is silent for so long counts as a broken connection."""
+"""A server that is silent for this long counts as a broken connection."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +36,14 @@ class PublicData:
     Attributes:
         file: name of the file in the user's directory.
         url: where it is downloaded from.
-        convert: writes ``file`` from what was downloaded: contents by name, and the
-            path to write to.
+        convert: writes ``file``; takes the downloaded contents by name, and the path
+            to write to.
         sha256: of the file at ``url``.
-        members: of an archive, patterns of the members needed, without the archive's
-            top directory; empty if ``url`` is a plain file.
-        members_sha256: instead of ``sha256``, of the contents of those members (see
-            `tuning.data_sources.archive.digest_of_members`). GitHub packs archives
-            anew and does not promise their bytes.
+        members: patterns of the needed members of an archive, without its top
+            directory; empty if ``url`` is a plain file.
+        members_sha256: instead of ``sha256``, that of the contents of these members
+            (see `tuning.data_sources.archive.digest_of_members`), because GitHub does
+            not promise that an archive keeps its bytes.
         licence: terms of use, as the makers state them.
     """
 
@@ -57,10 +57,10 @@ class PublicData:
 
 
 def data_directory() -> Path | None:
-    """The directory of real data that the user has named; ``None``: embedded data.
+    """The user's directory of real data; ``None`` for embedded data.
 
     Raises:
-        ValueError: the name is that of a file, or cannot be used otherwise.
+        ValueError: it is a file, or cannot be used for another reason.
     """
     name = os.environ.get(DIRECTORY_VARIABLE, "").strip()
     if not name:
@@ -70,19 +70,19 @@ def data_directory() -> Path | None:
 
 @contextlib.contextmanager
 def real_data_in(directory: Path | None) -> Iterator[None]:
-    """Let the workloads, here and in processes started here, use real data.
+    """Let the workloads use real data, in this process and in those it starts.
 
     Args:
-        directory: where they are; ``None`` leaves things as they are.
+        directory: where the data are; ``None`` changes nothing.
 
     Raises:
-        ValueError: it is a file, or cannot be used otherwise.
+        ValueError: it is a file, or cannot be used for another reason.
     """
     if directory is None:
         yield
         return
     earlier = os.environ.get(DIRECTORY_VARIABLE)
-    # Another process may stand in another working directory.
+    # Absolute, because another process may have another working directory.
     os.environ[DIRECTORY_VARIABLE] = str(_checked(directory).absolute())
     try:
         yield
@@ -95,7 +95,7 @@ def real_data_in(directory: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def embedded_data() -> Iterator[None]:
-    """Let the workloads use embedded data, whatever the environment names."""
+    """Let the workloads use embedded data, whatever the environment says."""
     earlier = os.environ.pop(DIRECTORY_VARIABLE, None)
     try:
         yield
@@ -105,11 +105,12 @@ def embedded_data() -> Iterator[None]:
 
 
 def find_file(source: PublicData, directory: Path) -> Path:
-    """The data set's file in a directory, after a download if it is not there.
+    """The data set's file in a directory, downloaded first if it does not exist.
 
     Raises:
-        OSError: it cannot be downloaded, or not be written.
-        ValueError: what came is not what is published there.
+        OSError: the data cannot be downloaded or written.
+        ValueError: the downloaded data are not those that were published, or something
+            other than a file has the file's name.
     """
     path = directory / source.file
     if path.is_file():
@@ -138,15 +139,15 @@ def find_file(source: PublicData, directory: Path) -> Path:
 
 
 def _checked(directory: Path) -> Path:
-    """Check that a directory of real data is one, or can be made.
+    """Check that the directory of real data exists, or can be made.
 
     Raises:
-        ValueError: it is a file, or cannot be used otherwise.
+        ValueError: it is a file, or cannot be used for another reason.
     """
     what = f"the directory of real data (--data-dir, {DIRECTORY_VARIABLE})"
     try:
         path = check_path(directory, what).expanduser()
-    except RuntimeError:  # nobody has that name
+    except RuntimeError:  # there is no such user
         raise ValueError(
             f"{what}: the home directory of {show_path(directory)} is not known; name "
             "the directory in full."
@@ -161,11 +162,11 @@ def _checked(directory: Path) -> Path:
 def _download(
     source: PublicData, workplace: Path, directory: Path
 ) -> Mapping[str, bytes]:
-    """Contents by name: of the members needed, or of the one file."""
+    """The contents by name: of the needed members, or of the single file."""
     import keras
 
     try:
-        # Keras tells of the download on standard output, which is for results.
+        # Keras reports the download on standard output, which is for results.
         with contextlib.redirect_stdout(sys.stderr), _limited_silence():
             name = keras.utils.get_file(
                 "downloaded",
@@ -177,7 +178,7 @@ def _download(
             )
     except ValueError as error:
         raise ValueError(_describe_checksum(source, directory)) from error
-    except Exception as error:  # Keras knows no narrower type for this
+    except Exception as error:  # Keras raises no narrower type here
         if isinstance(error.__context__, urllib.error.HTTPError):
             error.__context__.close()  # it is an open connection, too
         reason = str(error).removeprefix(f"URL fetch failure on {source.url}: ")
@@ -220,7 +221,7 @@ def _write_errors_explained(directory: Path, source: PublicData) -> Iterator[Non
 
 @contextlib.contextmanager
 def _limited_silence() -> Iterator[None]:
-    """`keras.utils.get_file` waits for ever, and has no argument against it."""
+    """Limit how long `keras.utils.get_file` waits; it has no argument for that."""
     earlier = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS_WITHOUT_AN_ANSWER)
     try:

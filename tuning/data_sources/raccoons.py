@@ -84,8 +84,8 @@ def read_raccoons(directory: Path) -> Photographs:
     """The photographs and their boxes.
 
     Raises:
-        OSError: the file is not there and cannot be had.
-        ValueError: the file has another form.
+        OSError: the file does not exist and cannot be downloaded.
+        ValueError: the file has another format.
     """
     path = find_file(SOURCE, directory)
     arrays = read_arrays(path, ("image", "box_xyxy", "box_image"))

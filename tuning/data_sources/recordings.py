@@ -40,11 +40,11 @@ class Recordings(NamedTuple):
 
 
 HELD_OUT = 5
-"""Of every speaker and digit the recordings 0 ... 4 are for validation, which is the
-split that the makers of the free spoken digits recommend."""
+"""Recordings 0 ... 4 of every speaker and digit are for validation. The makers of the
+free spoken digits recommend this split."""
 
 
 def split(recordings: Recordings) -> tuple[Recordings, Recordings]:
-    """Recordings to learn from, and others to judge by."""
+    """Recordings for training, and others for validation."""
     is_held_out = recordings.recording < HELD_OUT
     return recordings.select(~is_held_out), recordings.select(is_held_out)

@@ -10,7 +10,7 @@ from tuning.system.json_files import read_text
 
 
 def convert(contents: Mapping[str, bytes], path: Path) -> None:
-    """Write the text as it is."""
+    """Write the text without a change."""
     (published,) = contents.values()
     path.write_bytes(published)
 
@@ -32,8 +32,8 @@ def read_shakespeare(directory: Path) -> str:
     """The plays, one after the other.
 
     Raises:
-        OSError: the file is not there and cannot be had.
-        ValueError: it is no text in UTF-8, or nearly empty.
+        OSError: the file does not exist and cannot be downloaded.
+        ValueError: the file is not UTF-8 text, or nearly empty.
     """
     path = find_file(SOURCE, directory)
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")

@@ -16,7 +16,7 @@ from tuning.data_sources.recordings import SAMPLE_RATE, Recordings
 def convert(contents: Mapping[str, bytes], path: Path) -> None:
     """Write all recordings as arrays, in the order of their files' names.
 
-    A file's name tells what it holds: ``digit_speaker_recording.wav``.
+    A file's name says what it holds: ``digit_speaker_recording.wav``.
     """
     from scipy.io import wavfile
 
@@ -62,8 +62,8 @@ def read_spoken_digits(directory: Path) -> Recordings:
     """The recordings, speakers numbered in the order of their names.
 
     Raises:
-        OSError: the file is not there and cannot be had.
-        ValueError: the file has another form.
+        OSError: the file does not exist and cannot be downloaded.
+        ValueError: the file has another format.
     """
     path = find_file(SOURCE, directory)
     wanted = ("samples", "offsets", "digit", "speaker", "recording", "sample_rate")

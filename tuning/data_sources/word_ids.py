@@ -1,4 +1,4 @@
-"""Texts as rows of word numbers, which is what a compiled model can take."""
+"""Texts as rows of word numbers, which a compiled model can take as input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def number_words(
         [texts, length] int32: 0 after the end of a text, 1 for any other word. Longer
         texts are cut.
     """
-    # The import brings TensorFlow, which listing workloads need not wait for.
+    # Imported here, because it loads TensorFlow and listing workloads need not wait.
     import keras
 
     numbering = keras.layers.TextVectorization(

@@ -1,4 +1,4 @@
-"""The engine of a Ray cluster: one actor per worker, on whatever node has room.
+"""The engine of a Ray cluster: one actor per worker, on any node with room for it.
 
 A worker is an actor, not a task per run, because compiled functions live in a process:
 the oracle hands each worker runs of one optimizer and batch size as long as there are

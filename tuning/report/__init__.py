@@ -1,8 +1,8 @@
 """The report of a sweep, for people: HTML, Markdown, CSV and JSON.
 
-`page` reads, renders and writes; `verdict` says in words what follows from the figures,
-`figures` draws, `tables` and `notes` arrange; `comparison` holds two sweeps
-against each other. Nothing here calculates a statistic.
+`report_files` reads and writes files, and `page` renders them. `verdict` puts the
+figures into words, `figures` draws, `tables` and `notes` arrange. `comparison` compares
+two sweeps. Nothing here computes a statistic.
 """
 
 from tuning.report.comparison import write_comparison

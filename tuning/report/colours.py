@@ -24,20 +24,20 @@ colour-blind readers (https://jfly.uni-koeln.de/color/), darkened or lightened t
 contrast of at least 4.5 with the page."""
 
 COLOUR_MAP = "viridis_r"
-"""Lower losses are lighter; even for colour-blind readers and in grey."""
+"""Lower losses are lighter, also in grey and for colour-blind readers."""
 
 _LOG_FROM_RATIO = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class LossScale:
-    """Where losses lie between the least and the greatest one of a sweep.
+    """The scale from the lowest to the highest loss of a sweep.
 
     Attributes:
-        low: least loss.
-        high: greatest loss.
-        is_logarithmic: losses span so many orders that a straight scale would hide
-            the small ones.
+        low: lowest loss.
+        high: highest loss.
+        is_logarithmic: whether losses span so many orders of magnitude that a linear
+            scale would hide the small ones.
     """
 
     low: float
@@ -56,7 +56,7 @@ class LossScale:
 def loss_scale(losses: Sequence[float]) -> LossScale:
     """One scale for all the losses of a report.
 
-    Logarithmic where the greatest is more than thirty times the least.
+    It is logarithmic if the highest is more than thirty times the lowest.
     """
     low, high = min(losses), max(losses)
     return LossScale(low, high, low > 0 and high / low > _LOG_FROM_RATIO)

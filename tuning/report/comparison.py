@@ -1,4 +1,4 @@
-"""Two sweeps beside each other, for people: HTML, Markdown and JSON.
+"""The comparison of two sweeps, for people: HTML, Markdown and JSON.
 
 :func:`write_comparison` reads two sweeps' directories and writes ``comparison.html``,
 ``comparison.md`` and ``comparison.json`` into the second one.
@@ -29,11 +29,11 @@ from tuning.system.paths import check_path
 
 
 def write_comparison(first: Path, second: Path) -> Path:
-    """Compare two sweeps and write what comes of it into the second's directory.
+    """Compare two sweeps and write the comparison into the second one's directory.
 
     Args:
-        first: directory of the sweep that is measured against.
-        second: directory of the other.
+        first: directory of the baseline sweep.
+        second: directory of the other sweep.
 
     Returns:
         The path of ``comparison.html``.
@@ -88,12 +88,12 @@ def write_comparison_verdict(
 
     The rules, in this order:
 
-    1. What else than the runs differs between the plans: data, model, epochs, options.
-    2. Per optimizer, for the mean loss over the shared rates, the lowest loss and the
-       width of the good region: which sweep's is better, if the interval of the
-       difference leaves out 0 and the two do not read the same with three digits. The
-       others are named together.
-    3. Without an interval, that chance is not known.
+    1. Other differences between the plans: data, model, epochs, options.
+    2. For each optimizer, which sweep is better in mean loss over the shared learning
+       rates, lowest loss and width of the good region. A sweep is better if the
+       interval of the difference excludes 0 and the two figures differ in three
+       digits. Figures without a clear difference are named together.
+    3. Without an interval, that the difference may be chance.
     4. Optimizers that only one of the sweeps has.
     """
     sentences = [*_other_plans(plans)]

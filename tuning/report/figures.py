@@ -42,7 +42,7 @@ def draw_loss_curves(
     Args:
         curves: of one batch size, or with ``by_batch_size`` of one optimizer.
         styles: by optimizer, or by batch size as text.
-        rates: of the whole sweep, for equal axes in all panels.
+        rates: learning rates of the whole sweep, for equal axes in all panels.
         scale: of all losses, for the same reason.
         identifier: unique within the page; begins with a letter.
         by_batch_size: whether lines are batch sizes.
@@ -89,7 +89,7 @@ def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray
     axes.set_xticks(range(columns), [str(size) for size in heat_map.batch_sizes])
     axes.set_yticks(range(rows), [format_rate(r) for r in heat_map.learning_rates])
     axes.set(xlabel="batch size", ylabel="learning rate")
-    # A name may hold a dollar sign, which begins no formula there.
+    # A dollar sign in a name must not begin a formula.
     axes.set_title(in_one_line(title), parse_math=False)
     axes.tick_params(length=0)
     with warnings.catch_warnings():
@@ -135,7 +135,7 @@ def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
 def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(rates) / 1.35, max(rates) * 1.35)
-    # Over less than a decade and a half, powers of ten would label next to nothing.
+    # Over less than a decade and a half, powers of ten would give almost no labels.
     is_narrow = max(rates) / min(rates) < 10**1.5
     axes.xaxis.set_major_locator(
         FixedLocator(list(rates)) if is_narrow else LogLocator(base=10, numticks=8)

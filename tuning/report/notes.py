@@ -1,4 +1,4 @@
-"""What a report says beside its figures: what they mean, and what was run."""
+"""Notes of a report: what its figures mean, and what was run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
 
 
 def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was run, with what, and at what cost; only what is known."""
+    """What was run, with which settings and at what cost, as far as known."""
     grid = plan.get("grid") or {}
     runs = str(summary.runs)
     if summary.planned_runs is not None:

@@ -1,9 +1,9 @@
-"""Numbers as people read them: three significant digits, the same way everywhere."""
+"""Formats numbers for people: three significant digits, the same way everywhere."""
 
 from __future__ import annotations
 
 NOTHING = "\N{EN DASH}"
-"""Stands where there is no figure."""
+"""Shown if there is no figure."""
 
 
 def format_number(value: float | None) -> str:

@@ -22,7 +22,7 @@ def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
 
     Args:
         summary: of the sweep.
-        plan: what ``sweep.json`` holds; the page shows what of it is there.
+        plan: fields of ``sweep.json``; the page shows those that exist.
     """
     template = html_template("report.html.j2")
     return template.render(**_content(summary, plan or {}), **_drawings(summary))
@@ -33,7 +33,7 @@ def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> 
 
     Args:
         summary: of the sweep.
-        plan: what ``sweep.json`` holds.
+        plan: fields of ``sweep.json``.
     """
     template = markdown_template("report.md.j2")
     heat_tables = [
@@ -44,7 +44,7 @@ def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> 
 
 
 def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What both forms of the report say."""
+    """The content of both forms of the report."""
     return {
         "workload": summary.workload,
         "description": plan.get("description") or "",
@@ -59,7 +59,7 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drawings(summary: Summary) -> dict[str, Any]:
-    """What only the HTML page shows: heat maps, curves and their colours."""
+    """The content of the HTML page alone: heat maps, curves and their colours."""
     curves = [curve for o in summary.optimizers for curve in o.curves]
     scale = sweep_scale(summary)
     heat_maps = []

@@ -1,6 +1,6 @@
-"""Sentences of a verdict that hold optimizers against each other.
+"""Sentences of a verdict that compare optimizers.
 
-Their rules are stated with `tuning.report.verdict.write_verdict`.
+`tuning.report.verdict.write_verdict` states their rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from tuning.statistics.values import Interval, OptimizerSummary, Summary
 
 
 def name_most_robust(summary: Summary) -> list[str]:
-    """Who is most robust, how sure that is, and who could not be compared."""
+    """Which optimizer is most robust, how sure that is, and which were not compared."""
     if len(summary.learning_rates) < 2:
         return ["The grid has one learning rate: robustness to it cannot be judged."]
     ranked = _ranked(summary)
@@ -57,7 +57,7 @@ def name_most_robust(summary: Summary) -> list[str]:
 
 
 def name_steadiest(summary: Summary) -> list[str]:
-    """Who has the least S around its own best loss, if not the most robust."""
+    """Which optimizer has the lowest S to its own best loss, if not the most robust."""
     ranked = _ranked(summary)
     # At a batch size where nothing was learned, a curve is flat and its own S is 0.
     candidates = [o for o in ranked if all(c.good_region for c in o.curves)]
@@ -78,7 +78,7 @@ def name_steadiest(summary: Summary) -> list[str]:
 
 
 def describe_strategy(summary: Summary) -> list[str]:
-    """How runs were chosen, where not all were done, and whose region is widest."""
+    """How runs were chosen if not all were trained, and whose region is widest."""
     share = f"{summary.runs} of the grid's {summary.planned_runs} runs"
     if summary.strategy != "edges":
         return [
@@ -104,7 +104,7 @@ def describe_strategy(summary: Summary) -> list[str]:
 
 
 def name_lowest_loss(summary: Summary) -> list[str]:
-    """Who reached the lowest loss, where, and who comes next."""
+    """Which optimizer reached the lowest loss, where, and which comes next."""
     reached = sorted(
         (o for o in summary.optimizers if o.best_loss is not None and o.has_learned),
         key=lambda optimizer: optimizer.best_loss or 0.0,
@@ -141,7 +141,7 @@ def _figure(optimizer: OptimizerSummary) -> str:
 
 
 def _certainty(following: list[OptimizerSummary]) -> str:
-    """What the seeds leave open of the difference to the optimizers that follow."""
+    """How certain the difference to the following optimizers is, over the seeds."""
     if not following:
         return ""
     behind = [optimizer.behind_first_interval for optimizer in following]
@@ -163,5 +163,5 @@ def _certainty(following: list[OptimizerSummary]) -> str:
 
 
 def _reaches_zero(interval: Interval, optimizer: OptimizerSummary) -> bool:
-    """Whether the distance to the first may be 0, but for rounding of the means."""
+    """Whether the distance to the first may be 0, up to rounding of the means."""
     return interval.low <= 1e-9 * (optimizer.mean_sensitivity_to_best_of_any or 0.0)

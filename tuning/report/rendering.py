@@ -1,4 +1,4 @@
-"""Templates of reports, and how what they show is escaped."""
+"""Templates of reports, and the escaping of values in them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*|~]|(?<!\w)_|_(?!\w)|\](?=\())")
 
 
 def html_template(name: str, *folders: Path) -> jinja2.Template:
-    """A template of a page; whatever it shows is escaped.
+    """A template of an HTML page; all values are escaped.
 
     Args:
         name: of its file.
-        folders: looked into before the report's own, whose templates it may include.
+        folders: searched before the report's own folder, whose templates the template
+            may include.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
@@ -33,7 +34,7 @@ def html_template(name: str, *folders: Path) -> jinja2.Template:
 
 
 def markdown_template(name: str, *folders: Path) -> jinja2.Template:
-    """A template of GitHub Markdown; whatever it shows is escaped.
+    """A template of GitHub Markdown; all values are escaped.
 
     Args:
         name: see :func:`html_template`.
@@ -41,7 +42,7 @@ def markdown_template(name: str, *folders: Path) -> jinja2.Template:
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
-        # Not HTML: what comes from records is escaped by `finalize` instead.
+        # `finalize` escapes the values, for Markdown instead of HTML.
         autoescape=False,
         finalize=_escape_markdown,
         trim_blocks=True,
@@ -52,7 +53,7 @@ def markdown_template(name: str, *folders: Path) -> jinja2.Template:
 
 
 def _escape_markdown(value: Any) -> str:
-    """Text that shows as itself in a GitHub table: no markup, no HTML, one line."""
+    """Text that a GitHub table shows unchanged: no markup, no HTML, one line."""
     text = " ".join(str(value).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN_SPECIAL.sub(r"\\\1", text)

@@ -1,4 +1,4 @@
-"""The files of a report: pages, bare numbers and a table of the runs."""
+"""The files of a report: pages, figures as JSON and a table of the runs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _LEFT_OUT_OF_CSV = frozenset(
 def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> Path:
     """Write a sweep's report into its directory.
 
-    Works while the sweep is still running and without ``sweep.json``; then less is
-    known about what is missing. Each file appears whole or not at all.
+    This works while the sweep is still running. It also works without ``sweep.json``,
+    but then missing runs are not known. Each file is written atomically.
 
     Args:
         directory: holds ``runs.jsonl``.

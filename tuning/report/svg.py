@@ -1,8 +1,7 @@
-"""Drawings as SVG elements of a page, in the page's inks and line styles.
+"""Drawings as SVG elements of a page, in the page's colours and line styles.
 
-Inks are written into the SVG as CSS variables of the page (``var(--series-1)``,
-``var(--ink)``), so that one drawing serves light and dark; text stays text, set in the
-page's font.
+Colours in the SVG are CSS variables of the page (``var(--series-1)``, ``var(--ink)``),
+so that one drawing serves light and dark pages. Text stays text, in the page's font.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from tuning.report.colours import SERIES_COLOURS
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 INK, SOFT, LINE = "#0000f0", "#0000f1", "#0000f2"
-"""Inks of a page: :func:`to_svg` turns them into its CSS variables."""
+"""Placeholder colours, which :func:`to_svg` replaces by CSS variables of the page."""
 
 PANEL_INCHES = (4.4, 3.3)
 
 
 @dataclasses.dataclass(frozen=True)
 class SeriesStyle:
-    """How one optimizer looks in every panel: never by colour alone.
+    """The style of one series in every panel; styles never differ by colour alone.
 
     Attributes:
         colour: a CSS variable.
@@ -50,7 +49,7 @@ def series_styles(names: Sequence[str], kind: str = "legend") -> dict[str, Serie
 
     Args:
         names: of the series.
-        kind: begins the ids of the legends' drawings, which are unique in the page.
+        kind: prefix of the ids of the legends' drawings, which are unique in the page.
     """
     count = len(SERIES_COLOURS)
     styles = {}
@@ -66,7 +65,7 @@ def series_styles(names: Sequence[str], kind: str = "legend") -> dict[str, Serie
 
 
 def set_page_inks(axes: Axes, x_label: str, y_label: str) -> None:
-    """Draw axes in the page's inks: a light grid, no frame above and to the right."""
+    """Draw axes in the page's colours: a light grid, no frame at the top and right."""
     axes.set_xlabel(x_label, color=SOFT)
     axes.set_ylabel(y_label, color=SOFT)
     axes.grid(visible=True, color=LINE, linewidth=0.7)
@@ -97,7 +96,7 @@ def _placeholder(index: int) -> str:
 
 
 def to_svg(figure: Figure, identifier: str, description: str) -> str:
-    """The figure as an element for an HTML page, of any width, in the page's inks."""
+    """The figure as an HTML element, of any width, in the page's colours."""
     FigureCanvasSVG(figure)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": identifier}):

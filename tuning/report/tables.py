@@ -24,9 +24,9 @@ class Cell(NamedTuple):
     """One table cell.
 
     Attributes:
-        text: what it says.
-        is_best: whether it is the least of its column.
-        note: what it says less loudly, such as an interval.
+        text: shown in the cell.
+        is_best: whether it is the best of its column.
+        note: shown less prominently, such as an interval.
     """
 
     text: str
@@ -49,7 +49,7 @@ class HeatCell(NamedTuple):
         text: the loss as text.
         diverged: how many runs diverged.
         runs: how many there were.
-        is_best: the optimizer's least loss.
+        is_best: whether this is the optimizer's lowest loss.
     """
 
     loss: float | None
@@ -78,7 +78,7 @@ def optimizer_table(summary: Summary) -> Table:
     least = _least_per_column(summary.optimizers)
     is_whole = summary.strategy == "grid"
     rows = [_optimizer_row(o, least, is_whole) for o in summary.optimizers]
-    # Figures over all rates say nothing where rates were chosen by their losses.
+    # Figures over all rates mean nothing if rates were chosen by their losses.
     shown = [i for i in range(len(headers)) if is_whole or i not in _OVER_ALL_RATES]
     return Table(
         tuple(headers[i] for i in shown),
@@ -162,7 +162,7 @@ def heat_table(optimizer: OptimizerSummary) -> Table:
 
 
 def _least_per_column(optimizers: Sequence[OptimizerSummary]) -> dict[str, str]:
-    """The least figure of the ranked optimizers as text: what reads the same ties."""
+    """The lowest figures of the ranked optimizers, as text: equal texts are ties."""
     least = {}
     for name in (
         "mean_sensitivity_to_best_of_any",

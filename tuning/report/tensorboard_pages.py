@@ -1,6 +1,6 @@
-"""What of a report TensorBoard shows: the verdict, heat maps, curves over rates.
+"""The parts of a report that TensorBoard shows: verdict, heat maps, loss curves.
 
-Plain values; `tuning.tensorboard.report_events.write_report_run` writes them.
+They are plain values; `tuning.tensorboard.report_events.write_report_run` writes them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a sweep says about its optimizers, in sentences.
+"""The results of a sweep about its optimizers, in sentences.
 
-Every sentence follows from the figures of a `Summary` by a fixed rule, stated with
-the function that writes it. No sentence rests on a judgement beyond these rules.
+Every sentence follows from the figures of a `Summary` by a fixed rule, which
+`write_verdict` states. No sentence needs any other judgement.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
 
     The rules, in this order:
 
-    1. *Most robust*: among the optimizers that have a result at every rate and batch
-       size and learned something, the least mean S against the best loss of any
-       optimizer. Those that read the same with three digits are equally robust. It
-       is a tie with those whose S less the leader's, over the seeds of both, has an
-       interval that reaches 0; without intervals it says that chance is not known,
-       and with two seeds how little their agreement proves.
-       Who is left out, because runs are missing or failed. If no optimizer learned
-       anything, that is said instead, and 2 to 5 are left out.
-    2. *Steadiest*: if another of them, which learned at every batch size, has a lower
-       mean S against its own best loss, it is named, with what its best loss lies
-       above the best of any optimizer.
-    3. *Lowest validation loss*: the least mean loss over seeds of any rate and batch
-       size, with the next optimizer's; those that read the same are named together.
-       With another strategy than ``grid``, 1 and 2 give way to how runs were chosen
-       and, with ``edges``, to the *widest region of good rates*: the greatest mean
-       width in decades over batch sizes.
-    4. Optimizers whose best rate lies on an edge of the grid, per edge.
-    5. Optimizers that improved on the initial loss nowhere; others that did so at no
-       rate of a batch size.
-    6. Runs that diverged; further runs that ended above their initial loss; runs
-       that could not be judged; runs set aside, because optimizers are compared over
-       the seeds they share; runs that are missing.
+    1. *Most robust*: the optimizer with the lowest mean S against the best loss of any
+       optimizer. Only optimizers count that learned something and have a result at
+       every learning rate and batch size. Those with the same three digits are equally
+       robust. Those with an interval of their distance to the first that reaches 0 are
+       tied with it. Without intervals, the sentence says that the difference may be
+       chance; with two seeds, how little their agreement proves.
+       Optimizers with missing or failed runs are named as left out. If no optimizer
+       learned anything, a sentence says so, and 2 to 5 are left out.
+    2. *Steadiest*: another ranked optimizer that learned at every batch size, if it has
+       the lowest mean S against its own best loss. The sentence also says how far that
+       loss lies above the best loss of any optimizer.
+    3. *Lowest validation loss*: the lowest mean loss over seeds of any learning rate
+       and batch size, and the next optimizer's. Optimizers with the same three digits
+       are named together.
+       With another strategy than ``grid``, a sentence on how runs were chosen replaces
+       1 and 2. With ``edges`` there is also the *widest region of good rates*: the
+       largest mean width in decades over batch sizes.
+    4. Optimizers whose best learning rate lies on an edge of the grid, per edge.
+    5. Optimizers that never improved on the initial loss; others that did not improve
+       on it at some batch size.
+    6. Runs that diverged; further runs that ended above their initial loss; runs that
+       could not be judged; runs left out because their seeds are not shared; missing
+       runs; runs with fewer epochs than the others.
     """
     if summary.judged_runs and not any(o.has_learned for o in summary.optimizers):
         leading = [
@@ -115,14 +116,14 @@ def _no_learning(summary: Summary) -> list[str]:
 
 
 def _learned_nothing(optimizer: OptimizerSummary) -> bool:
-    """A partial optimizer may learn yet."""
+    """Whether a complete optimizer never learned; a partial one may still learn."""
     return optimizer.is_complete and not optimizer.has_learned
 
 
 def _places(
     optimizers: Sequence[OptimizerSummary], is_there: Callable[[Curve], bool]
 ) -> list[str]:
-    """Each optimizer with a curve of that kind, and at which batch sizes."""
+    """Each optimizer with a curve of that kind, and the batch sizes of these curves."""
     places = []
     for optimizer in optimizers:
         sizes = [str(c.batch_size) for c in optimizer.curves if is_there(c)]

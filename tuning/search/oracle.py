@@ -45,7 +45,7 @@ class SweepOracle(keras_tuner.Oracle):
     The class can also be a mixin before one of KerasTuner's own oracles.
 
     Attributes:
-        asking: the worker that asks for the next run, while this is being chosen.
+        asking: the worker that asks for the next run, while the run is being chosen.
     """
 
     asking: str | None = None

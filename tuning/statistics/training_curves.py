@@ -3,7 +3,7 @@
 They use the training loss because it is known for every step. The validation loss is
 measured after whole epochs, of which a workload has two to fifteen: the first fifth of
 the steps would have three points at most. In the first epoch every example is new, so
-early in a run the training loss is no lower than the validation loss would be.
+early in a run the training loss is no more optimistic than the validation loss.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ class Interval:
         high: upper end, the 97.5 % percentile.
         seeds: how many seeds were resampled. With few seeds the interval is coarse.
             With two or three it runs from the lowest to the highest figure of any
-            resample. If two optimizers are equally good, all of two seeds still favour
-            the same one half of the time, all of three a quarter: far from 5 %.
+            resample. If two optimizers are equally good, two seeds agree on one of them
+            half of the time, three seeds a quarter of the time: far from 5 %.
     """
 
     low: float

@@ -71,7 +71,7 @@ def _stable(value: Any) -> Any:
 
 
 def _without_number(name: str) -> str:
-    """Keras numbers what has no name of its own: dense, dense_1, dense_2 ..."""
+    """A name without the number that Keras appends: dense, dense_1, dense_2 ..."""
     return re.sub(r"_\d+(?=/|$)", "", name)
 
 

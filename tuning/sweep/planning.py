@@ -32,7 +32,7 @@ class Sweep:
         grid: the runs.
         directory: of the sweep.
         options: how runs are chosen and trained.
-        engine: where they are trained.
+        engine: where runs are trained.
         custom: the Python program's own optimizer factories by name.
         progress: called at the start and after every run.
     """

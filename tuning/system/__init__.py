@@ -1,4 +1,5 @@
-"""What the operating system does: paths, files, JSON in files, the end of a process.
+"""Paths, files, JSON files, and the end of a process.
 
-Errors that it raises become one line that says what to do. Nothing here knows sweeps.
+Errors of the operating system become one line that says what to do. Nothing here
+depends on sweeps.
 """

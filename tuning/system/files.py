@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, also through a power cut.
+    """Write a file whole or not at all, even if the power fails.
 
-    The text goes into a hidden file beside it, to the disk, and then in one step
-    into its place; what stood there before stays until then.
+    The text is written to a hidden file next to it and synced to the disk. One rename
+    then replaces the old file, which stays until then.
 
     Raises:
         OSError: the file cannot be written; the old one is untouched.
@@ -20,7 +20,7 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.unlink(missing_ok=True)
-        # A new file: whatever stands there, such as a link, is not written through.
+        # Mode "x" makes a new file, so that nothing is written through a link.
         with partial.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -29,7 +29,7 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        # The hidden file says nothing to a user.
+        # Users do not know the hidden file, so the error names the file itself.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with contextlib.suppress(OSError):

@@ -9,10 +9,10 @@ from tuning.system.paths import check_regular_file, explain, show_path
 
 
 def read_text(path: Path) -> str:
-    """What a file in UTF-8 says; a byte order mark is left out.
+    """The text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the file does not exist.
         InvalidFileError: it is a directory, cannot be read or is not UTF-8.
     """
     check_file(path)
@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Check that a file, if something stands at a path, is one that can be read.
+    """Check that a path, if it exists, is a regular file.
 
     Raises:
         InvalidFileError: it is a directory, a pipe or the like.
@@ -46,7 +46,7 @@ def check_file(path: Path) -> None:
 
 
 def describe_lost_link(path: Path) -> str:
-    """The message about a link in the place of a file."""
+    """The message about a symbolic link to a missing file."""
     return (
         f"{show_path(path)} is a symbolic link to a file that does not exist; restore "
         "that file, or remove the link."

@@ -1,10 +1,10 @@
 """JSON values that are checked before they are used.
 
-They come from files that users may have edited and crashes torn. :func:`parse` reads
-text, :func:`check` compares the result with a schema. Either returns a value that is
-right in every part, or raises an :class:`InvalidFileError` of one line. The schemas are
-the annotations of `tuning.records.RunRecord`, `tuning.plan.Plan` and the like, checked
-by pydantic; `Text`, `Number` and `Integer` are their parts.
+They come from files that a user may have edited or a crash may have cut off.
+:func:`parse` reads text, :func:`check` compares the result with a schema. Both return a
+valid value or raise an :class:`InvalidFileError` of one line. The schemas are the
+annotations of `tuning.records.RunRecord`, `tuning.plan.Plan` and others, which use
+types such as `Text` and `Number`; pydantic checks them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError
 
 MOST_LEVELS = 100
-"""Lists and objects inside each other; a configuration of Keras has about ten."""
+"""Most nested levels of lists and objects; a configuration of Keras has about ten."""
 
 LONGEST_SHOWN = 60
-"""Characters of what was received that an error shows."""
+"""Most characters of a received value that an error shows."""
 
 LONGEST_PROBLEM = 300
-"""Characters of an error that quotes a whole list."""
+"""Most characters of an error, which may quote a whole list."""
 
 Text = Annotated[str, Strict()]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -60,11 +60,11 @@ _LIMITS = {
 }
 
 _SUSPICIOUS = ("NaN", "Infinity", "\\u")
-"""One of these is in a text that JSON's standard or UTF-8 does not allow; most records
-have none. A number such as 1e999, which becomes infinite, is left to the schema."""
+"""A text that the JSON standard or UTF-8 does not allow holds one of these; most
+records hold none. The schema refuses numbers such as 1e999, which become infinite."""
 
 MOST_DIGITS = 308
-"""Of an integer; with more it is no float64."""
+"""Most digits of an integer; with more it does not fit into float64."""
 
 _TOO_DEEP = f"is nested more than {MOST_LEVELS} levels deep"
 
@@ -72,15 +72,15 @@ T = TypeVar("T")
 
 
 class InvalidFileError(ValueError):
-    """A file holds something else than belongs there; says what, where, what to do."""
+    """A file has invalid content; the message says what, where and what to do."""
 
 
 class NotJSONError(InvalidFileError):
-    """A text is not JSON at all, as where a crash has torn it."""
+    """A text is not JSON at all, for example because a crash cut it off."""
 
 
 def parse(text: str) -> Any:
-    """Read a text as JSON, as strictly as its standard (RFC 8259) is written.
+    """Parse a text as JSON, strictly by the standard (RFC 8259).
 
     Raises:
         NotJSONError: it is not JSON.
@@ -110,10 +110,10 @@ def parse(text: str) -> Any:
 
 
 def check(schema: TypeAdapter[T], plain: Any) -> T:
-    """Make a value of what was parsed.
+    """Convert a parsed value to the type of a schema.
 
     Raises:
-        InvalidFileError: it does not fit; the message names the first field.
+        InvalidFileError: a field does not fit; the message names the first one.
     """
     try:
         return schema.validate_python(plain)
@@ -122,10 +122,10 @@ def check(schema: TypeAdapter[T], plain: Any) -> T:
 
 
 def check_present(schema: TypeAdapter[Any], plain: Mapping[str, Any]) -> None:
-    """Check that the fields that are there fit a schema; any of them may be missing.
+    """Check existing fields against a schema; any field may be missing.
 
     Raises:
-        InvalidFileError: one does not fit.
+        InvalidFileError: a field does not fit.
     """
     try:
         schema.validate_python(plain)
@@ -136,7 +136,7 @@ def check_present(schema: TypeAdapter[Any], plain: Mapping[str, Any]) -> None:
 
 
 def one_of(values: Sequence[str]) -> AfterValidator:
-    """A part of a schema: the text must be one of some."""
+    """A validator for schemas: the text must be one of ``values``."""
 
     def check_value(text: str) -> str:
         if text not in values:
@@ -149,17 +149,17 @@ def one_of(values: Sequence[str]) -> AfterValidator:
 
 
 def storable(value: Any) -> Any:
-    """A value in which everything has a place in JSON and in UTF-8.
+    """A copy of a value that JSON and UTF-8 can store.
 
-    A number that is not finite becomes ``None``, one of NumPy's one of Python's, a lone
-    surrogate its number.
+    A number that is not finite becomes ``None``, a NumPy number a Python number, and a
+    lone surrogate its escape code.
     """
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, str):
-        # As in an error about a file whose name is not UTF-8.
+        # Lone surrogates come from file names that are not UTF-8.
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
         return {storable(str(key)): storable(item) for key, item in value.items()}
@@ -169,7 +169,7 @@ def storable(value: Any) -> Any:
 
 
 def describe_problem(problem: Mapping[str, Any]) -> str:
-    """What pydantic found, as a phrase: the field, what it must be, what it is."""
+    """A pydantic error as a phrase: the field, what it must be, what it is."""
     kind, limits = problem["type"], problem.get("ctx", {})
     field = _name_field(problem["loc"])
     if kind == "missing":
@@ -217,14 +217,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _may_hold_unusable(text: str) -> bool:
-    """Whether a value needs to be looked through, which takes longer than parsing."""
+    """Whether a parsed value must be searched, which takes longer than parsing."""
     is_deep = text.count("[") + text.count("{") > MOST_LEVELS
     is_plain = text.isascii() or _is_unicode(text)
     return is_deep or not is_plain or any(part in text for part in _SUSPICIOUS)
 
 
 def _find_unusable(value: Any, level: int) -> tuple[str, str] | None:
-    """Where in a value something stands that JSON or float64 has not, and what."""
+    """The place of the first part that JSON or float64 lacks, and the problem."""
     if not isinstance(value, (dict, list)):
         problem = _why_unusable(value)
         return ("", problem) if problem else None

@@ -1,7 +1,7 @@
-"""Paths that a user or a file names, checked before anything is read or written there.
+"""Checks paths from a user or a file before anything is read or written there.
 
-Whatever is checked here raises an error of one line that says what stands at a path and
-what to do, in place of what the operating system says of a call that failed.
+Every check raises an error of one line that says what is at a path and what to do,
+instead of the operating system's error about a failed call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REASONS = {
 
 
 def show_path(path: str | os.PathLike[str]) -> str:
-    r"""A path as one line of text, whatever bytes its name is made of.
+    r"""A path as one line of text, for any bytes in its name.
 
     Bytes that are not UTF-8 and characters that cannot be printed are shown as
     ``\xff`` or ``\n``.
@@ -31,26 +31,26 @@ def show_path(path: str | os.PathLike[str]) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """A text without line breaks and without what a terminal would obey."""
+    """A text without line breaks and without control characters of a terminal."""
     return "".join(_shown(character) for character in " ".join(text.split()))
 
 
 def explain(error: Exception) -> str:
-    """Why something could not be read or written, and what to do where that is known.
+    """Why something could not be read or written, and what to do if that is known.
 
     Args:
-        error: an ``OSError``, or TensorFlow's in place of one.
+        error: an ``OSError``, or TensorFlow's own error for the same cause.
     """
     number = getattr(error, "errno", None)
     text = getattr(error, "strerror", None) or getattr(error, "message", None)
-    # TensorFlow names its operation first, and buffers after the first line.
+    # TensorFlow's message begins with an operation, and lists buffers on later lines.
     text = re.sub(r"\{\{.*?\}\} ?", "", str(text or error)).splitlines()[:1]
     first = re.sub(r" ?\[Op:.*", "", "".join(text)).rpartition("; ")[2].strip()
     return _REASONS.get(number or 0) or first or type(error).__name__
 
 
 def explain_with_place(error: Exception) -> str:
-    """As :func:`explain`, and the file or directory that the error names."""
+    """As :func:`explain`, with the file or directory that the error names."""
     place = getattr(error, "filename", None)
     if not isinstance(place, (str, os.PathLike)):
         return explain(error)
@@ -58,16 +58,16 @@ def explain_with_place(error: Exception) -> str:
 
 
 def check_regular_file(path: Path) -> None:
-    """Check that a file, if something stands at a path, is one that can be read.
+    """Check that a path, if it exists, is a regular file.
 
     Raises:
-        ValueError: it is a directory, or something such as a pipe, for which a reader
-            would wait for ever.
+        ValueError: it is a directory, or something such as a pipe, on which a reader
+            would wait forever.
     """
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        return  # not there, or not to be looked at, which opening it will report
+        return  # missing or not accessible, which opening it will report
     if stat.S_ISDIR(mode):
         raise ValueError(f"{show_path(path)} is a directory; it must be a file.")
     if not stat.S_ISREG(mode):
@@ -75,14 +75,14 @@ def check_regular_file(path: Path) -> None:
 
 
 def check_path(path: Any, what: str) -> Path:
-    """Check that a file or directory could have that name.
+    """Check that a file or directory could have this path.
 
     Args:
         path: as the user gave it.
-        what: names it in the error: ``out``, ``--data-dir``.
+        what: name of the path in the error: ``out``, ``--data-dir``.
 
     Raises:
-        TypeError: it is no path.
+        TypeError: it is not a path.
         ValueError: it is empty, holds a NUL character or is not UTF-8.
     """
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
@@ -112,12 +112,12 @@ def check_directory(path: Any, what: str) -> Path:
 
     Args:
         path: as the user gave it.
-        what: names it in the error, as in :func:`check_path`.
+        what: name of the path in the error, as in :func:`check_path`.
 
     Raises:
-        TypeError: it is no path.
-        ValueError: something else stands there or above, such as a file or a symbolic
-            link to nowhere; or it cannot be looked at.
+        TypeError: it is not a path.
+        ValueError: the path or one of its parents is a file, a symbolic link to
+            nowhere or not accessible.
     """
     path = check_path(path, what)
     shown = show_path(path)
@@ -144,10 +144,10 @@ def check_directory(path: Any, what: str) -> Path:
 
 
 def path_inside(directory: Path, name: str) -> Path:
-    """The path below a directory that a name from a file stands for.
+    """The path below a directory for a name that was read from a file.
 
     Args:
-        directory: that everything has to stay in.
+        directory: that the path must not leave.
         name: parts with ``/`` between them.
 
     Raises:
@@ -169,8 +169,8 @@ def check_inside(directory: Path, path: Path) -> None:
     """Check that no symbolic link leads from a directory to a place outside of it.
 
     Args:
-        directory: that everything has to stay in; may itself be a link.
-        path: below it; need not be there.
+        directory: that the path must not leave; may itself be a link.
+        path: below the directory; need not exist.
 
     Raises:
         ValueError: a link leads out.

@@ -1,10 +1,10 @@
-"""What a user's code can do to end the process, and how that becomes an error.
+"""Turns attempts of a user's code to end the process into errors.
 
 ``sys.exit`` raises ``SystemExit``, which can be caught. ``os._exit`` ends the process
-at once, and its status may say that all went well; so it is replaced while the user's
-code runs. Other ends (a signal, ``os.abort``, native code) cannot be caught, but they
-do not look like success either. Where runs have processes of their own
-(``--workers 2``, ``--run-timeout``), the sweep survives all of them.
+at once, perhaps with a status of success, so it is replaced while the user's code runs.
+Other ends (a signal, ``os.abort``, native code) cannot be caught, but do not look like
+success either. If runs are trained in separate processes (``--workers 2``,
+``--run-timeout``), the sweep survives all of these.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 end_at_once = os._exit
-"""Python's own ``os._exit``, whatever has taken its name since."""
+"""Python's own ``os._exit``, even while :func:`os_exit_raises` replaces it."""
 
 
 @contextlib.contextmanager
 def os_exit_raises() -> Iterator[None]:
-    """Have ``os._exit`` raise ``SystemExit`` in this thread of this process.
+    """Let ``os._exit`` raise ``SystemExit`` in this thread of this process.
 
-    Other threads and forked processes end as ever: ``multiprocessing`` ends its own
-    with ``os._exit``.
+    In other threads and in forked processes it still ends the process:
+    ``multiprocessing`` ends its processes with ``os._exit``.
     """
     end = os._exit
     place = os.getpid(), threading.get_ident()

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, written whole, without TensorFlow."""
+"""Writes event files for TensorBoard, atomically and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from tuning.system.paths import explain, show_path
 EVENT_FILES = "events.out.tfevents.*"
 
 PARTIAL_EVENTS = ".events.partial"
-"""Where events are written until they are whole; no pattern of TensorBoard's fits."""
+"""Name of a file of events until it is complete; TensorBoard does not read it."""
 
 LARGEST = float(np.finfo(np.float32).max)
 
 
 def is_finite(value: float | None) -> TypeGuard[float]:
-    """Whether TensorBoard can hold a number, which it does in float32."""
+    """Whether a number is finite in float32, TensorBoard's type."""
     return value is not None and abs(value) <= LARGEST
 
 
 def write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
-    """Write summaries into a directory, in place of the events that are there.
+    """Write summaries into a directory, and replace the events there.
 
-    Earlier events stay until the new ones are there whole.
+    Earlier events stay until the new ones are complete.
 
     Args:
-        directory: is made if it is not there.
-        summaries: steps and messages ``Summary``.
+        directory: made if it does not exist.
+        summaries: steps and ``Summary`` messages.
 
     Raises:
         OSError: the directory cannot be written to.
@@ -58,7 +58,7 @@ def write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
             writer.write(first.SerializeToString())
             for step, summary in summaries:
                 event = event_pb2.Event(wall_time=now, step=step)
-                # Plugins make messages of TensorFlow's class, which has the same form.
+                # Plugins return TensorFlow's message class, which has the same format.
                 event.summary.CopyFrom(
                     summary_pb2.Summary.FromString(summary.SerializeToString())
                 )
@@ -75,8 +75,8 @@ def write_events(directory: Path, summaries: Iterable[tuple[int, Any]]) -> None:
 def scalar_summary(values: Mapping[str, float]) -> Any:
     """Scalars by tag, all in one message.
 
-    ``tf.summary.scalar`` runs operations, 0.2 ms for each value: for small models,
-    writing a run took a third of the time of training it.
+    ``tf.summary.scalar`` runs operations, 0.2 ms for each value. For small models,
+    writing a run with it took a third as long as training the run.
     """
     from tensorboard.compat.proto import summary_pb2, tensor_pb2, types_pb2
     from tensorboard.plugins.scalar import metadata

@@ -1,4 +1,4 @@
-"""What the report says of a whole sweep, on TensorBoard's pages."""
+"""Writes the report of a whole sweep to TensorBoard's pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPORT_RUN = "report"
 """Name of the directory, which TensorBoard shows as a run."""
 
 STEPS_PER_DECADE = 100
-"""A curve over learning rates needs whole steps: 100 times the rate's log10."""
+"""A curve over learning rates needs integer steps: 100 log10(learning rate)."""
 
 
 def write_report_run(
@@ -30,7 +30,7 @@ def write_report_run(
     images: Mapping[str, np.ndarray],
     losses: Mapping[str, Mapping[float, float]],
 ) -> None:
-    """Write what the report says of the whole sweep, in place of an earlier one.
+    """Write the report of the whole sweep, and replace an earlier one.
 
     The page *Text* shows the verdict, *Images* the heat maps, *Custom Scalars* the
     loss against the learning rate, one chart per batch size with all optimizers.

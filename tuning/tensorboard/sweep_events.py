@@ -1,9 +1,9 @@
 """A sweep for TensorBoard: curves and the HParams page, written from records alone.
 
-Every run has a directory below ``tensorboard/`` that its ``run_id`` names. The
+Every run has a directory below ``tensorboard/`` with its ``run_id`` as name. The
 HParams page shows the last value of a metric, not the best one
-(https://github.com/tensorflow/tensorboard/issues/4630), so the figures that it
-compares are written as scalars of their own, once per run.
+(https://github.com/tensorflow/tensorboard/issues/4630). So the figures that it compares
+are written as separate scalars, once per run.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ SUMMARY_METRICS = {
     "final_val_loss": "final validation loss",
     "seconds_per_step": "seconds per step",
 }
-"""Scalars written once per run -> how the HParams page calls them."""
+"""Scalars written once per run -> their names on the HParams page."""
 
 BEST = "best_"
-"""Before the name of a validation metric: what it was at the best validation loss.
+"""Prefix of a validation metric: its value at the best validation loss.
 
-Not its own best, because nothing says which way a metric is good, and because the
-weights that one keeps are those of one epoch."""
+This is not the metric's own best value: it is not known whether higher or lower is
+better, and users keep the weights of one epoch."""
 
 
 def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -> None:
-    """Write what the pages HParams and Custom Scalars need to know of the sweep.
+    """Write the sweep's configuration for the pages HParams and Custom Scalars.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
@@ -71,8 +71,8 @@ def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -
 def write_run(directory: Path, record: RunRecord) -> None:
     """Write a run's curves, its figures and its place in the grid.
 
-    Writing a run again replaces what was there. A value that was not finite is left
-    out: its curve ends where the run diverged.
+    Writing a run again replaces its earlier events. Values that are not finite are left
+    out, so a curve ends where the run diverged.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
@@ -80,7 +80,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
 
     Raises:
         OSError: the directory cannot be written to.
-        ValueError: the run's key leads out of the directory.
+        ValueError: the path of the run's key is outside of the directory.
     """
     from tensorboard.plugins.hparams import api as hparams
     from tensorboard.plugins.hparams import api_pb2, summary
@@ -112,7 +112,7 @@ def write_missing(
     records: Iterable[RunRecord],
     metrics: Sequence[str] = (),
 ) -> None:
-    """Write what is not there: the experiment, and every run without events.
+    """Write the missing events: of the experiment, and of every run without events.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
@@ -128,7 +128,7 @@ def write_missing(
 
 
 def is_written(directory: Path, record: RunRecord) -> bool:
-    """Whether the run's directory holds events already."""
+    """Whether the run's directory already holds events."""
     return any(path_inside(directory, record.run_id).glob(EVENT_FILES))
 
 
@@ -175,7 +175,7 @@ def _metrics_at_best_loss(
 
 
 def _chart_layout(grid: Grid) -> Any:
-    """Charts that lay curves over each other: all runs' losses, all optimizers'."""
+    """Charts with several curves each: of all runs, or of all optimizers."""
     from tensorboard.plugins.custom_scalar import layout_pb2
 
     def chart(title: str, tag: str) -> Any:

@@ -268,7 +268,7 @@ def stored_variables(optimizer: Any) -> list[Any]:
 
 
 def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
-    """Copies of variables' values, as they are now."""
+    """Copies of the current values of variables."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 

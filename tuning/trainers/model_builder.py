@@ -70,7 +70,7 @@ class ModelBuilder:
         self._shared: set[int] = set()
 
     def build(self, seed: int, optimizer: Any) -> Any:
-        """A compiled model with all its variables, as the seed initialises them.
+        """A compiled model with all its variables, initialised with the seed.
 
         Args:
             seed: of the run.

@@ -22,7 +22,7 @@ def build_optimizer(
     options: Mapping[str, Any] | None = None,
     custom: Mapping[str, OptimizerFactory] | None = None,
 ) -> Any:
-    """Make the optimizer of that name for one run.
+    """Make an optimizer by its name, for one run.
 
     Args:
         name: see `tuning.optimizer_names`, or a key of ``custom``.
@@ -73,7 +73,7 @@ def _find_class(name: str, reference: str) -> Any:
     """The class or function that a name refers to.
 
     Raises:
-        ValueError: there is none; the message lists Keras's optimizers.
+        ValueError: it does not exist; the message lists Keras's optimizers.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""What a training epoch and a validation compute, as functions to be traced.
+"""A training epoch and a validation, as functions to be traced.
 
 Both loop over Keras's own steps, on data that are on the device already.
 `tuning.trainers.compiled_epochs` decides whether XLA compiles them and when they run.

@@ -18,7 +18,7 @@ BUILT_IN: Mapping[str, str] = {
     "speech-to-text": "tuning.workloads.speech_to_text:workload",
     "speakers": "tuning.workloads.speakers:workload",
 }
-"""Name -> where the workload is; imported only when it is asked for."""
+"""Name -> reference of the workload, which is imported only when it is needed."""
 
 
 def find_workload(name: str) -> AnyWorkload:
@@ -28,8 +28,8 @@ def find_workload(name: str) -> AnyWorkload:
     returns one.
 
     Raises:
-        ValueError: nothing of that name (the message lists the built-in names), or
-            it cannot be imported or made.
+        ValueError: there is no such workload (the message lists the built-in names),
+            or it cannot be imported or made.
     """
     if name not in BUILT_IN and ":" not in name:
         raise ValueError(
@@ -37,7 +37,7 @@ def find_workload(name: str) -> AnyWorkload:
             "package.module:attribute."
         )
     if ":" in name:
-        # Layers that the user's file makes have the same weights in every process.
+        # So that layers in the user's file have the same weights in every process.
         import keras
 
         keras.utils.set_random_seed(0)

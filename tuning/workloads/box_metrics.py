@@ -1,6 +1,6 @@
 """Boxes of the detection workload: their code, the losses and the metrics.
 
-Made of Keras's own parts (focal cross-entropy, complete IoU, IoU) and of operations
+They use Keras's own functions (focal cross-entropy, complete IoU, IoU) and operations
 that XLA can compile.
 """
 
@@ -12,17 +12,17 @@ import keras
 from keras import ops
 
 ANCHOR = 0.4
-"""Width and height, in fractions of the picture, that a code of 0 stands for."""
+"""Width and height that a code of 0 means, in fractions of the picture."""
 
 DETECTIONS = 8
 """Most peaks per picture that count as detections."""
 
 OVERLAP = 0.5
-"""A detection is right if its IoU with an object is at least that, as in PASCAL VOC."""
+"""A detection is right if its IoU with an object is at least this, as in PASCAL VOC."""
 
 
 BINS = 200
-"""Scores of detections are counted in so many equal steps."""
+"""Number of equal bins in which scores of detections are counted."""
 
 
 def decode_boxes(codes: Any) -> Any:
@@ -46,7 +46,7 @@ def decode_boxes(codes: Any) -> Any:
 
 
 def _objects(boxes: Any) -> Any:
-    """1.0 where there is a box, 0.0 where a row only fills up: [pictures, boxes]."""
+    """1.0 for a box, 0.0 for a row of padding: [pictures, boxes]."""
     return ops.cast(boxes[..., 0] >= 0.0, "float32")
 
 
@@ -77,7 +77,7 @@ def box_loss(y_true: Any, y_pred: Any) -> Any:
     is_object = _objects(y_true)
     cells = _centre_cells(y_true, y_pred.shape[1])
     proposed = ops.matmul(cells, decode_boxes(y_pred[..., 1:]))
-    # A row that only fills up needs boxes, too, lest 0 / 0 spoil the gradient.
+    # Rows of padding need boxes, too: 0 / 0 would make the gradient NaN.
     stand_in = ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0])
     there = is_object[..., None] > 0
     ciou = keras.utils.bounding_boxes.compute_ciou(
@@ -104,7 +104,7 @@ def detect(y_pred: Any) -> tuple[Any, Any]:
 
 
 def _overlaps(boxes: Any, truth: Any) -> Any:
-    """IoU of every detection with every object, 0 with rows that only fill up."""
+    """IoU of every detection with every object, 0 for rows of padding."""
     iou = keras.utils.bounding_boxes.compute_iou(boxes, truth, "xyxy")
     return iou * _objects(truth)[:, None, :]
 
@@ -112,7 +112,7 @@ def _overlaps(boxes: Any, truth: Any) -> Any:
 class MeanBoxIoU(keras.metrics.Mean):
     """Mean over the objects of the IoU with the detection that overlaps it most.
 
-    As many detections count as the picture holds objects, those of the highest scores.
+    If a picture holds n objects, the n detections with the highest scores count.
     """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -135,7 +135,7 @@ class AveragePrecision(keras.metrics.Metric):
 
     Source:
         M. Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV
-        2010, section 4.2 (there precision is made monotonous first); the sum as in
+        2010, section 4.2 (there precision is made monotonic first); the sum as in
         `sklearn.metrics.average_precision_score`.
     """
 

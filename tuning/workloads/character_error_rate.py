@@ -1,7 +1,7 @@
 """The character error rate of CTC outputs as a Keras metric that XLA can compile.
 
-TensorFlow's own decoder and edit distance (`tf.nn.ctc_greedy_decoder`,
-`tf.edit_distance`), which XLA cannot compile, are what the tests compare with.
+The tests compare it with TensorFlow's own decoder and edit distance
+(`tf.nn.ctc_greedy_decoder`, `tf.edit_distance`), which XLA cannot compile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def edit_distance(truth: Any, answer: Any) -> Any:
 
     Args:
         truth: symbols, `BLANK` after the end.
-        answer: symbols, `BLANK` wherever there is none.
+        answer: symbols, with `BLANK` in any place without a symbol.
 
     Shapes:
         truth: [examples, length]; answer: [examples, places]; returned: [examples]
@@ -50,7 +50,7 @@ def edit_distance(truth: Any, answer: Any) -> Any:
 
 
 def most_likely_path(logits: Any) -> Any:
-    """The most likely symbol of each frame, `BLANK` where it only goes on.
+    """The most likely symbol of each frame, `BLANK` where it repeats the last one.
 
     Shapes:
         logits: [examples, frames, symbols]; returned: [examples, frames] int32.
@@ -61,9 +61,9 @@ def most_likely_path(logits: Any) -> Any:
 
 
 class CharacterErrorRate(keras.metrics.Metric):
-    """Edits from what was understood to what was said, per character said.
+    """Edits from the recognised to the spoken text, per spoken character.
 
-    Above 1 where more is made up than was said.
+    The rate is above 1 if there are more edits than spoken characters.
     """
 
     def __init__(self, name: str = "character_error_rate", **options: Any) -> None:

@@ -19,11 +19,11 @@ def cross_entropy(y_true: Any, y_pred: Any) -> Any:
 
 
 def metrics() -> list[str]:
-    """The share of examples whose class is named."""
+    """The share of examples that are classified correctly."""
     return ["accuracy"]
 
 
 def trivial_metrics(data: Data) -> dict[str, float]:
-    """The accuracy of always naming the most frequent class."""
+    """The accuracy of always predicting the most frequent class."""
     most_frequent = np.bincount(data.y_train).argmax()
     return {"accuracy": float((data.y_val == most_frequent).mean())}

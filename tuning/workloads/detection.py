@@ -1,15 +1,15 @@
 """Object detection: where are the objects, and how large is each?
 
-A one-stage detector in the manner of "objects as points": a convolutional network asks
-of each cell of an 8 x 8 grid whether an object's centre lies in it, and how the
-object's box lies around it; local peaks of the answers are the detections. Trained in
-whole epochs; on a CPU without XLA, which is slow there at gradients of convolutions.
+A one-stage detector in the manner of "objects as points": a convolutional network
+predicts for each cell of an 8 x 8 grid whether an object's centre lies in it, and the
+object's box. Local peaks of the predictions are the detections. Trained in compiled
+epochs; on a CPU without XLA, which is slow there at gradients of convolutions.
 
 Embedded data: 1,200 scenes of 32 x 32 pixels with one to three handwritten digits among
-clutter, and 300 to judge by, made of other digits (`tuning.data_sources.digit_scenes`).
+clutter, and 300 of other digits for validation (`tuning.data_sources.digit_scenes`).
 Real data: 160 photographs of raccoons, 64 x 64 pixels, with their mirror images, and 40
-to judge by (`tuning.data_sources.raccoons`). So few teach a network without earlier
-training little: there it does no better than always answering with the mean box.
+for validation (`tuning.data_sources.raccoons`). These are too few for a network without
+pretraining: there it does no better than always predicting the mean box.
 
 Source:
     X. Zhou, D. Wang, P. Krähenbühl, "Objects as Points", 2019, arXiv:1904.07850; the
@@ -34,11 +34,11 @@ GRID = 8
 
 MOST_BOXES = 3
 NO_BOX = -1.0
-"""Fills up the boxes of a picture with fewer than `MOST_BOXES`."""
+"""Padding of the boxes of a picture with fewer than `MOST_BOXES`."""
 
 PHOTOGRAPH = 64
 VALIDATION_EVERY = 5
-"""Of the photographs every fifth is for validation."""
+"""Every n-th photograph is for validation."""
 
 
 def load_data(directory: Path | None) -> Data:
@@ -69,7 +69,7 @@ def load_data(directory: Path | None) -> Data:
 
 
 def _mirrored(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and boxes, and after them their mirror images and theirs."""
+    """Pictures and boxes, followed by mirrored pictures and their boxes."""
     left, top, right, bottom = np.moveaxis(y, -1, 0)
     turned = np.stack([1.0 - right, top, 1.0 - left, bottom], axis=-1)
     turned[y[..., 0] == NO_BOX] = NO_BOX
@@ -84,7 +84,7 @@ def _filled_up(boxes: list[np.ndarray]) -> np.ndarray:
 
 
 def build_model(size: int, channels: int) -> Any:
-    """The detector; returns [8, 8, 5]: a cell's logit of an object, and its box's code.
+    """The detector; returns [8, 8, 5]: per cell the logit of an object, and a box code.
 
     See `tuning.workloads.box_metrics.decode_boxes`.
     """
@@ -95,12 +95,12 @@ def build_model(size: int, channels: int) -> Any:
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(image)
     for _ in range(int(np.log2(size // GRID)) - 1):
         x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(x)
-    # A box is judged by what lies far from its centre, too.
+    # Dilated, because a box also depends on pixels far from its centre.
     for dilation in (1, 2, 1):
         x = layers.Conv2D(
             48, 3, padding="same", dilation_rate=dilation, activation="relu"
         )(x)
-    # An object is rare: the first answers say so, lest they swamp the first steps.
+    # Objects are rare: with a bias of 0, empty cells would dominate the first steps.
     rare = keras.initializers.Constant(-3.0)
     centre = layers.Conv2D(1, 1, bias_initializer=rare)(x)
     return keras.Model(image, layers.Concatenate()([centre, layers.Conv2D(4, 1)(x)]))
@@ -121,7 +121,7 @@ def metrics() -> list[Any]:
 
 
 def trivial_metrics(data: Data) -> dict[str, float]:
-    """The same of always answering with the mean box of the training data."""
+    """The metrics of always predicting the mean box of the training data."""
     import keras
 
     from tuning.workloads.box_metrics import OVERLAP
@@ -140,7 +140,7 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 
 
 def workload() -> Workload:
-    """Digits among clutter, or raccoons where real data are named."""
+    """The workload with digits among clutter, or with raccoons (real data)."""
     directory = data_directory()
     source = "digits among clutter" if directory is None else "photographs of raccoons"
     shape = (digit_scenes.SIZE, 1) if directory is None else (PHOTOGRAPH, 3)

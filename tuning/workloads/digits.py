@@ -1,7 +1,7 @@
-"""Handwritten digits: 1,797 real 8 x 8 images that scikit-learn brings along.
+"""Handwritten digits: 1,797 real 8 x 8 images that come with scikit-learn.
 
-A small task on purpose: a whole sweep ends in a minute or two on two cores, needs
-no download, and yet its data were written by 13 people.
+The task is small on purpose: a whole sweep takes a minute or two on two cores and needs
+no download. Still its data are real, written by 13 people.
 
 Source:
     E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
@@ -18,7 +18,7 @@ from tuning.workload import Data, Workload
 
 
 def load_data() -> Data:
-    """The digits, split once and for all: 1,437 to learn from, 360 to judge by.
+    """The digits, split once and for all: 1,437 for training, 360 for validation.
 
     Shapes:
         x: [examples, 64] float32 in [0, 1]; y: [examples] int32, 0 ... 9, with the

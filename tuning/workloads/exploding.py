@@ -1,15 +1,15 @@
-"""Two tasks whose gradients explode, made of the handwritten digits.
+"""Two tasks whose gradients explode, made from the handwritten digits.
 
-No applications, and so in no list: they show what an optimizer does where it is given
-gradients of any size. A perceptron of twenty layers without normalisation, whose
-initial weights let signals and gradients grow from layer to layer; and a recurrent
-network that reads a digit pixel by pixel, whose recurrent weights do so from step to
-step. Trained in compiled epochs (XLA).
+They are not applications, so no list names them: they show how an optimizer handles
+gradients of any size. One is a perceptron of twenty layers without normalisation, whose
+initial weights let signals and gradients grow from layer to layer. The other is a
+recurrent network that reads a digit pixel by pixel; its recurrent weights let them grow
+from step to step. Trained in compiled epochs (XLA).
 
 Source:
     R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural
     networks", ICML 2013, arXiv:1211.5063; K. He et al., "Delving Deep into Rectifiers",
-    ICCV 2015, arXiv:1502.01852 (a variance of 2 per input keeps signals as they are).
+    ICCV 2015, arXiv:1502.01852 (a variance of 2 per input keeps the size of signals).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tuning.workloads.classification import cross_entropy, metrics
 
 LAYERS = 20
 GROWTH = 1.2
-"""Of signals and of gradients, per layer or step; 1 would keep them as they are."""
+"""Growth of signals and gradients per layer or step; 1 would keep their size."""
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 

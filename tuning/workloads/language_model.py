@@ -4,9 +4,9 @@ A causal transformer: characters and positions embedded, two blocks of masked at
 and a dense layer each, measured in bits per character. Trained in compiled epochs
 (XLA).
 
-Embedded data: Python's language reference (303,000 characters to learn from and 31,000
-to judge by, blocks of whole paragraphs; no paragraph stands in both). Real
-data: Shakespeare's plays (the last tenth to judge by). Windows of 64 characters follow
+Embedded data: Python's language reference (303,000 characters for training and 31,000
+for validation, in blocks of whole paragraphs; no paragraph is in both). Real data:
+Shakespeare's plays (the last tenth for validation). Windows of 64 characters follow
 each other without overlap.
 
 Source:
@@ -27,7 +27,7 @@ from tuning.data_sources.public_data import data_directory
 from tuning.workload import Data, Workload
 
 WINDOW = 64
-"""Characters that are read at once."""
+"""Characters that the model reads at once."""
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 """Printable ASCII; any other character is number 0."""
@@ -115,7 +115,7 @@ def cross_entropy(y_true: Any, y_pred: Any) -> Any:
 
 
 def bits_per_character(y_true: Any, y_pred: Any) -> Any:
-    """The same in bits: what each character would take in the best code."""
+    """Cross-entropy in bits: the length of each character in the best code."""
     return cross_entropy(y_true, y_pred) / float(np.log(2))
 
 
@@ -127,14 +127,14 @@ def metrics() -> list[Any]:
 
 
 def trivial_metrics(data: Data) -> dict[str, float]:
-    """Bits per character of a code by the characters' frequencies alone."""
+    """Bits per character of a code that uses the characters' frequencies alone."""
     counts = np.bincount(data.y_train.ravel(), minlength=CHARACTERS) + 1.0
     bits = -np.log2(counts / counts.sum())
     return {"bits_per_character": float(bits[data.y_val].mean())}
 
 
 def workload() -> Workload:
-    """The next character of the language reference, or of plays (real data)."""
+    """The workload on the language reference, or on Shakespeare's plays (real data)."""
     directory = data_directory()
     source = (
         "Python's language reference" if directory is None else "Shakespeare's plays"

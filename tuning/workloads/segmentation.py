@@ -1,14 +1,14 @@
-"""Segmentation: which pixels belong to what is looked for?
+"""Segmentation: which pixels belong to the objects?
 
-A U-Net with two levels: convolutions on the way down and on the way up, each level's
-details handed across. Trained in whole epochs; on a CPU without XLA, which is slow
-there at gradients of convolutions.
+A U-Net with two levels: convolutions on the way down and on the way up, and a skip
+connection at each level. Trained in compiled epochs; on a CPU without XLA, which is
+slow there at gradients of convolutions.
 
-Embedded data: 1,200 scenes of 32 x 32 pixels with handwritten digits, whose strokes
-are looked for among clutter, and 300 to judge by, made of other digits
+Embedded data: 1,200 scenes of 32 x 32 pixels, in which the strokes of handwritten
+digits are to be found among clutter, and 300 of other digits for validation
 (`tuning.data_sources.digit_scenes`). Real data: 400 squares of 64 x 64 pixels from 25
-slices of nerve tissue, in which cells are separated from their membranes, and 80 from
-the last five slices (`tuning.data_sources.cell_membranes`).
+slices of nerve tissue, in which cells are to be separated from their membranes, and 80
+from the last five slices for validation (`tuning.data_sources.cell_membranes`).
 
 Source:
     O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional Networks for Biomedical
@@ -31,12 +31,11 @@ SQUARE = 64
 """Width of the squares into which a slice is cut."""
 
 SLICES_HELD_OUT = 5
-"""The last ones: neighbouring slices show the same cells, so a random split would
-leak."""
+"""The last slices: neighbours show the same cells, so a random split would leak."""
 
 
 def load_data(directory: Path | None) -> Data:
-    """Pictures, and 1 for every pixel of what is looked for.
+    """Pictures, and masks with 1 for every pixel of an object.
 
     Shapes:
         x: [pictures, size, size, 1] float32; y: [pictures, size, size, 1] int32; size
@@ -93,17 +92,17 @@ def cross_entropy(y_true: Any, y_pred: Any) -> Any:
 
 
 def metrics() -> list[Any]:
-    """Intersection over union, the mean of what is looked for and what is not."""
+    """Intersection over union, the mean of objects and background."""
     import keras
 
     return [keras.metrics.BinaryIoU(threshold=0.0, name="iou")]
 
 
 def trivial_metrics(data: Data) -> dict[str, float]:
-    """The same of the best single threshold: found in the training data.
+    """The metric of the best single threshold, found in the training data.
 
-    Darker or brighter than it, of 32 thresholds; "everything" and "nothing" are among
-    them.
+    Objects are the pixels brighter or darker than one of 32 thresholds. "Everything"
+    and "nothing" are among the choices.
     """
     import keras
 
@@ -125,7 +124,7 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 
 
 def workload() -> Workload:
-    """Strokes of digits, or cells of tissue where real data are named."""
+    """The workload with strokes of digits, or with cells of tissue (real data)."""
     directory = data_directory()
     source = (
         "digits among clutter" if directory is None else "cells in electron microscopy"

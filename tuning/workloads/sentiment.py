@@ -1,12 +1,12 @@
 """Sentiment analysis: is a sentence praise or blame?
 
-A bidirectional LSTM over word embeddings: the order of words matters, for "not" turns
-a judgement over. Trained in compiled epochs (XLA).
+A bidirectional LSTM over word embeddings: the order of words matters, because "not"
+reverses a judgement. Trained in compiled epochs (XLA).
 
 Embedded data: 3,000 sentences of a grammar in which counting words hardly helps
 (`tuning.data_sources.opinions`). Real data: 10,678 sentences from film reviews
-(`tuning.data_sources.movie_reviews`). No sentence stands in both parts; a tenth (real)
-or a fifth (embedded) is for validation.
+(`tuning.data_sources.movie_reviews`). A tenth (real) or a fifth (embedded) is for
+validation. No sentence is in both parts.
 
 Source:
     A. Graves, J. Schmidhuber, "Framewise phoneme classification with bidirectional
@@ -30,7 +30,7 @@ from tuning.workloads.classification import cross_entropy, metrics
 
 WORDS = 4000
 LENGTH = 24
-"""Words of a sentence that are read."""
+"""Words of a sentence that the model reads."""
 
 
 def load_data(directory: Path | None) -> Data:
@@ -63,7 +63,10 @@ def load_data(directory: Path | None) -> Data:
 def _without_repetitions(
     texts: list[str], labels: list[int]
 ) -> tuple[list[str], list[int]]:
-    """Each sentence once; case and punctuation, which the model does not see, aside."""
+    """Each sentence once, without regard to case and punctuation.
+
+    The model sees neither of them.
+    """
     first: dict[str, tuple[str, int]] = {}
     for text, label in zip(texts, labels, strict=True):
         words = " ".join(re.findall(r"\w+", text.lower()))
@@ -88,7 +91,7 @@ def build_model() -> Any:
 
 
 def workload() -> Workload:
-    """Sentiment of made sentences, or of reviews where real data are named."""
+    """The workload with sentences of a grammar, or of reviews (real data)."""
     directory = data_directory()
     source = (
         "sentences with negation" if directory is None else "sentences of film reviews"

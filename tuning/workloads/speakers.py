@@ -1,13 +1,13 @@
 """Voice recognition: who is speaking?
 
 A d-vector network: dense layers look at four frames of a log-mel spectrogram at a time,
-the mean of what they see is the voice's vector, and two more layers name the speaker.
+the mean of their outputs is the voice's vector, and two more layers name the speaker.
 Trained in compiled epochs (XLA).
 
 Embedded data: 1,200 recordings of a formant synthesiser's six voices. Real data: 3,000
 recordings of six people (`tuning.data_sources.spoken_digits`). Recordings 0 ... 4 of
-every speaker and digit are for validation, so it is judged by recordings that were
-never heard (of speakers that were).
+every speaker and digit are for validation, so validation uses unknown recordings of
+known speakers.
 
 Source:
     E. Variani et al., "Deep neural networks for small footprint text-dependent speaker
@@ -29,18 +29,18 @@ from tuning.workload import Data, Workload
 from tuning.workloads.classification import cross_entropy, metrics
 
 SAMPLES = SAMPLE_RATE * 16 // 25
-"""0.64 seconds of a recording are heard."""
+"""The model hears 0.64 seconds of a recording."""
 
 FRAMES_AT_ONCE = 4
 SPEAKERS = 6
 
 
 def load_recordings(directory: Path | None) -> Recordings:
-    """The recordings, of voices that are made or of people.
+    """The recordings, of synthetic voices or of people.
 
     Raises:
-        OSError: real data are wanted and cannot be had.
-        ValueError: they have another form, or another number of speakers.
+        OSError: real data are wanted but missing, and cannot be downloaded.
+        ValueError: the data have another format, or another number of speakers.
     """
     if directory is None:
         return speak_digits()
@@ -88,7 +88,7 @@ def build_model() -> Any:
 
 
 def workload() -> Workload:
-    """Which of six voices it is: made ones, or people's where real data are named."""
+    """The workload with six synthetic voices, or with those of people (real data)."""
     directory = data_directory()
     source = "a formant synthesiser" if directory is None else "people saying digits"
     return Workload(

@@ -2,13 +2,14 @@
 
 A small Deep Speech 2: convolutions over a log-mel spectrogram that halve the frames, a
 bidirectional GRU, a dense layer, and connectionist temporal classification
-(`keras.losses.CTC`), which needs no timing of the digits. Trained in whole epochs, the
-loss included; on a CPU without XLA, which is slow there at gradients of convolutions.
+(`keras.losses.CTC`), which needs no timing of the digits. Trained in compiled epochs,
+including the loss; on a CPU without XLA, which is slow there at gradients of
+convolutions.
 
-Embedded data: 800 strings of two to four digits to learn from and 160 to judge by,
-joined from recordings of a formant synthesiser's six voices. Real data: the same of
-recordings of six people (`tuning.data_sources.spoken_digits`). Strings to judge by are
-joined of recordings that no string to learn from holds (recordings 0 ... 4 of every
+Embedded data: 800 strings of two to four digits for training and 160 for validation,
+joined from recordings of a formant synthesiser's six voices. Real data: the same, from
+recordings of six people (`tuning.data_sources.spoken_digits`). Strings for validation
+are joined from recordings that no training string contains (recordings 0 ... 4 of every
 speaker and digit).
 
 Source:
@@ -37,7 +38,7 @@ SAMPLES = SAMPLE_RATE * 12 // 5
 MOST_DIGITS = 4
 STRINGS = {"train": 800, "validation": 160}
 ROOM = 0.005
-"""Root mean square of the noise that is heard throughout a string, of 1."""
+"""Root mean square of a string's background noise, where full scale is 1."""
 
 SYMBOLS = 11
 """Ten digits, and the blank, which is number 0."""
@@ -78,7 +79,7 @@ def _spoken_strings(
         wave = np.concatenate(parts)
         if len(wave) <= SAMPLES:
             labels[len(waves), : len(rows)] = recordings.digit[rows] + 1
-            # Without the room's noise, dead silence would tell where a digit begins.
+            # Without this noise, perfect silence would show where a digit begins.
             room = generator.normal(0.0, ROOM, SAMPLES).astype("float32")
             room[: len(wave)] += wave
             waves.append(room)
@@ -116,9 +117,9 @@ def metrics() -> list[Any]:
 
 
 def trivial_metrics(data: Data) -> dict[str, float]:
-    """The character error rate of the best answer that is always the same.
+    """The character error rate of the best constant answer.
 
-    Of all strings of up to four times one digit.
+    Answers are all strings of one digit, repeated up to four times.
     """
     from tuning.workloads.character_error_rate import edit_distance
 
@@ -134,7 +135,7 @@ def trivial_metrics(data: Data) -> dict[str, float]:
 
 
 def workload() -> Workload:
-    """Digit strings of made voices, or of people's where real data are named."""
+    """The workload with strings of synthetic voices, or of people (real data)."""
     directory = data_directory()
     source = "a formant synthesiser" if directory is None else "six people"
     return Workload(

@@ -5,8 +5,8 @@ per class. Trained in compiled epochs (XLA).
 
 Embedded data: 1,039 passages of Python's language reference, by chapter (6 classes);
 the number differs a little between versions of Python. Real data: 7,600 news items of
-four topics (`tuning.data_sources.news`). A fifth of either is for validation, with the
-same share of each class; no paragraph stands in two passages.
+four topics (`tuning.data_sources.news`). In both cases a fifth is for validation, with
+the same share of each class. No paragraph is in two passages.
 
 Source:
     M. Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text
@@ -28,10 +28,10 @@ from tuning.workload import Data, Workload
 from tuning.workloads.classification import cross_entropy, metrics
 
 WORDS = 2000
-"""Size of the vocabulary, two numbers for "nothing" and "another word" included."""
+"""Size of the vocabulary, including the numbers of padding and of unknown words."""
 
 LENGTH = 48
-"""Words of a text that are read."""
+"""Words of a text that the model reads."""
 
 VALIDATION_SHARE = 0.2
 
@@ -77,7 +77,7 @@ def build_model(classes: int) -> Any:
 
 
 def workload() -> Workload:
-    """Topics of the language reference, or of news where real data are named."""
+    """The workload on the language reference, or on news (real data)."""
     directory = data_directory()
     classes = language_reference.CLASSES if directory is None else news.CLASSES
     source = (
