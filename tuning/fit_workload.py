@@ -17,8 +17,8 @@ SET_BY_SWEEP = (
     "validation_freq",
     "verbose",
 )
-"""Arguments of ``fit`` that the sweep or a field of the workload sets. A run is validated
-after every epoch."""
+"""Arguments of ``fit`` that the sweep or a field of the workload sets. A run is
+validated after every epoch."""
 
 
 @dataclasses.dataclass(frozen=True)

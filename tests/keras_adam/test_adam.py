@@ -73,6 +73,8 @@ def test_trains_like_the_paper(problem, mode, options):
     assert_near(ours, expected, oracle_tolerance(options))
 
 
+# Which options can be combined is the same for every backend, and so is the rule.
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("options", list(pairs_of_options()))
 def test_pairs_of_options_train_like_keras_and_the_paper(problem, options):
     weights, gradients = problem

@@ -26,7 +26,7 @@ def problem():
     return training.make_weights(), training.make_gradients(50)
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", training.quick_parameters(OPTIONS))
 def test_trains_like_keras_and_the_paper(problem, options):
     if keras.backend.backend() == "torch":
         pytest.skip("Keras rounds 1 - rate·decay to float32 on torch: 3e-6 in 50 steps")

@@ -44,7 +44,7 @@ def in_own_process(adam, request):
     result = subprocess.run(
         [*command, "-p", "no:cacheprovider", request.node.nodeid],
         cwd=request.config.rootpath,
-        env={**os.environ, "KERAS_ADAM_OWN_PROCESS": "1"},
+        env={**os.environ, "KERAS_ADAM_OWN_PROCESS": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -54,6 +54,7 @@ def test_keras_suite_passes():
     assert not gone, f"keras {keras.__version__} no longer ships {gone}"
     environment = {
         **os.environ,
+        "PYTEST_ADDOPTS": "",
         "PYTHONPATH": PYTHONPATH,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",

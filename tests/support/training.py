@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 SHAPES = ((5, 3), (3,), (), (2, 1, 4))
@@ -25,6 +26,24 @@ OPTIONS = {
     "loss scale": {"loss_scale_factor": 8.0},
     "accumulation": {"gradient_accumulation_steps": 3},
 }
+
+
+def quick_parameters(options):
+    """Options as parameters of a test, those of accumulation for TensorFlow alone.
+
+    Without a compiled step JAX compiles the condition of an accumulated step anew each
+    time, which takes a second. `test_adam.py` has it once under JAX, too.
+    """
+    return [
+        pytest.param(
+            value,
+            id=name,
+            marks=pytest.mark.tensorflow_only
+            if "gradient_accumulation_steps" in value
+            else (),
+        )
+        for name, value in options.items()
+    ]
 
 
 def make_weights(seed=0, shapes=SHAPES):

@@ -154,6 +154,8 @@ def test_the_steps_are_those_of_the_reference(options, schedule, mode):
         np.testing.assert_allclose(one, right, rtol=1e-3, atol=1e-4)
 
 
+# See `training.quick_parameters`.
+@pytest.mark.tensorflow_only
 def test_weight_decay_and_accumulation_follow_the_controlled_rate():
     weights, gradients = make_weights(), drifting_gradients(60)
     options = {"rate_cap": 0.003, "rate_adaptation": 0.3}

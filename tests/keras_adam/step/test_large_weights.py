@@ -4,7 +4,14 @@ import keras
 import numpy as np
 import pytest
 from tolerances import KERAS_TRAJECTORY
-from training import OPTIONS, make_gradients, make_weights, modes, train
+from training import (
+    OPTIONS,
+    make_gradients,
+    make_weights,
+    modes,
+    quick_parameters,
+    train,
+)
 
 import keras_adam
 from keras_adam.state import packing
@@ -32,7 +39,7 @@ def weights_of_own_program(monkeypatch):
 ALL = {**OPTIONS, **CONTROLS}
 
 
-@pytest.mark.parametrize("options", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("options", quick_parameters(ALL))
 def test_they_train_as_in_one_program(options, monkeypatch):
     compare_with_one_program(options, modes()[0], monkeypatch)
 

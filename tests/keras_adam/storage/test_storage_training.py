@@ -9,7 +9,7 @@ import pytest
 import tolerances
 from keras import ops
 from saving import FORMATS, through_checkpoint
-from training import modes, to_numpy, train
+from training import modes, quick_parameters, to_numpy, train
 
 import keras_adam
 from keras_adam.storage import STORAGES
@@ -64,7 +64,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", quick_parameters(OPTIONS))
 @pytest.mark.parametrize("storage", LOSSY)
 def test_weights_end_near_those_of_float32(storage, options):
     start, gradients = make_weights(), make_gradients(30)
