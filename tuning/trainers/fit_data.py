@@ -174,7 +174,8 @@ def _with_batches_of(source: Any, batch_size: int, name: str) -> Any:
                 f"the generator of workload {name!r} is exhausted: make data a "
                 "function that returns a new generator."
             )
-        source = itertools.chain([first], source)
+        # A generator: Keras takes no other iterator.
+        source = (batch for batch in itertools.chain([first], source))
     else:
         first = source[0] if hasattr(source, "__getitem__") else next(iter(source))
     sizes = {len(part) for part in keras.tree.flatten(first) if part is not None}

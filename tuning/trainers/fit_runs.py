@@ -165,12 +165,15 @@ class _Report(keras.callbacks.Callback):
             self.error = f"there was no batch of data in epoch {epoch + 1}."
             self._stop()
             return
+        means = np.array([float(mean) for mean in self._means])
+        if self._logs_running_mean():
+            losses = losses_of_steps(means, self._batch_size, self._batch_size * steps)
+        else:
+            # Keras logs the value of its own metric after an epoch, which is 0 then.
+            losses, logs["loss"] = means, float(means.mean())
         try:
             goes_on = self._log.add_epoch(
-                logs,
-                self._trained - self._start,
-                self._step_losses(),
-                steps=steps,
+                logs, self._trained - self._start, losses, steps=steps
             )
         except ValueError as error:
             self.error = str(error)
@@ -178,15 +181,11 @@ class _Report(keras.callbacks.Callback):
         if not goes_on:
             self._stop()
 
-    def _step_losses(self) -> Any:
-        means = [float(mean) for mean in self._means]
-        if self._logs_running_mean():
-            size = self._batch_size
-            return losses_of_steps(means, size, size * len(means))
-        return np.array(means)
-
     def _logs_running_mean(self) -> bool:
-        """Whether the loss is that of a metric, not what a ``train_step`` computed."""
+        """Whether a step logs the mean of the epoch so far, not its own loss.
+
+        A ``train_step`` of the user's may return a loss that no metric keeps.
+        """
         metrics = self.model.metrics  # pyright: ignore[reportOptionalMemberAccess]
         return any(
             metric.name == "loss" and float(getattr(metric, "count", 0)) > 0

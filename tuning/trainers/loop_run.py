@@ -18,8 +18,12 @@ MOST_ROWS = 200
 """Rows of a run's history; more reports than that are averaged over equal pieces."""
 
 
-class RunEndedError(Exception):
-    """Ends a training function whose loss is no finite number any more."""
+class RunEndedError(BaseException):
+    """Ends a training function whose loss is no finite number any more.
+
+    No `Exception`: a function that goes on after errors of its own must not go on after
+    this.
+    """
 
 
 class LoopRun:
