@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord
 
@@ -47,6 +48,15 @@ Event = Began | Finished | Lost
 
 class WorkerStartError(RuntimeError):
     """A worker could not be set up, and a new one would fail in the same way."""
+
+
+def explain_unsendable(error: BaseException) -> str:
+    """Why a task cannot be sent to a worker, and what to do about it."""
+    return (
+        f"the workload cannot be sent to a worker's process: {format_error(error)}. "
+        "Make what cannot be pickled, such as a tf.data.Dataset, inside a function of "
+        "the workload."
+    )
 
 
 class Engine(Protocol):

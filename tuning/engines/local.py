@@ -31,10 +31,10 @@ from tuning.engines.engine import (
     Finished,
     Lost,
     WorkerStartError,
+    explain_unsendable,
 )
 from tuning.engines.options import EngineOptions
 from tuning.engines.worker import Settings, current_settings, worker_environment
-from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.records import RunRecord
 from tuning.trainers.task import Task
@@ -246,10 +246,7 @@ class _WorkerProcess:
         except (BrokenPipeError, ValueError):
             pass  # the reader reports that the process is gone
         except Exception as error:
-            self._unsendable = (
-                "the workload cannot be sent to a worker's process: "
-                f"{format_error(error)}"
-            )
+            self._unsendable = explain_unsendable(error)
             self._process.kill()
 
     def _read(

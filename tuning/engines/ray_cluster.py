@@ -27,6 +27,7 @@ from tuning.engines.engine import (
     Finished,
     Lost,
     WorkerStartError,
+    explain_unsendable,
 )
 from tuning.engines.options import EngineOptions
 from tuning.engines.worker import (
@@ -84,7 +85,7 @@ class RayEngine:
                 num_gpus=gpus,
                 runtime_env={"env_vars": environment},
             )(_Trainer)
-            self._task = ray.put(task)
+            self._task = _put(task)
         except BaseException:
             self._disconnect()
             raise
@@ -194,6 +195,18 @@ def _connect(address: str | None) -> None:
             f"Ray cannot be reached at {address or 'this machine'}: "
             f"{format_error(error)}"
         ) from error
+
+
+def _put(task: Task) -> Any:
+    """The task in Ray's store.
+
+    Raises:
+        WorkerStartError: something in it cannot be pickled.
+    """
+    try:
+        return ray.put(task)
+    except Exception as error:
+        raise WorkerStartError(explain_unsendable(error)) from error
 
 
 def _room(gpus_per_run: float) -> int:

@@ -165,12 +165,13 @@ class _Report(keras.callbacks.Callback):
             self.error = f"there was no batch of data in epoch {epoch + 1}."
             self._stop()
             return
-        means = np.array([float(mean) for mean in self._means])
+        means = [float(mean) for mean in self._means]
         if self._logs_running_mean():
             losses = losses_of_steps(means, self._batch_size, self._batch_size * steps)
         else:
             # Keras logs the value of its own metric after an epoch, which is 0 then.
-            losses, logs["loss"] = means, float(means.mean())
+            losses = np.array(means)
+            logs["loss"] = float(losses.mean())
         try:
             goes_on = self._log.add_epoch(
                 logs, self._trained - self._start, losses, steps=steps
