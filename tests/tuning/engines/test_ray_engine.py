@@ -139,7 +139,7 @@ def test_runs_share_a_gpu_by_fractions(cluster):
     try:
         for worker in range(2):
             engine.start(worker, Run("keras.SGD", 16, 0.1, worker))
-        told = [engine.wait(60) for _ in range(4)]
+        told = [engine.wait(300) for _ in range(4)]
         finished = [event for event in told if isinstance(event, Finished)]
         assert [event.record.status for event in finished] == ["ok"] * 2
         # Both are still there, and hold a half each.
