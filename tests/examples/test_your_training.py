@@ -42,7 +42,6 @@ def test_an_example_learns(name, tmp_path, monkeypatch):
         learning_rates=[0.01],
         batch_sizes=[16],
         seeds=1,
-        epochs=min(training.epochs, 10),
     )
     (record,) = records
     assert record.status == "ok", record.message

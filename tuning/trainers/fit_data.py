@@ -88,17 +88,31 @@ def is_batched(dataset: Any, model: Any) -> bool:
     """Whether the elements of a ``tf.data.Dataset`` are batches.
 
     A scalar is none. Otherwise elements have as many dimensions as the model's inputs;
-    where the model has not said how many these are, elements are taken for batches if
+    where the model does not say how many these are, elements are taken for batches if
     all components agree in their first dimension.
     """
-    ranks = [spec.shape.rank for spec in _specs(dataset)]
-    if 0 in ranks:
+    shapes = [spec.shape for spec in keras.tree.flatten(dataset.element_spec)]
+    if any(shape.rank == 0 for shape in shapes):
         return False
+    for shape, wanted in _input_shapes(dataset.element_spec, model):
+        if shape.rank is None:
+            continue
+        # Keras makes columns of scalars: [examples] becomes [examples, 1].
+        are_scalars = len(wanted) == 2 and wanted[1] == 1 and shape.rank == 1
+        return shape.rank == len(wanted) or (are_scalars and shape[0] != 1)
+    return len({shape[0] for shape in shapes}) == 1
+
+
+def _input_shapes(element_spec: Any, model: Any) -> list[tuple[Any, Any]]:
+    """Shapes of a dataset's inputs, each with that of the model's input."""
+    given = element_spec[0] if isinstance(element_spec, tuple) else element_spec
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    first = keras.tree.flatten(_inputs_of(dataset.element_spec))
-    if inputs and len(inputs) == len(first) and first[0].shape.rank is not None:
-        return first[0].shape.rank == len(inputs[0].shape)
-    return len({spec.shape[0] for spec in _specs(dataset)}) == 1
+    if isinstance(given, Mapping):
+        named = {tensor.name: tensor for tensor in inputs}
+        pairs = [(spec, named[name]) for name, spec in given.items() if name in named]
+    else:
+        pairs = list(zip(keras.tree.flatten(given), inputs, strict=False))
+    return [(spec.shape, tensor.shape) for spec, tensor in pairs]
 
 
 def batched(dataset: Any, batch_size: int, model: Any, name: str) -> Any:
@@ -109,7 +123,8 @@ def batched(dataset: Any, batch_size: int, model: Any, name: str) -> Any:
     """
     if not is_batched(dataset, model):
         return dataset.batch(batch_size)
-    sizes = {spec.shape[0] for spec in _specs(dataset)}
+    specs = keras.tree.flatten(dataset.element_spec)
+    sizes = {spec.shape[0] for spec in specs}
     if sizes == {batch_size}:
         return dataset
     drops_rest = None not in sizes  # only then is the size of every batch known
@@ -203,11 +218,3 @@ def _with_batched_validation(arguments: dict[str, Any], model: Any) -> dict[str,
     if is_dataset(validation) and not is_batched(validation, model):
         arguments["validation_data"] = validation.batch(VALIDATION_BATCH)
     return arguments
-
-
-def _specs(dataset: Any) -> list[Any]:
-    return keras.tree.flatten(dataset.element_spec)
-
-
-def _inputs_of(spec: Any) -> Any:
-    return spec[0] if isinstance(spec, tuple) else spec

@@ -141,6 +141,20 @@ def test_datasets_of_dictionaries_are_batched_by_the_models_inputs():
         assert steps == 5
 
 
+def test_columns_of_scalars_are_batched_too():
+    def build():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(3)])
+        model.compile("adam", loss=tiny_workload.loss)
+        return model
+
+    columns = dataset(X[:, 0], Y), dataset(X[:, :1], Y[:, None])
+    for rows in (*columns, columns[0].batch(5), columns[1].batch(5)):
+        workload = make_workload(build_model=build, data=rows, epochs=1)
+        record, steps = train_and_count(workload, batch_size=10)
+        assert record.status == "ok", record.message
+        assert steps == 5
+
+
 def test_without_validation_data_the_training_loss_is_judged():
     record = train(make_workload(data={"x": X, "y": Y}))
     assert record.status == "ok", record.message
