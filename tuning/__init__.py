@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tuning.runs_file import read_records
     from tuning.statistics import summarize
     from tuning.sweep.run import resume_sweep, run_sweep
-    from tuning.workload import Data, Workload
+    from tuning.workload import Data, WeightedData, Workload
 
 __all__ = [
     "Data",
@@ -27,6 +27,7 @@ __all__ = [
     "Grid",
     "LoopWorkload",
     "RunRecord",
+    "WeightedData",
     "Workload",
     "read_records",
     "resume_sweep",
@@ -43,6 +44,7 @@ _HOMES = {
     "Grid": "tuning.grid",
     "LoopWorkload": "tuning.loop_workload",
     "RunRecord": "tuning.records",
+    "WeightedData": "tuning.workload",
     "Workload": "tuning.workload",
     "read_records": "tuning.runs_file",
     "resume_sweep": "tuning.sweep.run",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-SEVERAL_INPUTS = "several inputs are not supported"
+MOST_IN_LIST = 8
+"""Arrays that a list or tuple may hold; a longer one is a list of examples."""
 
 FROM_TF_DATA = (
     "the lab needs arrays for now. After x, y = zip(*dataset.unbatch()"
@@ -22,13 +23,75 @@ FROM_EXAMPLES = (
 )
 FROM_ITERATOR = "the lab needs arrays for now. np.stack(list(examples)) makes one."
 FROM_LIST = (
-    f"return one array; {SEVERAL_INPUTS}. If these are the examples, np.stack makes "
-    "one array of them."
+    f"a list of up to {MOST_IN_LIST} arrays is taken for several inputs or outputs. If "
+    "these are the examples, np.stack makes one array of them; otherwise use a "
+    "dictionary."
 )
 
 
+def as_arrays(part: Any, field: str) -> Any:
+    """A part of the data with an array at every leaf.
+
+    Args:
+        part: what ``load_data`` returned: one array, or a dictionary, list or tuple of
+            them, in any nesting.
+        field: its name, for messages.
+
+    Raises:
+        TypeError: see `as_array`; or a dictionary or list is empty.
+    """
+    if not _is_nesting(part):
+        return as_array(part, field)
+    if not len(part):
+        raise TypeError(f"{field} is an empty {type(part).__name__}.")
+    if isinstance(part, Mapping):
+        return {key: as_arrays(one, f"{field}[{key!r}]") for key, one in part.items()}
+    return tuple(as_arrays(one, f"{field}[{i}]") for i, one in enumerate(part))
+
+
+def map_arrays(function: Callable[[Any], Any], part: Any) -> Any:
+    """The same nesting with the function's result in the place of every array."""
+    if isinstance(part, Mapping):
+        return {key: map_arrays(function, one) for key, one in part.items()}
+    if isinstance(part, tuple):
+        return tuple(map_arrays(function, one) for one in part)
+    return function(part)
+
+
+def arrays_of(part: Any) -> list[Any]:
+    """All arrays of a part, in the order of its keys and places."""
+    if isinstance(part, Mapping):
+        return [array for one in part.values() for array in arrays_of(one)]
+    if isinstance(part, tuple):
+        return [array for one in part for array in arrays_of(one)]
+    return [part]
+
+
+def count_examples(part: Any) -> int:
+    """Examples of a part, which `as_arrays` returned.
+
+    Raises:
+        ValueError: its arrays disagree.
+    """
+    counts = {array.shape[0] for array in arrays_of(part)}
+    if len(counts) > 1:
+        raise ValueError(f"arrays have {sorted(counts)} examples.")
+    return counts.pop()
+
+
+def _is_nesting(part: Any) -> bool:
+    if isinstance(part, Mapping):
+        return True
+    is_short = isinstance(part, (list, tuple)) and len(part) <= MOST_IN_LIST
+    return is_short and any(_is_nesting(one) or _is_array(one) for one in part)
+
+
+def _is_array(part: Any) -> bool:
+    return getattr(part, "ndim", 0) > 0
+
+
 def as_array(part: Any, field: str) -> np.ndarray:
-    """One of the four parts of the data as an array.
+    """One part of the data, or of a nesting, as an array.
 
     Args:
         part: what ``load_data`` returned for it.
@@ -114,14 +177,13 @@ def _how_to_make_an_array_of(part: Any) -> str:
     # The libraries may not be installed, so classes are recognised by their names.
     names = {kind.__name__ for kind in type(part).__mro__}
     holds_arrays = isinstance(part, (list, tuple)) and any(
-        getattr(one, "ndim", 0) > 0 for one in part
+        _is_array(one) for one in part
     )
     for applies, hint in (
         (hasattr(part, "as_numpy_iterator"), FROM_TF_DATA),
         (bool(names & {"PyDataset", "DataLoader"}), FROM_BATCHES),
         ("Dataset" in names and not hasattr(part, "__array__"), FROM_EXAMPLES),
         (isinstance(part, Iterator), FROM_ITERATOR),
-        (isinstance(part, Mapping), f"return one array; {SEVERAL_INPUTS}."),
         (holds_arrays, FROM_LIST),
         (hasattr(part, "toarray"), "its method toarray makes an array of sparse data."),
         ("RaggedTensor" in names, "examples must have one shape; to_tensor pads them."),

@@ -4,23 +4,57 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from tuning.array_data import as_array, check_no_nan, how_to_make_arrays_of, kind_of
+from tuning.array_data import (
+    arrays_of,
+    as_arrays,
+    check_no_nan,
+    how_to_make_arrays_of,
+    kind_of,
+)
 from tuning.errors import user_code
 from tuning.options import EXECUTIONS, check_schedule
 
 
 class Data(NamedTuple):
-    """Arrays for training and for validation; the first axis counts examples."""
+    """Arrays for training and for validation; the first axis counts examples.
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_val: np.ndarray
-    y_val: np.ndarray
+    Each part is one array, or a dictionary, list or tuple of arrays in any nesting, for
+    models with several inputs or outputs.
+    """
+
+    x_train: Any
+    y_train: Any
+    x_val: Any
+    y_val: Any
+
+
+class WeightedData(NamedTuple):
+    """As `Data`, with weights of the examples, as ``sample_weight`` of ``fit``."""
+
+    x_train: Any
+    y_train: Any
+    weights_train: Any
+    x_val: Any
+    y_val: Any
+    weights_val: Any
+
+
+AnyData = Data | WeightedData
+
+
+def training_parts(data: AnyData) -> tuple[Any, ...]:
+    """Inputs, targets and, if there are any, weights of the training data."""
+    weights = (data.weights_train,) if isinstance(data, WeightedData) else ()
+    return (data.x_train, data.y_train, *weights)
+
+
+def validation_parts(data: AnyData) -> tuple[Any, ...]:
+    """Inputs, targets and, if there are any, weights of the validation data."""
+    weights = (data.weights_val,) if isinstance(data, WeightedData) else ()
+    return (data.x_val, data.y_val, *weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +67,10 @@ class Workload:
             initialised weights. Called after the seeds have been set. If it reuses
             layers from outside, such as a pretrained backbone, these start every run
             with their original weights, and get them back after the run.
-        load_data: returns `Data`. Called once per sweep.
+        load_data: returns `Data` or `WeightedData`. Called once per sweep.
         loss: as for ``model.compile``.
-        metrics: returns new metrics for ``model.compile``; called per model,
-            because a metric object belongs to one model.
+        metrics: returns new metrics for ``model.compile``, in a list or by output in a
+            dictionary; called per model, because a metric object belongs to one model.
         epochs: passes over the training data, unless the grid says otherwise.
         learning_rates: swept by default.
         batch_sizes: swept by default.
@@ -51,6 +85,7 @@ class Workload:
         examples_per_epoch: examples per epoch, after which the run is evaluated;
             ``None`` for all training examples. Every epoch continues where the last
             one ended, and each example is used once before any is used again.
+        loss_weights: as for ``model.compile``.
 
     Raises:
         ValueError: ``execution`` is not one of `EXECUTIONS`, ``schedule`` not one of
@@ -61,7 +96,7 @@ class Workload:
     build_model: Callable[[], Any]
     load_data: Callable[[], Data]
     loss: Any
-    metrics: Callable[[], Sequence[Any]] = list
+    metrics: Callable[[], Any] = list
     epochs: int = 10
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     batch_sizes: tuple[int, ...] = (32, 128)
@@ -70,6 +105,7 @@ class Workload:
     execution: str = "auto"
     schedule: str = "constant"
     examples_per_epoch: int | None = None
+    loss_weights: Any = None
 
     def __post_init__(self) -> None:
         """Refuse unknown schedules and other invalid values."""
@@ -96,29 +132,23 @@ def check_positive_integer(value: Any, field: str, name: str) -> None:
         )
 
 
-def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> Data:
+def load_checked_data(workload: Workload, batch_sizes: Sequence[int]) -> AnyData:
     """Load the workload's data and check that every batch size fits them.
 
     Raises:
-        TypeError: ``load_data`` returned something else than four arrays.
+        TypeError: ``load_data`` returned something else than `Data` or `WeightedData`.
         ValueError: ``load_data`` raised an error, arrays disagree in length, are
             empty or have NaN, or a batch is larger than the training data.
     """
     with user_code(f"load_data of workload {workload.name!r} failed"):
         loaded = workload.load_data()
     data = _as_arrays(loaded, workload.name)
-    sizes = [array.shape[0] if array.ndim else 0 for array in data]
-    if sizes[0] != sizes[1] or sizes[2] != sizes[3] or 0 in sizes:
-        named = ", ".join(f"{n}: {s}" for n, s in zip(Data._fields, sizes, strict=True))
-        raise ValueError(
-            f"workload {workload.name!r} needs as many targets as inputs and at "
-            f"least one example each; received {named}."
-        )
-    most = min(sizes[0], workload.examples_per_epoch or sizes[0])
+    available = _checked_counts(data, workload.name)
+    most = min(available, workload.examples_per_epoch or available)
     _check_values(data, workload)
     too_large = [size for size in batch_sizes if size > most]
     if too_large:
-        per_epoch = "" if most == sizes[0] else " per epoch"
+        per_epoch = "" if most == available else " per epoch"
         raise ValueError(
             f"batch sizes {too_large} are larger than the {most} training "
             f"examples{per_epoch} of workload {workload.name!r}; use at most {most}."
@@ -133,8 +163,12 @@ def checked_metric_names(workload: Workload) -> list[str]:
         ValueError: a metric is called ``loss``, or making the metrics failed.
     """
     with user_code(f"metrics of workload {workload.name!r} failed"):
-        metrics = list(workload.metrics())
-    names = [str(getattr(metric, "name", metric)) for metric in metrics]
+        metrics = workload.metrics()
+        if isinstance(metrics, Mapping):
+            named = {output: _as_list(some) for output, some in metrics.items()}
+            names = [f"{o}_{_name_of(m)}" for o, some in named.items() for m in some]
+        else:
+            names = [_name_of(metric) for metric in metrics]
     if "loss" in names:
         raise ValueError(
             f"workload {workload.name!r} has a metric named 'loss', which is the name "
@@ -143,29 +177,74 @@ def checked_metric_names(workload: Workload) -> list[str]:
     return names
 
 
-def _check_values(data: Data, workload: Workload) -> None:
+def _as_list(metrics: Any) -> list[Any]:
+    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+
+
+def _name_of(metric: Any) -> str:
+    return str(getattr(metric, "name", metric))
+
+
+def _checked_counts(data: AnyData, name: str) -> int:
+    """How many training examples there are.
+
+    Raises:
+        ValueError: parts, or arrays of one part, disagree, or there is no example.
+    """
+    counts = {
+        field: sorted({array.shape[0] for array in arrays_of(part)})
+        for field, part in zip(data._fields, data, strict=True)
+    }
+    train, validation = (
+        [count for field, count in counts.items() if field.endswith(end)]
+        for end in ("_train", "_val")
+    )
+    same = all(count == parts[0] for parts in (train, validation) for count in parts)
+    if not same or any(len(count) > 1 or 0 in count for count in counts.values()):
+        shown = ", ".join(
+            f"{field}: {' and '.join(map(str, count))}"
+            for field, count in counts.items()
+        )
+        raise ValueError(
+            f"workload {name!r} needs as many targets as inputs and at "
+            f"least one example each; received {shown}."
+        )
+    return train[0][0]
+
+
+def _check_values(data: AnyData, workload: Workload) -> None:
     """Check for NaN in the arrays in which it would make the loss NaN."""
     fields = ["x_train", "x_val"]
     # A custom loss may skip missing targets.
-    loss = workload.loss
-    home = getattr(loss, "__module__", None) or type(loss).__module__
-    if isinstance(loss, str) or home.partition(".")[0] == "keras":
+    if all(_is_of_keras(loss) for loss in arrays_of(_as_tuples(workload.loss))):
         fields += ["y_train", "y_val"]
     for field in fields:
-        check_no_nan(getattr(data, field), f"workload {workload.name!r}: {field}")
+        for array in arrays_of(getattr(data, field)):
+            check_no_nan(array, f"workload {workload.name!r}: {field}")
 
 
-def _as_arrays(loaded: Any, name: str) -> Data:
+def _is_of_keras(loss: Any) -> bool:
+    home = getattr(loss, "__module__", None) or type(loss).__module__
+    return isinstance(loss, str) or home.partition(".")[0] == "keras"
+
+
+def _as_tuples(losses: Any) -> Any:
+    return tuple(losses) if isinstance(losses, list) else losses
+
+
+def _as_arrays(loaded: Any, name: str) -> AnyData:
     wanted = (
         f"load_data of workload {name!r} must return (x_train, y_train, x_val, y_val)"
     )
-    if not isinstance(loaded, (tuple, list)) or len(loaded) != len(Data._fields):
+    kinds = {len(kind._fields): kind for kind in (Data, WeightedData)}
+    if not isinstance(loaded, (tuple, list)) or len(loaded) not in kinds:
         hint = how_to_make_arrays_of(loaded)
         raise TypeError(
             f"{wanted}; it returned {kind_of(loaded)}{': ' + hint if hint else '.'}"
         )
     try:
-        parts = zip(loaded, Data._fields, strict=True)
-        return Data(*(as_array(part, field) for part, field in parts))
+        kind = kinds[len(loaded)]
+        parts = zip(loaded, kind._fields, strict=True)
+        return kind(*(as_arrays(part, field) for part, field in parts))
     except TypeError as error:
-        raise TypeError(f"{wanted}, each one array; {error}") from error
+        raise TypeError(f"{wanted} in arrays; {error}") from error

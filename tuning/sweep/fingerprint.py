@@ -11,20 +11,25 @@ import contextlib
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tuning.workload import Data
+from tuning.array_data import arrays_of, map_arrays
+from tuning.workload import AnyData
 
 _NEW_EVERY_TIME = ("shared_object_id", "code")
 """Keys of Keras's configurations: an address, and the byte code of a lambda."""
 
 
-def fingerprint_data(data: Data) -> str:
-    """A checksum of values, types and shapes of all four arrays."""
+def fingerprint_data(data: AnyData) -> str:
+    """A checksum of values, types and shapes of all arrays."""
     checksum = 0
-    for array in data:
+    for part in data:
+        if isinstance(part, (Mapping, tuple)):
+            checksum = zlib.crc32(_structure(part).encode(), checksum)
+    for array in (array for part in data for array in arrays_of(part)):
         checksum = zlib.crc32(f"{array.dtype} {array.shape}".encode(), checksum)
         if array.dtype.hasobject:
             content = _without_address(repr(array.tolist())).encode()
@@ -60,6 +65,11 @@ def describe_loss(loss: Any) -> str:
         config = json.dumps(loss.get_config(), default=str, sort_keys=True)
         return f"{type(loss).__name__} {_without_address(config)}"
     return _without_address(repr(loss))
+
+
+def _structure(part: Any) -> str:
+    """The keys of a nesting of arrays."""
+    return repr(map_arrays(lambda _: None, part))
 
 
 def _stable(value: Any) -> Any:

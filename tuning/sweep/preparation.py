@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tuning.array_data import count_examples
 from tuning.errors import user_code
 from tuning.fit_workload import FitWorkload
 from tuning.grid import Grid
@@ -20,7 +21,7 @@ from tuning.trainers.fit_data import fit_input
 from tuning.trainers.fit_model import FitModel
 from tuning.trainers.model_builder import ModelBuilder
 from tuning.workload import (
-    Data,
+    AnyData,
     Workload,
     checked_metric_names,
     load_checked_data,
@@ -42,7 +43,7 @@ class Preparation:
         builder: of the models; ``None`` for a workload whose function makes them.
     """
 
-    data: Data | None = None
+    data: AnyData | None = None
     metrics: Sequence[str] = ()
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     fingerprints: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
@@ -78,7 +79,10 @@ def _prepare_arrays(workload: Workload, grid: Grid) -> Preparation:
     return Preparation(
         data=data,
         metrics=metrics,
-        counts={"train": len(data.x_train), "validation": len(data.x_val)},
+        counts={
+            "train": count_examples(data.x_train),
+            "validation": count_examples(data.x_val),
+        },
         fingerprints={
             "data": fingerprint_data(data),
             "model": _fingerprint_of_trial(builder),

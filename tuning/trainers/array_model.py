@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
+from tuning.array_data import map_arrays
 from tuning.trainers.model_input import as_model_input
-from tuning.workload import Data, Workload
+from tuning.workload import AnyData, Workload
 
 
 class ArrayModel:
@@ -18,9 +20,9 @@ class ArrayModel:
         data: its data; one example is passed through each model.
     """
 
-    def __init__(self, workload: Workload, data: Data) -> None:
+    def __init__(self, workload: Workload, data: AnyData) -> None:
         self._workload = workload
-        self._example = data.x_train[:1]
+        self._example = map_arrays(lambda array: array[:1], data.x_train)
 
     def make(self, optimizer: Any) -> Any:
         """The workload's model, which is not compiled."""
@@ -28,12 +30,20 @@ class ArrayModel:
 
     def complete(self, model: Any, optimizer: Any) -> None:
         """Compile the model, and build it by a call."""
+        metrics = self._workload.metrics()
+        if not isinstance(metrics, Mapping):
+            metrics = list(metrics)
         # None, not []: Keras wants an empty list of metrics to be built, too.
-        metrics = list(self._workload.metrics()) or None
+        metrics = metrics or None
         # Before the call: a model that has been built takes no new metrics.
-        model.compile(optimizer, loss=self._workload.loss, metrics=metrics)
+        model.compile(
+            optimizer,
+            loss=self._workload.loss,
+            loss_weights=self._workload.loss_weights,
+            metrics=metrics,
+        )
         # Models without an Input are built by a call.
-        model(as_model_input(self._example))
+        model(map_arrays(as_model_input, self._example))
 
     def trial_optimizer(self) -> Any:
         """Any optimizer: the model is not trained."""

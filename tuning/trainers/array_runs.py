@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tuning.array_data import count_examples, map_arrays
 from tuning.errors import format_error
 from tuning.grid import Run
 from tuning.trainers import model_fit
@@ -18,7 +19,7 @@ from tuning.trainers.model_builder import ModelBuilder
 from tuning.trainers.optimizers import check_schedule_of, state_bytes, trace_key
 from tuning.trainers.task import Task
 from tuning.trainers.training_log import TrainingLog
-from tuning.workload import Data, Workload
+from tuning.workload import AnyData, Workload
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,12 @@ class ArrayRuns:
             that it was first needed for.
     """
 
-    def __init__(self, task: Task, workload: Workload, data: Data) -> None:
+    def __init__(self, task: Task, workload: Workload, data: AnyData) -> None:
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self._task = task
         self._workload = workload
-        self._data = Data(*(_in_float_type(array) for array in data))
+        self._data = type(data)(*(map_arrays(_in_float_type, part) for part in data))
+        self._examples = count_examples(data.x_train)
         self._builder = ModelBuilder(ArrayModel(workload, self._data), task.shared)
         is_auto = task.execution == "auto"
         self._execution = workload.execution if is_auto else task.execution
@@ -57,7 +59,7 @@ class ArrayRuns:
 
     def new_log(self, run: Run) -> TrainingLog:
         """See `tuning.trainers.way.Way`."""
-        examples = self._workload.examples_per_epoch or len(self._data.x_train)
+        examples = self._workload.examples_per_epoch or self._examples
         steps_per_epoch = -(-examples // run.batch_size)
         epochs = self._task.epochs_of(run)
         return TrainingLog(steps_per_epoch, self._workload.target_val_loss, epochs)

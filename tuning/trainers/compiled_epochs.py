@@ -29,6 +29,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tuning.array_data import arrays_of, count_examples
 from tuning.trainers.data_order import epoch_order
 from tuning.trainers.schedule import scheduled_rate
 from tuning.trainers.traced_epochs import (
@@ -40,7 +41,7 @@ from tuning.trainers.traced_epochs import (
     validation,
 )
 from tuning.trainers.training_log import TrainingLog, losses_of_steps
-from tuning.workload import Data
+from tuning.workload import AnyData, training_parts, validation_parts
 
 logger = logging.getLogger(__name__)
 
@@ -75,21 +76,22 @@ class CompiledEpochs:
     """
 
     def __init__(
-        self, model: Any, data: Data, examples_per_epoch: int | None = None
+        self, model: Any, data: AnyData, examples_per_epoch: int | None = None
     ) -> None:
         # Text as input of compiled code makes TensorFlow end the process.
-        for array in data:
+        for array in (array for part in data for array in arrays_of(part)):
             if array.dtype.kind not in NUMERIC_KINDS:
                 raise ValueError(
                     f"training data of type {array.dtype} cannot be compiled"
                 )
         self.model = model
         self.traces = 0
-        self._train_data = [
-            tf.convert_to_tensor(a) for a in (data.x_train, data.y_train)
-        ]
-        self._val_data = [tf.convert_to_tensor(a) for a in (data.x_val, data.y_val)]
-        self._examples = len(data.x_train)
+        train, validation = training_parts(data), validation_parts(data)
+        # Flat in what is traced, where their nesting is put together again.
+        self._train_data = [tf.convert_to_tensor(a) for a in tf.nest.flatten(train)]
+        self._val_data = [tf.convert_to_tensor(a) for a in tf.nest.flatten(validation)]
+        self._nesting = tf.nest.map_structure(lambda _: 0, (train, validation))
+        self._examples = count_examples(data.x_train)
         self._examples_per_epoch = examples_per_epoch
         self._batch_size: int | None = None
         self._train: Any = None
@@ -102,7 +104,7 @@ class CompiledEpochs:
         self._optimizer_state = values_of(stored_variables(model.optimizer))
         # An eager step creates the variables of loss and metrics; inside a
         # tf.function they would cost a second trace.
-        model.test_step(tuple(array[:1] for array in self._val_data))
+        model.test_step(self._nested(1, [array[:1] for array in self._val_data]))
         self.execution = NAME
         self._evaluate = self._make(self._trace_evaluation, *self._val_data)
         has_gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -252,10 +254,17 @@ class CompiledEpochs:
 
     def _trace_training(self, *arguments: Any) -> Any:
         self.traces += 1  # runs in Python, so once per trace
-        return training_epoch(self.model, *arguments)
+        count = len(self._train_data)
+        return training_epoch(
+            self.model, self._nested(0, arguments[:count]), *arguments[count:]
+        )
 
     def _trace_evaluation(self, *arguments: Any) -> Any:
-        return validation(self.model, *arguments)
+        return validation(self.model, self._nested(1, arguments))
+
+    def _nested(self, which: int, flat: Sequence[Any]) -> Any:
+        """Training (0) or validation data (1) in the user's nesting."""
+        return tf.nest.pack_sequence_as(self._nesting[which], flat)
 
     def _evaluation_logs(self) -> dict[str, float]:
         return _as_floats(self._evaluate(*self._val_data))

@@ -15,18 +15,19 @@ from typing import Any
 import keras
 import numpy as np
 
+from tuning.array_data import count_examples, map_arrays
 from tuning.trainers.data_order import epoch_order, evaluation_batch
 from tuning.trainers.model_input import as_model_input
 from tuning.trainers.schedule import scheduled_rate
 from tuning.trainers.training_log import TrainingLog, losses_of_steps
-from tuning.workload import Data
+from tuning.workload import AnyData, training_parts, validation_parts
 
 NAME = "model.fit"
 
 
 def fit(
     model: Any,
-    data: Data,
+    data: AnyData,
     batch_size: int,
     seed: int,
     epochs: int,
@@ -49,16 +50,15 @@ def fit(
         schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
-    x_val, y_val = as_model_input(data.x_val), as_model_input(data.y_val)
-    size = evaluation_batch(len(data.x_val))
-    logs = model.evaluate(x_val, y_val, size, verbose=0, return_dict=True)
+    validation = map_arrays(as_model_input, validation_parts(data))
+    size = evaluation_batch(count_examples(data.x_val))
+    named = dict(zip(("x", "y", "sample_weight"), validation, strict=False))
+    logs = model.evaluate(**named, batch_size=size, verbose=0, return_dict=True)
     log.begin(logs)
-    examples = examples_per_epoch or len(data.x_train)
+    examples = examples_per_epoch or count_examples(data.x_train)
     model.fit(
-        ShuffledBatches(
-            data.x_train, data.y_train, batch_size, seed, examples_per_epoch
-        ),
-        validation_data=(x_val, y_val),
+        ShuffledBatches(training_parts(data), batch_size, seed, examples_per_epoch),
+        validation_data=validation,
         validation_batch_size=size,
         epochs=epochs,
         shuffle=False,
@@ -75,29 +75,29 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        x: np.ndarray,
-        y: np.ndarray,
+        parts: tuple[Any, ...],
         batch_size: int,
         seed: int,
         examples_per_epoch: int | None = None,
     ) -> None:
         super().__init__()
         self._per_epoch = examples_per_epoch
-        self._x, self._y = as_model_input(x), as_model_input(y)
+        self._parts = map_arrays(as_model_input, parts)
+        self._examples = count_examples(parts)
         self._batch_size = batch_size
         self._seed = seed
         self._epoch = -1
-        self._order = epoch_order(len(x), seed, 0, examples_per_epoch)
+        self._order = epoch_order(self._examples, seed, 0, examples_per_epoch)
 
     def __len__(self) -> int:
         """Steps per epoch, the last one perhaps smaller."""
         return math.ceil(len(self._order) / self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """The batch of one step: inputs and targets."""
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """The batch of one step: inputs, targets and, if there are any, weights."""
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
-        return _take(self._x, rows), _take(self._y, rows)
+        return map_arrays(lambda array: _take(array, rows), self._parts)
 
     def on_epoch_begin(self) -> None:
         """Switch to the order of the next epoch.
@@ -107,7 +107,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         """
         self._epoch += 1
         self._order = epoch_order(
-            len(self._x), self._seed, self._epoch, self._per_epoch
+            self._examples, self._seed, self._epoch, self._per_epoch
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tuning.grid import Run
 from tuning.optimizer_names import OptimizerFactory
 from tuning.trainers.optimizers import build_optimizer
-from tuning.workload import Data
+from tuning.workload import AnyData
 from tuning.workload_kinds import AnyWorkload
 
 
@@ -34,7 +34,7 @@ class Task:
     """
 
     workload: AnyWorkload
-    data: Data | None
+    data: AnyData | None
     epochs: int
     options: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     custom: Mapping[str, OptimizerFactory] | None = None

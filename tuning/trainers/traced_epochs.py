@@ -59,12 +59,12 @@ CONVOLUTIONS = frozenset(
 
 
 def training_epoch(
-    model: Any, x: Any, y: Any, matrix: Any, loops: Any, last: Any
+    model: Any, parts: Any, matrix: Any, loops: Any, last: Any
 ) -> tuple[Mapping[str, Any], Any]:
     """Take a training step on every batch.
 
     Shapes:
-        x, y: [examples, ...]; matrix: [batches, batch] rows of full batches;
+        parts: arrays of [examples, ...]; matrix: [batches, batch] rows of full batches;
         loops: how many of them to take; last: [1 ... batch] rows.
 
     Returns:
@@ -75,7 +75,7 @@ def training_epoch(
     means = tf.TensorArray(tf.float32, size=tf.shape(matrix)[0] + 1, element_shape=())
 
     def take_rows(rows: Any) -> Any:
-        return model.train_step((tf.gather(x, rows), tf.gather(y, rows)))
+        return model.train_step(_gather(parts, rows))
 
     if last.shape[0] is None:
         # One trace of the step for the loop and for the last batch.
@@ -94,20 +94,20 @@ def training_epoch(
     return logs, means.write(loops, _mean_loss(logs)).stack()
 
 
-def validation(model: Any, x: Any, y: Any) -> Mapping[str, Any]:
+def validation(model: Any, parts: Any) -> Mapping[str, Any]:
     """The logs of the validation's last step, as ``evaluate`` has them.
 
     If all batches have one size, no step follows the loop, so there is half as much to
     compile.
     """
-    examples = int(x.shape[0])
+    examples = int(tf.nest.flatten(parts)[0].shape[0])
     size = evaluation_batch(examples)
     full = examples // size
     matrix = tf.reshape(tf.range(full * size), (full, size))
 
     @tf.function(autograph=False)
     def take_rows(rows: Any) -> Any:
-        return model.test_step((tf.gather(x, rows), tf.gather(y, rows)))
+        return model.test_step(_gather(parts, rows))
 
     def take_batch(step: Any, _: Any) -> tuple[Any, Any]:
         return step + 1, take_rows(matrix[step])
@@ -123,6 +123,11 @@ def validation(model: Any, x: Any, y: Any) -> Mapping[str, Any]:
     )
     rest = tf.range(full * size, examples)
     return take_rows(rest) if examples % size else logs
+
+
+def _gather(parts: Any, rows: Any) -> Any:
+    """The rows of every array."""
+    return tf.nest.map_structure(lambda array: tf.gather(array, rows), parts)
 
 
 def batches(order: np.ndarray, size: int) -> tuple[np.ndarray, Any, np.ndarray]:
