@@ -1,4 +1,4 @@
-"""Several inputs, outputs and weights of examples, on both ways of training on arrays."""
+"""Several inputs, outputs and weights of examples, in compiled epochs and in fit."""
 
 import keras
 import numpy as np
@@ -8,6 +8,7 @@ import tiny_workload
 from tuning import Data, WeightedData, Workload
 from tuning.grid import Run
 from tuning.sweep.fingerprint import fingerprint_data
+from tuning.trainers.data_order import epoch_order
 from tuning.trainers.task import Task
 from tuning.trainers.trainer import Trainer
 from tuning.workload import checked_metric_names, load_checked_data
@@ -81,8 +82,6 @@ def test_several_inputs_and_outputs_are_trained_as_by_keras(way):
     model.compile(keras.optimizers.SGD(0.1), LOSSES, loss_weights=LOSS_WEIGHTS)
     before = model.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)
     assert record.initial_loss == pytest.approx(before["loss"], rel=1e-5)
-    from tuning.trainers.data_order import epoch_order
-
     losses = []
     for epoch in range(2):
         rows = epoch_order(50, 1, epoch)
