@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tuning.loop_workload import LoopWorkload, training
     from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
+    from tuning.report.recommendation import recommend
     from tuning.runs_file import read_records
     from tuning.statistics import summarize
     from tuning.sweep.run import resume_sweep, run_sweep
@@ -30,6 +31,7 @@ __all__ = [
     "WeightedData",
     "Workload",
     "read_records",
+    "recommend",
     "resume_sweep",
     "run_sweep",
     "summarize",
@@ -47,6 +49,7 @@ _HOMES = {
     "WeightedData": "tuning.workload",
     "Workload": "tuning.workload",
     "read_records": "tuning.runs_file",
+    "recommend": "tuning.report.recommendation",
     "resume_sweep": "tuning.sweep.run",
     "run_sweep": "tuning.sweep.run",
     "summarize": "tuning.statistics",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
+from tuning.cli.best import best
 from tuning.cli.claims import claims
 from tuning.cli.report import report
 from tuning.cli.run import run
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # errors stay one plain line
 )
-for command in (run, report, claims, tensorboard, workloads):
+for command in (run, report, best, claims, tensorboard, workloads):
     app.command()(command)
 
 
