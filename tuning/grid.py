@@ -190,6 +190,33 @@ class Grid:
             )
         ]
 
+    def extended(self, **more: Any) -> Grid:
+        """A grid with these values besides its own.
+
+        Args:
+            **more: values of ``optimizers``, ``learning_rates``, ``batch_sizes`` or
+                ``seeds``, and ``options`` of new optimizers; ``None`` adds nothing.
+
+        Raises:
+            ValueError: a value that no run could use, or other options for an optimizer
+                whose runs the grid has.
+        """
+        axes = {
+            name: (*getattr(self, name), *(more.pop(name, None) or ()))
+            for name in ("optimizers", "learning_rates", "batch_sizes", "seeds")
+        }
+        options = {name: dict(value) for name, value in self.options.items()}
+        for name, of_optimizer in (more.pop("options", None) or {}).items():
+            if name in self.optimizers and of_optimizer != options.get(name, {}):
+                raise ValueError(
+                    f"the runs of {name!r} have the options {options.get(name, {})}; "
+                    f"received {of_optimizer}. Sweep other options in another "
+                    "directory."
+                )
+            options[name] = dict(of_optimizer)
+        known = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
+        return dataclasses.replace(self, **known, options=options)
+
     def to_dict(self) -> dict[str, Any]:
         """The grid as JSON types; :meth:`from_dict` reads it back."""
         return {

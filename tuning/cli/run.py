@@ -24,6 +24,7 @@ from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
 from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT, parse_options
 from tuning.options import COUNTED_STRATEGIES, SCHEDULES, STRATEGIES
+from tuning.plan import read_plan
 from tuning.runs_file import read_records
 from tuning.sweep import directory as directories
 from tuning.system.paths import in_one_line
@@ -142,6 +143,14 @@ def run(
             "--resume", help="Continue the sweep in --out with its own options."
         ),
     ] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="Add the given optimizers, learning rates, batch sizes and seeds to "
+            "the sweep in --out.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Delete the sweep in --out, and start over."),
@@ -166,6 +175,7 @@ def run(
         "--schedule": schedule,
         "--strategy": strategy,
         "--max-runs": max_runs,
+        "--extend": extend or None,
         "--overwrite": overwrite or None,
     }
     advise(STARTS_AGAIN if overwrite else CONTINUES)
@@ -183,17 +193,17 @@ def run(
                 "optimizers": read_names(optimizers),
                 "learning_rates": read_rates(learning_rates),
                 "batch_sizes": read_integers(batch_sizes, "--batch-sizes"),
-                "seeds": read_count(seeds, "--seeds", 2),
+                "seeds": None if seeds is None else read_count(seeds, "--seeds", 1),
                 "epochs": None if epochs is None else read_count(epochs, "--epochs", 1),
                 "options": parse_options(settings or []),
-                "on_existing": "overwrite" if overwrite else "continue",
+                "on_existing": _on_existing(extend=extend, overwrite=overwrite),
                 "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
                 "schedule": schedule,
                 "strategy": strategy or "grid",
                 "max_runs": max_runs,
                 "engine": where,
             }
-            name = workload or "digits"
+            name = workload or (_planned_workload(out) if extend else "digits")
             directories.check_directory(out, overwrite=overwrite)
             _check_workload(name)
 
@@ -207,6 +217,27 @@ def run(
 
             drive(start)
         _finish(out, overwrite=overwrite)
+
+
+def _planned_workload(out: Path) -> str:
+    """The workload of the sweep that is extended.
+
+    Raises:
+        ValueError: it exists only in the Python program that started the sweep.
+    """
+    reference = read_plan(out).reference
+    if reference is None:
+        raise ValueError(
+            f"the sweep in {out} trains a workload of a Python program: extend it "
+            "there, with on_existing='extend'."
+        )
+    return reference
+
+
+def _on_existing(*, extend: bool, overwrite: bool) -> str:
+    if extend and overwrite:
+        raise ValueError("--extend keeps the sweep in --out, --overwrite deletes it.")
+    return "extend" if extend else "overwrite" if overwrite else "continue"
 
 
 def _check_workload(name: str) -> None:

@@ -149,6 +149,13 @@ def clear_sweep(directory: Path) -> None:
         _remove_empty([directory / parent for parent in inside][:-1])
 
 
+def clear_experiment(directory: Path) -> None:
+    """Remove TensorBoard's description of the axes, to be written for another grid."""
+    for path in (directory / TENSORBOARD_DIRECTORY).glob("events.out.tfevents.*"):
+        check_inside(directory, path.parent)
+        path.unlink()
+
+
 def log_failure(directory: Path, record: RunRecord, traceback: str) -> None:
     """Append the traceback of the first run that failed with this message."""
     path = directory / FAILURES_FILE

@@ -46,6 +46,11 @@ class Sweep:
     custom: Mapping[str, OptimizerFactory] | None = None
     progress: ProgressListener | None = None
 
+    @property
+    def own_optimizers(self) -> list[str]:
+        """Optimizers of the grid that only a Python program has."""
+        return sorted(set(self.custom or {}) & set(self.grid.optimizers))
+
 
 def make_plan(
     sweep: Sweep,
@@ -67,7 +72,7 @@ def make_plan(
         description=sweep.workload.description,
         target_val_loss=sweep.workload.target_val_loss,
         loss=describe_loss(getattr(sweep.workload, "loss", "")),
-        own_optimizers=sorted(set(sweep.custom or {}) & set(sweep.grid.optimizers)),
+        own_optimizers=sweep.own_optimizers,
         fingerprints=fingerprints,
         versions=installed_versions(),
         command=sweep.options.command,

@@ -30,7 +30,7 @@ from tuning.trainers.optimizers import check_optimizers
 from tuning.workload_kinds import AnyWorkload
 from tuning.workloads import find_workload
 
-ON_EXISTING = ("continue", "overwrite")
+ON_EXISTING = ("continue", "extend", "overwrite")
 
 SEEDS = 2
 """Default number of seeds."""
@@ -44,7 +44,7 @@ def run_sweep(
     optimizers: Sequence[str] | Mapping[str, OptimizerFactory] | None = None,
     learning_rates: Sequence[float] | None = None,
     batch_sizes: Sequence[int] | None = None,
-    seeds: int | Sequence[int] = SEEDS,
+    seeds: int | Sequence[int] | None = None,
     epochs: int | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     on_existing: str = "continue",
@@ -72,11 +72,14 @@ def run_sweep(
         optimizers: names, or factories by name; see `tuning.optimizer_names`.
         learning_rates: the workload's own by default.
         batch_sizes: the workload's own by default.
-        seeds: the number of seeds, counted from 0, or the seeds themselves.
+        seeds: the number of seeds, counted from 0, or the seeds themselves; 2 by
+            default.
         epochs: the workload's own by default.
         options: further optimizer arguments by optimizer name.
         on_existing: what to do if ``out`` already holds a sweep: ``"continue"``
-            continues this sweep; ``"overwrite"`` removes any sweep and starts over.
+            continues this sweep; ``"extend"`` adds the given optimizers, learning
+            rates, batch sizes and seeds to it, and trains the runs that are new;
+            ``"overwrite"`` removes any sweep and starts over.
         progress: called at the start and after every run.
         engine: where runs are trained: ``"local"``, ``"ray"`` or `EngineOptions`.
         schedule: see `tuning.options.SweepOptions`, also for the next four.
@@ -107,11 +110,29 @@ def run_sweep(
     found = find_workload(workload) if isinstance(workload, str) else workload
     if schedule is not None:
         found = dataclasses.replace(found, schedule=schedule)
-    if grid is not None:
+    earlier = None
+    if on_existing == "extend":
+        earlier = read_plan(check_path(out, "out"))
+        if schedule is None:
+            found = dataclasses.replace(found, schedule=earlier.schedule)
+        if grid is not None or epochs not in (None, earlier.grid.epochs):
+            raise ValueError(
+                "a sweep can be extended by optimizers, learning_rates, batch_sizes, "
+                f"seeds and options; its runs have {earlier.grid.epochs} epochs. "
+                f"Received {'a grid' if grid is not None else f'epochs={epochs}'}."
+            )
+        grid = earlier.grid.extended(
+            optimizers=_given(optimizers, None),
+            learning_rates=_given(learning_rates, None),
+            batch_sizes=_given(batch_sizes, None),
+            seeds=None if seeds is None else _seeds(seeds),
+            options=options,
+        )
+    elif grid is not None:
         _check_alone(
             learning_rates=learning_rates,
             batch_sizes=batch_sizes,
-            seeds=None if seeds is SEEDS else seeds,
+            seeds=seeds,
             epochs=epochs,
             options=options,
             optimizers=None if isinstance(optimizers, Mapping) else optimizers,
@@ -121,7 +142,7 @@ def run_sweep(
             optimizers=_given(optimizers, SWEPT_BY_DEFAULT),
             learning_rates=_given(learning_rates, found.learning_rates),
             batch_sizes=_given(batch_sizes, found.batch_sizes),
-            seeds=_seeds(seeds),
+            seeds=_seeds(SEEDS if seeds is None else seeds),
             epochs=_given(epochs, found.epochs),
             options=options or {},
         )
@@ -135,7 +156,7 @@ def run_sweep(
         custom=optimizers if isinstance(optimizers, Mapping) else None,
         progress=progress,
     )
-    return _run(sweep, overwrite=on_existing == "overwrite")
+    return _run(sweep, overwrite=on_existing == "overwrite", extends=bool(earlier))
 
 
 def resume_sweep(
@@ -191,15 +212,21 @@ def resume_sweep(
     return _run(sweep, overwrite=False)
 
 
-def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
+def _run(sweep: Sweep, *, overwrite: bool, extends: bool = False) -> list[RunRecord]:
     directory = sweep.directory
     sweep.engine.leave_gpus_to_workers()
     check_names(sweep.grid.optimizers, sweep.custom)
     directories.check_directory(directory, overwrite=overwrite)
     sweep.engine.check_reachable()
-    earlier = None
+    earlier, is_new = None, False
     if os.path.lexists(directory / PLAN_FILE) and not overwrite:
         earlier = read_plan(directory)
+        is_new = extends and earlier.grid != sweep.grid
+        if is_new:
+            # What differs is wanted; everything else must be the same.
+            earlier = dataclasses.replace(
+                earlier, grid=sweep.grid, own_optimizers=sweep.own_optimizers
+            )
         # Checked before data are loaded, which may take minutes.
         known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
         check_same(earlier, make_plan(sweep, **known), directory)
@@ -215,6 +242,8 @@ def _run(sweep: Sweep, *, overwrite: bool) -> list[RunRecord]:
         with directories.write_errors_explained(directory):
             if not earlier:
                 directories.clear_sweep(directory)
+            if not earlier or is_new:
+                directories.clear_experiment(directory)
                 write_plan(directory, plan)
             train_missing(sweep, prepared)
     return read_finished(sweep)

@@ -40,15 +40,16 @@ class ArrayRuns:
     Attributes:
         traces: how often a train function was traced, by the (optimizer, batch size)
             that it was first needed for.
+        data: with floating-point arrays in Keras's float type.
     """
 
     def __init__(self, task: Task, workload: Workload, data: AnyData) -> None:
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self._task = task
         self._workload = workload
-        self._data = type(data)(*(map_arrays(_in_float_type, part) for part in data))
+        self.data = type(data)(*(map_arrays(_in_float_type, part) for part in data))
         self._examples = count_examples(data.x_train)
-        self._builder = ModelBuilder(ArrayModel(workload, self._data), task.shared)
+        self._builder = ModelBuilder(ArrayModel(workload, self.data), task.shared)
         is_auto = task.execution == "auto"
         self._execution = workload.execution if is_auto else task.execution
         self._states: dict[int, list[np.ndarray]] = {}
@@ -95,7 +96,7 @@ class ArrayRuns:
         epochs = self._task.epochs_of(run)
         model_fit.fit(
             model,
-            self._data,
+            self.data,
             run.batch_size,
             run.seed,
             epochs,
@@ -146,7 +147,7 @@ class ArrayRuns:
             if model is not None:
                 self._remember_start(run.seed, model)
                 per_epoch = self._workload.examples_per_epoch
-                group = CompiledEpochs(model, self._data, per_epoch)
+                group = CompiledEpochs(model, self.data, per_epoch)
             else:
                 group = self._group
             traces = group.traces

@@ -18,7 +18,9 @@ from tuning.optimizer_names import EARLIER_NAMES
 from tuning.trainers.compiled_epochs import CompiledEpochs
 from tuning.trainers.data_order import epoch_order, evaluation_batch
 from tuning.trainers.optimizers import build_optimizer
+from tuning.trainers.task import Task
 from tuning.trainers.training_log import losses_of_steps
+from tuning.trainers.way import open_way
 
 NAMES = list(EARLIER_NAMES.values())
 
@@ -619,4 +621,5 @@ def test_the_order_of_the_data_depends_on_seed_and_epoch():
 def test_data_are_trained_on_in_keras_s_float_type():
     assert load_data().x_train.dtype == np.float64
     assert build_model().compute_dtype == "float32"
-    assert make_trainer()._data.x_train.dtype == np.float32
+    way = open_way(Task(WORKLOAD, load_data(), EPOCHS))
+    assert way.data.x_train.dtype == np.float32
