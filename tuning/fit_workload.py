@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tuning.options import check_schedule
+from tuning.options import check_objective, check_schedule
 from tuning.workload import check_positive_integer
 
 SET_BY_SWEEP = (
@@ -62,7 +62,8 @@ class FitWorkload:
     Raises:
         TypeError: ``build_model`` or ``callbacks`` is no function.
         ValueError: ``fit_options`` has what the sweep sets, ``max_steps`` is no
-            positive integer, or ``schedule`` is none of `SCHEDULES`.
+            positive integer, ``objective`` is to be maximised, or ``schedule`` is none
+            of `SCHEDULES`.
     """
 
     name: str
@@ -96,6 +97,7 @@ class FitWorkload:
             )
         check_fit_arguments(self.fit_options, f"fit_options of workload {self.name!r}")
         check_positive_integer(self.max_steps, "max_steps", self.name)
+        check_objective(self.objective, self.name)
         check_schedule(self.schedule)
 
     @property

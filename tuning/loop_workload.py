@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from tuning.options import check_schedule
+from tuning.options import check_objective, check_schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LoopWorkload:
 
     Raises:
         TypeError: ``function`` is none.
-        ValueError: another schedule.
+        ValueError: another schedule, or an objective that is to be maximised.
     """
 
     function: Callable[[Any], Any]
@@ -48,6 +48,7 @@ class LoopWorkload:
                 "@tuning.training belongs above a function that takes the run; "
                 f"received {type(self.function).__name__}."
             )
+        check_objective(self.objective, self.name)
         check_schedule(self.schedule)
         if self.schedule != "constant":
             raise ValueError(

@@ -17,6 +17,27 @@ COUNTED_STRATEGIES = ("random", "bayesian")
 """Strategies that need to know how many runs to train."""
 
 
+RISING_METRICS = frozenset(
+    {
+        "acc",
+        "accuracy",
+        "auc",
+        "binary_accuracy",
+        "categorical_accuracy",
+        "cosine_similarity",
+        "f1_score",
+        "fbeta_score",
+        "mean_io_u",
+        "precision",
+        "r2_score",
+        "recall",
+        "reward",
+        "sparse_categorical_accuracy",
+    }
+)
+"""Metrics that grow as a training gets better, by the names that Keras gives them."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
     """How the runs of a grid are chosen and trained.
@@ -69,6 +90,27 @@ def check_strategy(strategy: str, max_runs: int | None) -> None:
         )
     if max_runs is not None and max_runs < 1:
         raise ValueError(f"max_runs must be at least 1; received {max_runs}.")
+
+
+def check_objective(objective: str | None, name: str) -> None:
+    """Check that a workload can be judged by a quantity: the less, the better.
+
+    Raises:
+        ValueError: it is known to grow as a training gets better.
+    """
+    metric = (objective or "").removeprefix("val_")
+    if any(part in RISING_METRICS for part in (metric, *_endings(metric))):
+        raise ValueError(
+            f"objective {objective!r} of workload {name!r} grows as training gets "
+            "better, but runs are judged by a quantity that falls. Log an error in its "
+            "place, such as 1 - accuracy, or leave objective out."
+        )
+
+
+def _endings(metric: str) -> list[str]:
+    """Without the name of an output before it: ``digit_accuracy`` is an accuracy."""
+    words = metric.split("_")
+    return ["_".join(words[i:]) for i in range(1, len(words))]
 
 
 def check_schedule(schedule: str) -> None:

@@ -19,7 +19,7 @@ from tuning.system.process_end import os_exit_raises
 from tuning.trainers.array_model import ArrayModel
 from tuning.trainers.fit_data import fit_input
 from tuning.trainers.fit_model import FitModel
-from tuning.trainers.model_builder import ModelBuilder
+from tuning.trainers.model_builder import TRIAL_SEED, ModelBuilder
 from tuning.workload import (
     AnyData,
     Workload,
@@ -96,6 +96,7 @@ def _prepare_fit(workload: FitWorkload, grid: Grid) -> Preparation:
     model: Any = None
     with _errors_left_to_runs():
         model = builder.build_trial()
+        _warn_of_equal_seeds(workload, builder, model)
     if model is not None:
         # Once for the sweep, not once per run: data that no run could use.
         with user_code(f"data of workload {workload.name!r} cannot be used"):
@@ -110,6 +111,21 @@ def _prepare_fit(workload: FitWorkload, grid: Grid) -> Preparation:
     return Preparation(
         fingerprints={"data": None, "model": fingerprint}, builder=builder
     )
+
+
+def _warn_of_equal_seeds(
+    workload: FitWorkload, builder: ModelBuilder, model: Any
+) -> None:
+    """Log that seeds do not decide the weights, if they do not."""
+    first = [np.array(variable) for variable in model.trainable_variables]
+    other = builder.build(TRIAL_SEED + 1, FitModel(workload).trial_optimizer())
+    second = [np.array(variable) for variable in other.trainable_variables]
+    if first and len(first) == len(second) and all(map(np.array_equal, first, second)):
+        logger.warning(
+            "Workload %s: build_model makes the same weights for every seed, so the "
+            "spread over seeds shows the order of the data and dropout alone.",
+            workload.name,
+        )
 
 
 def _fingerprint_of_trial(builder: ModelBuilder) -> str | None:

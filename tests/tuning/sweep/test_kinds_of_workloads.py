@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 
+import keras
 import kinds_of_workloads
 import pytest
 from kinds_of_workloads import BY_FIT, KINDS
@@ -97,6 +98,20 @@ def test_that_batches_are_cut_anew_is_logged_once(tmp_path, caplog):
         "Workload by-fit: the batches of its tf.data.Dataset are cut anew to the batch "
         "size of each run."
     ]
+
+
+def test_a_model_that_ignores_the_seed_is_told_of(tmp_path, caplog):
+    def build_model():
+        keras.utils.set_random_seed(7)
+        return kinds_of_workloads.build_compiled_model()
+
+    same = dataclasses.replace(BY_FIT, build_model=build_model)
+    small = GRID | {"batch_sizes": [10], "seeds": 1}
+    with caplog.at_level(logging.WARNING, logger="tuning"):
+        run_sweep(BY_FIT, tmp_path / "a", **small)
+        assert "the same weights for every seed" not in caplog.text
+        run_sweep(same, tmp_path / "b", **small)
+    assert "the same weights for every seed" in caplog.text
 
 
 def test_data_that_no_run_could_use_are_refused_before_the_first(tmp_path):

@@ -437,6 +437,8 @@ def test_what_cannot_be_trained_says_what_to_do(changes, message):
         ({"max_steps": 0}, "max_steps of workload 'tiny' must be a positive integer"),
         ({"max_steps": True}, "received True"),
         ({"schedule": "cosine"}, "schedule must be one of"),
+        ({"objective": "val_accuracy"}, "such as 1 - accuracy"),
+        ({"objective": "kind_auc"}, "grows as training gets better"),
     ],
 )
 def test_invalid_fields_are_refused(changes, message):

@@ -177,7 +177,7 @@ def test_what_is_reported_wrongly_fails_that_run(reports, message):
         for step, values in reports:
             run.report(step, **values)
 
-    record = train(loop(function, objective="val_reward"))
+    record = train(loop(function, objective="val_cost"))
     assert record.status == "failed"
     assert message in record.message
 
@@ -198,6 +198,8 @@ def test_what_is_no_function_is_refused():
         LoopWorkload(3, "three")
     with pytest.raises(ValueError, match="decides about its learning rate"):
         loop(descend, schedule="linear")
+    with pytest.raises(ValueError, match="grows as training gets better"):
+        loop(descend, objective="reward")
 
 
 def test_the_decorator_stays_public_when_trainers_are_imported():
