@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -64,7 +65,8 @@ def fit_input(workload: FitWorkload, batch_size: int, model: Any) -> FitInput:
         if not makes_batches:
             arguments["x"] = _with_batches_of(x, batch_size, name)
     else:
-        _check_fits(x, batch_size, name)
+        arguments = _with_split_validation(arguments)
+        _check_fits(arguments["x"], batch_size, name)
         arguments["batch_size"] = batch_size
     return FitInput(_with_batched_validation(arguments, model), False)
 
@@ -211,6 +213,30 @@ def _check_fits(x: Any, batch_size: int, name: str) -> None:
             f"batch size {batch_size} is larger than the {least} training examples of "
             f"workload {name!r}."
         )
+
+
+def _with_split_validation(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The last part of the arrays as validation data, where a share is asked for.
+
+    As Keras does itself; here the loss before the first step needs them, too.
+    """
+    share = arguments.pop("validation_split", None)
+    if not share or arguments.get("validation_data") is not None:
+        return arguments
+    names = [n for n in ("x", "y", "sample_weight") if arguments.get(n) is not None]
+    count = len(keras.tree.flatten(arguments["x"])[0])
+    start = math.floor(count * (1 - share))
+    validation = tuple(
+        keras.tree.map_structure(lambda part: part[start:], arguments[name])
+        for name in names
+    )
+    if len(names) == 2 and "y" not in names:
+        validation = (validation[0], None, validation[1])
+    train = {
+        name: keras.tree.map_structure(lambda part: part[:start], arguments[name])
+        for name in names
+    }
+    return {**arguments, **train, "validation_data": validation}
 
 
 def _with_batched_validation(arguments: dict[str, Any], model: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tuning.trainers.fit_model import FitModel, scaled_to
 from tuning.trainers.model_builder import ModelBuilder
 from tuning.trainers.optimizers import check_schedule_of, state_bytes
 from tuning.trainers.task import Task
-from tuning.trainers.training_log import TrainingLog, losses_of_steps
+from tuning.trainers.training_log import TrainingLog, losses_between
 
 NAME = model_fit.NAME
 
@@ -74,12 +74,12 @@ class FitRuns:
         keras.utils.set_random_seed(run.seed)
         arguments = fit_input(workload, run.batch_size, model).arguments
         validation = arguments.get("validation_data")
-        validates = validation is not None or arguments.get("validation_split")
-        if workload.objective is None and not validates:
+        if workload.objective is None and validation is None:
             log.objective = "loss"
         if log.objective.startswith("val_") and validation is not None:
             log.begin(_evaluate(model, validation, arguments))
-        report = _Report(log, arguments, workload.max_steps)
+        planned = arguments.get("steps_per_epoch")
+        report = _Report(log, planned, workload.max_steps)
         rates = (
             []
             if workload.schedule == "constant"
@@ -127,50 +127,55 @@ class _Report(keras.callbacks.Callback):
     """Notes every epoch in the log, and stops the training when the log asks for it."""
 
     def __init__(
-        self, log: TrainingLog, arguments: Mapping[str, Any], max_steps: int | None
+        self, log: TrainingLog, planned_steps: int | None, max_steps: int | None
     ) -> None:
         super().__init__()
         self.error = ""
         self._log = log
-        self._planned = arguments.get("steps_per_epoch")
-        self._batch_size = arguments.get("batch_size", 1)
-        self._max_steps = max_steps
+        self._planned_steps = planned_steps
+        self._max_steps = math.inf if max_steps is None else max_steps
         self._means: list[Any] = []
+        self._ends: list[int] = []
+        self._logs_means = True
         self._start = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
-        self._means = []
+        self._means, self._ends = [], []
         self._start = self._trained = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
+        logs = logs or {}
+        if not self._means:
+            self._logs_means = self._has_loss_metric()
+            if self._log.initial_loss is None and self._log.objective in logs:
+                # The first batch is seen by the initial weights.
+                name = self._log.objective
+                self._log.begin({name: float(logs[name])})
         # Turned into a number after the epoch: a device must not be waited for here.
-        self._means.append((logs or {}).get("loss", math.nan))
-        if self._log.initial_loss is None and self._log.objective == "loss":
-            # The loss of the first batch is that of the initial weights.
-            self._log.begin({"loss": float(self._means[0])})
+        self._means.append(logs.get("loss", math.nan))
+        # Not the number of calls: there may be several steps in one execution.
+        self._ends.append(batch + 1)
         self._trained = time.perf_counter()
-        if self._log.steps + len(self._means) == self._max_steps:
+        if self._log.steps + batch + 1 >= self._max_steps:
             self._stop()
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
-        steps, logs = len(self._means), dict(logs or {})
-        if self._planned and steps < self._planned and not self._is_stopped():
+        logs, steps = dict(logs or {}), self._ends[-1] if self._ends else 0
+        if steps < (self._planned_steps or 1) and not self._is_stopped():
             self.error = (
-                f"the data ended after {steps} of {self._planned} steps in epoch "
+                f"the data ended after {steps} of {self._planned_steps} steps in epoch "
                 f"{epoch + 1}: give fewer steps_per_epoch, or data that do not end."
+                if self._planned_steps
+                else f"there was no batch of data in epoch {epoch + 1}."
             )
             self._stop()
             return
-        if not steps:
-            self.error = f"there was no batch of data in epoch {epoch + 1}."
-            self._stop()
-            return
         means = [float(mean) for mean in self._means]
-        if self._logs_running_mean():
-            losses = losses_of_steps(means, self._batch_size, self._batch_size * steps)
+        if self._logs_means:
+            losses = losses_between(means, self._ends)
         else:
             # Keras logs the value of its own metric after an epoch, which is 0 then.
-            losses = np.array(means)
+            losses = np.repeat(means, np.diff(self._ends, prepend=0))
             logs["loss"] = float(losses.mean())
         try:
             goes_on = self._log.add_epoch(
@@ -182,7 +187,7 @@ class _Report(keras.callbacks.Callback):
         if not goes_on:
             self._stop()
 
-    def _logs_running_mean(self) -> bool:
+    def _has_loss_metric(self) -> bool:
         """Whether a step logs the mean of the epoch so far, not its own loss.
 
         A ``train_step`` of the user's may return a loss that no metric keeps.

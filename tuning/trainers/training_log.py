@@ -37,6 +37,26 @@ def losses_of_steps(
         return np.diff(seen * means, prepend=0.0) / np.diff(seen, prepend=0.0)
 
 
+def losses_between(running_means: Sequence[float], ends: Sequence[int]) -> np.ndarray:
+    """The mean loss of every step, where a mean is reported after some of them only.
+
+    As `losses_of_steps`, for batches of one size. Steps between two reports have the
+    same loss here.
+
+    Args:
+        running_means: since the epoch began.
+        ends: steps of the epoch taken at each report.
+
+    Shapes:
+        Returns [steps] float64.
+    """
+    means, taken = np.asarray(running_means, np.float64), np.asarray(ends)
+    steps = np.diff(taken, prepend=0)
+    with np.errstate(invalid="ignore"):  # after an infinite loss no other is known
+        losses = np.diff(taken * means, prepend=0.0) / steps
+    return np.repeat(losses, steps)
+
+
 class TrainingLog:
     """Collects the logs of a training and decides when to stop it.
 

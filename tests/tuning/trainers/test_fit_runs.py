@@ -164,6 +164,44 @@ def test_without_validation_data_the_training_loss_is_judged():
     assert record.initial_loss == pytest.approx(record.training_curve[0], rel=1e-4)
 
 
+def test_a_share_of_the_data_validates():
+    split = make_workload(data={"x": X, "y": Y, "validation_split": 0.2})
+    apart = make_workload(
+        data={"x": X[:40], "y": Y[:40], "validation_data": (X[40:], Y[40:])}
+    )
+    one, other = train(split), train(apart)
+    assert one.status == "ok", one.message
+    assert one.history == other.history
+    assert one.initial_loss == other.initial_loss is not None
+
+
+def test_several_steps_in_one_execution_are_counted_as_steps():
+    def build():
+        return build_model(steps_per_execution=2)
+
+    record = train(make_workload(build_model=build))
+    alone = train(make_workload())
+    assert record.status == "ok", record.message
+    assert record.steps == alone.steps == 8
+    assert len(record.training_curve) == 8
+    np.testing.assert_allclose(
+        record.history["val_loss"], alone.history["val_loss"], rtol=1e-5
+    )
+    mean_of_two = np.mean(alone.training_curve[:2])
+    assert record.training_curve[0] == pytest.approx(mean_of_two, rel=1e-4)
+
+
+def test_an_objective_of_the_training_starts_with_the_first_batch():
+    def build():
+        metric = keras.metrics.SparseCategoricalCrossentropy("nats", from_logits=True)
+        return build_model(metrics=[metric])
+
+    record = train(make_workload(build_model=build, objective="nats"))
+    assert record.status == "ok", record.message
+    assert record.initial_loss == pytest.approx(record.training_curve[0], rel=1e-4)
+    assert record.final_val_loss == record.history["nats"][-1]
+
+
 def test_the_objective_may_be_any_quantity_that_is_logged():
     def build():
         metric = keras.metrics.SparseCategoricalCrossentropy("nats", from_logits=True)
