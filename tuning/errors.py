@@ -17,6 +17,9 @@ _CALLERS = tuple(
         "errors.py",
         "references.py",
         "workload.py",
+        "sweep/preparation.py",
+        "trainers/fit_data.py",
+        "trainers/fit_model.py",
         "system/process_end.py",
         "workloads/__init__.py",
     )

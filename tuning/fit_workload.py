@@ -46,8 +46,10 @@ class FitWorkload:
         epochs: passes over the training data, unless the grid says otherwise.
         learning_rates: swept by default.
         batch_sizes: swept by default.
-        callbacks: returns new callbacks, called for every run. A run that they stop
-            early has ended like any other.
+        callbacks: returns new callbacks, called for every run; if it has a parameter,
+            with the `tuning.grid.Run`, whose ``run_id`` names files that they write. A
+            run that they stop early has ended like any other. Where early stopping
+            restores the best weights, the run is judged by these.
         fit_options: further arguments of ``fit``, such as ``steps_per_epoch``,
             ``validation_steps`` or ``class_weight``.
         max_steps: optimizer steps after which a run ends; ``None`` without limit.
@@ -72,7 +74,7 @@ class FitWorkload:
     epochs: int = 10
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     batch_sizes: tuple[int, ...] = (32, 128)
-    callbacks: Callable[[], Sequence[Any]] | None = None
+    callbacks: Callable[..., Sequence[Any]] | None = None
     fit_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     max_steps: int | None = None
     objective: str | None = None

@@ -207,15 +207,17 @@ class Grid:
         }
         options = {name: dict(value) for name, value in self.options.items()}
         for name, of_optimizer in (more.pop("options", None) or {}).items():
-            if name in self.optimizers and of_optimizer != options.get(name, {}):
+            known = json.dumps(options.get(name, {}), sort_keys=True, default=str)
+            given = json.dumps(dict(of_optimizer), sort_keys=True, default=str)
+            if name in self.optimizers and known != given:
                 raise ValueError(
                     f"the runs of {name!r} have the options {options.get(name, {})}; "
                     f"received {of_optimizer}. Sweep other options in another "
                     "directory."
                 )
             options[name] = dict(of_optimizer)
-        known = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
-        return dataclasses.replace(self, **known, options=options)
+        unique = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
+        return dataclasses.replace(self, **unique, options=options)
 
     def to_dict(self) -> dict[str, Any]:
         """The grid as JSON types; :meth:`from_dict` reads it back."""

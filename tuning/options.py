@@ -38,6 +38,10 @@ RISING_METRICS = frozenset(
 """Metrics that grow as a training gets better, by the names that Keras gives them."""
 
 
+TURNED = frozenset({"error", "inverse", "loss", "lost", "minus", "neg", "negative"})
+"""Words that make a falling quantity of a rising metric: ``lost_reward``."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
     """How the runs of a grid are chosen and trained.
@@ -98,8 +102,7 @@ def check_objective(objective: str | None, name: str) -> None:
     Raises:
         ValueError: it is known to grow as a training gets better.
     """
-    metric = (objective or "").removeprefix("val_")
-    if any(part in RISING_METRICS for part in (metric, *_endings(metric))):
+    if _rises((objective or "").removeprefix("val_")):
         raise ValueError(
             f"objective {objective!r} of workload {name!r} grows as training gets "
             "better, but runs are judged by a quantity that falls. Log an error in its "
@@ -107,10 +110,12 @@ def check_objective(objective: str | None, name: str) -> None:
         )
 
 
-def _endings(metric: str) -> list[str]:
-    """Without the name of an output before it: ``digit_accuracy`` is an accuracy."""
+def _rises(metric: str) -> bool:
+    """Whether a metric is known to grow: ``accuracy``, or ``digit_accuracy``."""
     words = metric.split("_")
-    return ["_".join(words[i:]) for i in range(1, len(words))]
+    if TURNED & {*words}:
+        return False
+    return any("_".join(words[i:]) in RISING_METRICS for i in range(len(words)))
 
 
 def check_schedule(schedule: str) -> None:

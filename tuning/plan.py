@@ -45,6 +45,10 @@ FORMAT = 1
 """Version of the format, increased when earlier files can no longer be read."""
 
 
+SETTINGS = ("objective", "max_steps", "fit_options", "loss_weights")
+"""Fields that only some kinds of workloads have, and that decide their runs."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """The plan of a sweep: what is trained, and with which runs.
@@ -67,6 +71,7 @@ class Plan:
         max_runs: the most runs to train; ``None`` leaves that to the strategy.
         schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
+        settings: further fields of the workload that decide its runs, as text.
     """
 
     workload: Text
@@ -85,6 +90,7 @@ class Plan:
     max_runs: Positive | None = None
     schedule: Annotated[Text, one_of(SCHEDULES)] = "constant"
     examples_per_epoch: Positive | None = None
+    settings: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; :meth:`from_dict` reads it back."""
@@ -280,5 +286,6 @@ def _comparable(plan: Plan) -> dict[str, Any]:
         "max_runs": plan.max_runs,
         "schedule": plan.schedule,
         "examples_per_epoch": plan.examples_per_epoch,
+        **{name: plan.settings.get(name) for name in SETTINGS},
     }
     return json.loads(json.dumps(storable(fields), default=str))

@@ -79,7 +79,8 @@ class RunRecord:
         message: why the run failed or where it diverged; empty when ``ok``.
         initial_loss: the objective before the first step.
         best_val_loss: its least value after any epoch.
-        final_val_loss: its value after the last epoch; ``None`` if diverged.
+        final_val_loss: its value after the last epoch, or after the one whose weights
+            early stopping restored; ``None`` if diverged.
         val_metrics: the workload's metrics after the last finite epoch.
         steps: optimizer steps taken.
         steps_to_target: steps until the objective, checked after each epoch, was at

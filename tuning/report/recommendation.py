@@ -160,9 +160,10 @@ def compile_line(found: Recommendation, options: Mapping[str, Any]) -> str:
     }
     written = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     target = parsed.reference.replace(":", ".")
+    peak = ", the largest of its schedule" if found.follows_schedule else ""
     return (
         f"model.compile(optimizer={target}({written}), ...)"
-        f"  # fit(batch_size={found.batch_size})"
+        f"  # fit(batch_size={found.batch_size}){peak}"
     )
 
 

@@ -39,6 +39,7 @@ class Recommendation:
         learning_rate: of those that were trained, the one nearest to the middle of the
             stable range.
         batch_size: examples per step.
+        follows_schedule: whether the learning rate is the largest of a schedule.
         objective: the quantity by which runs were judged.
         loss: the judged loss over seeds (`tuning.statistics.seed_losses.judged_loss`):
             a run that diverged counts with its initial one.
@@ -57,6 +58,7 @@ class Recommendation:
     optimizer: str
     learning_rate: float
     batch_size: int
+    follows_schedule: bool
     objective: str
     loss: Spread
     initial_loss: float
@@ -106,6 +108,8 @@ def recommend_setting(
     limit = lowest + summary.good_tolerance * (initial - lowest)
     as_good = [c for c in candidates if c.point.loss <= limit]
     curve, region, point = max(as_good, key=lambda c: (c.region.decades, -c.point.loss))
+    longest = max(record.epochs for record in records)
+    records = [record for record in records if record.epochs == longest]
     chosen = _runs_at(records, curve.optimizer, curve.batch_size, point.learning_rate)
     judged = {r.run_id: judged_loss(r) for r in records}
     loss, luckiest = min((j, i) for i, j in judged.items() if j is not None)
@@ -120,6 +124,7 @@ def recommend_setting(
         optimizer=curve.optimizer,
         learning_rate=point.learning_rate,
         batch_size=curve.batch_size,
+        follows_schedule=_follows_schedule(chosen[0]),
         objective=chosen[0].objective,
         loss=_spread([judged[r.run_id] for r in chosen]),
         initial_loss=curve.initial_loss,
@@ -132,6 +137,11 @@ def recommend_setting(
         luckiest_loss=loss,
         luckiest_mean=_spread([judged[r.run_id] for r in beside_luckiest]).mean,
     )
+
+
+def _follows_schedule(record: RunRecord) -> bool:
+    rate = record.optimizer_config.get("learning_rate")
+    return record.schedule != "constant" or isinstance(rate, Mapping)
 
 
 def _middle(curve: Curve, region: GoodRegion) -> Point:
@@ -160,13 +170,11 @@ def _middle(curve: Curve, region: GoodRegion) -> Point:
 def _runs_at(
     records: Sequence[RunRecord], optimizer: str, batch_size: int, rate: float
 ) -> list[RunRecord]:
-    longest = max(record.epochs for record in records)
     return [
         record
         for record in records
         if (record.optimizer, record.batch_size) == (optimizer, batch_size)
         and record.learning_rate == rate
-        and record.epochs == longest
         and record.status != "failed"
     ]
 

@@ -67,6 +67,11 @@ def describe_loss(loss: Any) -> str:
     return _without_address(repr(loss))
 
 
+def describe(value: Any) -> str:
+    """A setting as text that is the same in every process."""
+    return _without_address(repr(value))
+
+
 def _structure(part: Any) -> str:
     """The keys of a nesting of arrays."""
     return repr(map_arrays(lambda _: None, part))

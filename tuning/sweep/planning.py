@@ -12,9 +12,9 @@ from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
 from tuning.optimizer_names import OptimizerFactory
 from tuning.options import SweepOptions
-from tuning.plan import Plan
+from tuning.plan import SETTINGS, Plan
 from tuning.records import installed_versions
-from tuning.sweep.fingerprint import describe_loss
+from tuning.sweep.fingerprint import describe, describe_loss
 from tuning.sweep.progress import ProgressListener
 from tuning.workload_kinds import AnyWorkload
 
@@ -81,7 +81,14 @@ def make_plan(
         max_runs=sweep.options.max_runs,
         schedule=sweep.workload.schedule,
         examples_per_epoch=sweep.workload.examples_per_epoch,
+        settings=_settings_of(sweep.workload),
     )
+
+
+def _settings_of(workload: AnyWorkload) -> dict[str, str]:
+    """The fields of `SETTINGS` that the workload has and that are set."""
+    values = {name: getattr(workload, name, None) for name in SETTINGS}
+    return {name: describe(value) for name, value in values.items() if value}
 
 
 def check_same(earlier: Plan, now: Plan, directory: Path) -> None:

@@ -17,7 +17,7 @@ from tuning.grid import Grid
 from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
 from tuning.system.process_end import os_exit_raises
 from tuning.trainers.array_model import ArrayModel
-from tuning.trainers.fit_data import fit_input
+from tuning.trainers.fit_data import fit_input, is_batch_source
 from tuning.trainers.fit_model import FitModel
 from tuning.trainers.model_builder import TRIAL_SEED, ModelBuilder
 from tuning.workload import (
@@ -101,6 +101,12 @@ def _prepare_fit(workload: FitWorkload, grid: Grid) -> Preparation:
         # Once for the sweep, not once per run: data that no run could use.
         with user_code(f"data of workload {workload.name!r} cannot be used"):
             found = fit_input(workload, grid.batch_sizes[0], model)
+        if is_batch_source(found.arguments["x"]) and not callable(workload.data):
+            logger.warning(
+                "Workload %s: its dataset is made once for all runs, so the order of "
+                "its data is not decided by the seed alone. Make data a function.",
+                workload.name,
+            )
         if found.has_new_batches:
             logger.warning(
                 "Workload %s: the batches of its tf.data.Dataset are cut anew to the "

@@ -12,8 +12,8 @@ from typing import Any
 from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
 from tuning.optimizer_names import SWEPT_BY_DEFAULT, OptimizerFactory, check_names
-from tuning.options import SweepOptions
-from tuning.plan import PLAN_FILE, check_writable, read_plan, write_plan
+from tuning.options import COUNTED_STRATEGIES, SweepOptions
+from tuning.plan import PLAN_FILE, Plan, check_writable, read_plan, write_plan
 from tuning.records import RunRecord
 from tuning.sweep import directory as directories
 from tuning.sweep.loop import read_finished, train_missing
@@ -223,6 +223,8 @@ def _run(sweep: Sweep, *, overwrite: bool, extends: bool = False) -> list[RunRec
         earlier = read_plan(directory)
         is_new = extends and earlier.grid != sweep.grid
         if is_new:
+            _check_extension(earlier, sweep)
+        if is_new:
             # What differs is wanted; everything else must be the same.
             earlier = dataclasses.replace(
                 earlier, grid=sweep.grid, own_optimizers=sweep.own_optimizers
@@ -247,6 +249,26 @@ def _run(sweep: Sweep, *, overwrite: bool, extends: bool = False) -> list[RunRec
                 write_plan(directory, plan)
             train_missing(sweep, prepared)
     return read_finished(sweep)
+
+
+def _check_extension(earlier: Plan, sweep: Sweep) -> None:
+    """Check that a sweep can be extended.
+
+    Raises:
+        ValueError: its own optimizers are not given, or it counts its runs.
+    """
+    given = sweep.custom or {}
+    missing = [name for name in earlier.own_optimizers if name not in given]
+    if missing:
+        raise ValueError(
+            f"the sweep in {sweep.directory} runs optimizers of a Python program, "
+            f"{missing}; give their factories again to extend it."
+        )
+    if earlier.strategy in COUNTED_STRATEGIES:
+        raise ValueError(
+            f"a sweep with the strategy {earlier.strategy!r} has a fixed number of "
+            "runs and cannot be extended; use another directory."
+        )
 
 
 def _check_alone(**others: Any) -> None:

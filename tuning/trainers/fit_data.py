@@ -50,8 +50,8 @@ def fit_input(workload: FitWorkload, batch_size: int, model: Any) -> FitInput:
     check_fit_arguments(arguments, f"the data of workload {name!r}")
     arguments = {**workload.fit_options, **arguments}
     given = x = arguments["x"]
-    if is_batch_source(x):
-        # Keras warns of a shuffle that it does not do.
+    if is_batch_source(x) and not _names_of(x) & {"PyDataset"}:
+        # Keras would warn of a shuffle that it does not do.
         arguments.setdefault("shuffle", False)
     if is_dataset(x):
         if not makes_batches:
@@ -78,12 +78,19 @@ def is_dataset(data: Any) -> bool:
 
 def is_batch_source(data: Any) -> bool:
     """Whether something gives batches one by one: then ``fit`` takes no batch size."""
-    names = {kind.__name__ for kind in type(data).__mro__}
+    kinds = {"PyDataset", "DataLoader", "DistributedDataset"}
+    is_grain = any(kind.__module__.startswith("grain") for kind in type(data).__mro__)
     return (
         is_dataset(data)
-        or bool(names & {"PyDataset", "DataLoader"})
+        or bool(_names_of(data) & kinds)
+        or is_grain
         or isinstance(data, Iterator)
     )
+
+
+def _names_of(data: Any) -> set[str]:
+    """Names of its classes: their libraries need not be installed."""
+    return {kind.__name__ for kind in type(data).__mro__}
 
 
 def is_batched(dataset: Any, model: Any) -> bool:
@@ -93,16 +100,35 @@ def is_batched(dataset: Any, model: Any) -> bool:
     where the model does not say how many these are, elements are taken for batches if
     all components agree in their first dimension.
     """
-    shapes = [spec.shape for spec in keras.tree.flatten(dataset.element_spec)]
+    shapes = _shapes(dataset)
     if any(shape.rank == 0 for shape in shapes):
         return False
     for shape, wanted in _input_shapes(dataset.element_spec, model):
-        if shape.rank is None:
-            continue
-        # Keras makes columns of scalars: [examples] becomes [examples, 1].
-        are_scalars = len(wanted) == 2 and wanted[1] == 1 and shape.rank == 1
-        return shape.rank == len(wanted) or (are_scalars and shape[0] != 1)
+        if shape.rank is not None:
+            return _is_batch(tuple(shape), tuple(wanted))
     return len({shape[0] for shape in shapes}) == 1
+
+
+def _is_batch(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether elements of a shape are batches for a model's input.
+
+    Keras adds or removes a last dimension of 1: ``[32, 28, 28]`` is a batch for an
+    input of ``[None, 28, 28, 1]``.
+    """
+    if len(shape) == len(wanted):
+        return True
+    if len(shape) == len(wanted) + 1:
+        return shape[-1] == 1
+    is_example = len(shape) == len(wanted) - 1 and all(
+        w is None or d == w for d, w in zip(shape, wanted[1:], strict=True)
+    )
+    return len(shape) == len(wanted) - 1 and wanted[-1] == 1 and not is_example
+
+
+def _shapes(dataset: Any) -> list[Any]:
+    specs = keras.tree.flatten(dataset.element_spec)
+    # Elements such as (x, y, None) have a part without a shape.
+    return [spec.shape for spec in specs if hasattr(spec, "shape")]
 
 
 def _input_shapes(element_spec: Any, model: Any) -> list[tuple[Any, Any]]:
@@ -125,8 +151,7 @@ def batched(dataset: Any, batch_size: int, model: Any, name: str) -> Any:
     """
     if not is_batched(dataset, model):
         return dataset.batch(batch_size)
-    specs = keras.tree.flatten(dataset.element_spec)
-    sizes = {spec.shape[0] for spec in specs}
+    sizes = {shape[0] for shape in _shapes(dataset)}
     if sizes == {batch_size}:
         return dataset
     drops_rest = None not in sizes  # only then is the size of every batch known
@@ -144,6 +169,12 @@ def _load(workload: FitWorkload, batch_size: int) -> tuple[Any, bool]:
     """The workload's data, and whether they come in batches of the asked size."""
     data = workload.data
     if not callable(data) or is_batch_source(data):
+        parts = data.values() if isinstance(data, Mapping) else keras.tree.flatten(data)
+        if any(isinstance(part, Iterator) for part in (data, *parts)):
+            raise TypeError(
+                f"data of workload {workload.name!r} has a generator, which only one "
+                "run can use: make data a function that returns a new one."
+            )
         return data, False
     if takes(data, "batch_size"):
         return data(batch_size=batch_size), True

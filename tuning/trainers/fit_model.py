@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -56,7 +57,8 @@ class FitModel:
 
     def __init__(self, workload: FitWorkload) -> None:
         self._workload = workload
-        self.takes_maker = _takes_argument(workload.build_model)
+        self._unbuilt: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.takes_maker = takes_argument(workload.build_model)
 
     def make(self, optimizer: OptimizerMaker) -> Any:
         """The workload's model; the optimizers it makes itself are made by the run.
@@ -92,7 +94,8 @@ class FitModel:
                 "model.compile(...) in it. An uncompiled model with a loss and arrays "
                 "is a tuning.Workload."
             )
-        _check_new_optimizers(model, name)
+        self._check_new_optimizers(model)
+        self._check_new_layers(model)
         return model
 
     def complete(self, model: Any, optimizer: OptimizerMaker) -> None:
@@ -115,6 +118,37 @@ class FitModel:
         """Any optimizer: the model is not trained."""
         return lambda learning_rate=None: keras.optimizers.SGD()
 
+    def _check_new_optimizers(self, model: Any) -> None:
+        """Check that no optimizer that stays has been used by another model."""
+        replaced = None if self.takes_maker else model.optimizer
+        for attribute, value in vars(model).items():
+            if (
+                isinstance(value, keras.optimizers.Optimizer)
+                and value is not replaced
+                and value.built
+            ):
+                raise ValueError(
+                    f"the {attribute} of the model of workload {self._workload.name!r} "
+                    "has been used before: make a new optimizer inside build_model for "
+                    "every model."
+                )
+
+    def _check_new_layers(self, model: Any) -> None:
+        """Check that layers that models share were built before the first of them.
+
+        Otherwise the first run would make their weights, and later ones begin with what
+        it learned.
+        """
+        layers = list(_layers_of(model))
+        for layer in layers:
+            if layer in self._unbuilt:
+                raise ValueError(
+                    f"layer {layer.name!r} is part of every model of workload "
+                    f"{self._workload.name!r} and has no weights before the first run: "
+                    "call its build(input_shape), or make it inside build_model."
+                )
+        self._unbuilt.update(layer for layer in layers if not layer.built)
+
 
 def scaled_to(schedule: Any, learning_rate: float, steps: int | None) -> ScaledSchedule:
     """A schedule of the same course whose largest value is the learning rate.
@@ -135,13 +169,14 @@ def scaled_to(schedule: Any, learning_rate: float, steps: int | None) -> ScaledS
     peak = max(values)
     if not 0 < peak < float("inf"):
         raise ValueError(
-            f"the learning-rate schedule {type(schedule).__name__} has no positive "
-            f"finite value in the first {last + 1} steps, so it cannot be scaled."
+            "the largest value of the learning-rate schedule "
+            f"{type(schedule).__name__} in the first {last + 1} steps must be positive "
+            f"and finite, so that it can be scaled; it is {peak}."
         )
     return ScaledSchedule(schedule, learning_rate / peak)
 
 
-def _takes_argument(function: Callable[..., Any]) -> bool:
+def takes_argument(function: Callable[..., Any]) -> bool:
     """Whether a function must be given something."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -153,11 +188,8 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
     )
 
 
-def _check_new_optimizers(model: Any, name: str) -> None:
-    """Check that no optimizer of a new model has been used already."""
-    for attribute, value in vars(model).items():
-        if isinstance(value, keras.optimizers.Optimizer) and value.built:
-            raise ValueError(
-                f"the {attribute} of the model of workload {name!r} has been used "
-                "before: make a new optimizer inside build_model for every model."
-            )
+def _layers_of(model: Any) -> Iterator[Any]:
+    """All layers inside a model."""
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from _layers_of(layer)

@@ -64,6 +64,11 @@ class LoopRun:
         """Keras callbacks that report every epoch of a ``fit``."""
         return [_ReportEpochs(self)]
 
+    @property
+    def last_step(self) -> int:
+        """The step of the last report; 0 before the first."""
+        return self._rows[-1][0] if self._rows else 0
+
     def make_optimizer(self, learning_rate: Any = None) -> Any:
         """A further optimizer of the run, for models that have several.
 
@@ -114,6 +119,16 @@ class LoopRun:
             ValueError: nothing was reported, or never the objective.
         """
         names = {name for _, values in self._rows for name in values}
+        if self._rows and not math.isfinite(self._rows[-1][1]["loss"]):
+            # It may have ended before the objective was reported at all.
+            wanted = objective or ("val_loss" if "val_loss" in names else "loss")
+            if wanted not in names:
+                step, values = self._rows[-1]
+                log.objective = wanted
+                log.diverged = (
+                    f"the training loss became {values['loss']} at step {step}"
+                )
+                return
         if not self._rows:
             raise ValueError(
                 "the training function reported nothing: call "
@@ -154,13 +169,15 @@ class _ReportEpochs(keras.callbacks.Callback):
     def __init__(self, run: LoopRun) -> None:
         super().__init__()
         self._run = run
-        self._steps = 0
+        self._batches = 0
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
-        self._steps += 1
+        # There may be several steps in one execution.
+        self._batches = batch + 1
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
-        self._run.report(self._steps, **(logs or {}))
+        # After an earlier `fit` of the same run, too.
+        self._run.report(self._run.last_step + self._batches, **(logs or {}))
 
 
 def _pieces(rows: list, objective: str) -> list[list]:

@@ -7,12 +7,11 @@ import contextlib
 import gc
 from typing import Any
 
-import keras
-
 from tuning.grid import Run
 from tuning.loop_workload import LoopWorkload
 from tuning.trainers.loop_run import LoopRun, RunEndedError
 from tuning.trainers.optimizers import state_bytes
+from tuning.trainers.seeding import seed_all
 from tuning.trainers.task import Task
 from tuning.trainers.training_log import TrainingLog
 
@@ -44,7 +43,7 @@ class LoopRuns:
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
         """See `tuning.trainers.way.Way`."""
         facts["execution"] = NAME
-        keras.utils.set_random_seed(run.seed)
+        seed_all(run.seed)
         own = LoopRun(
             run,
             self._task.epochs_of(run),

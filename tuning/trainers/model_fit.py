@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -122,18 +122,23 @@ def _take(array: Any, rows: np.ndarray) -> Any:
 class EpochRate(keras.callbacks.Callback):
     """Gives every epoch its learning rate."""
 
-    def __init__(self, schedule: str, epochs: int) -> None:
+    def __init__(
+        self, schedule: str, epochs: int, optimizers: Sequence[Any] = ()
+    ) -> None:
         super().__init__()
         self._schedule = schedule
         self._epochs = epochs
-        self._first = 0.0
+        self._optimizers = optimizers
+        self._first: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
         """Assign the learning rate of the epoch."""
-        rate = self.model.optimizer.learning_rate  # pyright: ignore[reportOptionalMemberAccess]
+        own = self.model.optimizer  # pyright: ignore[reportOptionalMemberAccess]
+        rates = [optimizer.learning_rate for optimizer in self._optimizers or [own]]
         if epoch == 0:
-            self._first = float(keras.ops.convert_to_numpy(rate))
-        rate.assign(scheduled_rate(self._schedule, self._first, epoch, self._epochs))
+            self._first = [float(keras.ops.convert_to_numpy(rate)) for rate in rates]
+        for rate, first in zip(rates, self._first, strict=True):
+            rate.assign(scheduled_rate(self._schedule, first, epoch, self._epochs))
 
 
 class _Report(keras.callbacks.Callback):

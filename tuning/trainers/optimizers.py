@@ -18,7 +18,7 @@ from tuning.system.process_end import os_exit_raises
 
 def build_optimizer(
     name: str,
-    learning_rate: float,
+    learning_rate: Any,
     options: Mapping[str, Any] | None = None,
     custom: Mapping[str, OptimizerFactory] | None = None,
 ) -> Any:
@@ -26,7 +26,7 @@ def build_optimizer(
 
     Args:
         name: see `tuning.optimizer_names`, or a key of ``custom``.
-        learning_rate: passed on as ``learning_rate=``.
+        learning_rate: a number or a schedule, passed on as ``learning_rate=``.
         options: further keyword arguments.
         custom: the caller's own factories by name; they come before other names.
 
@@ -57,8 +57,10 @@ def build_optimizer(
     try:
         optimizer = factory(learning_rate=learning_rate, **arguments)
     except (TypeError, ValueError) as error:
+        is_number = isinstance(learning_rate, (int, float))
+        rate = f"{learning_rate:g}" if is_number else type(learning_rate).__name__
         raise ValueError(
-            f"optimizer {name!r} cannot be made with learning_rate={learning_rate:g}"
+            f"optimizer {name!r} cannot be made with learning_rate={rate}"
             f" and options {arguments}: {error}"
         ) from error
     if not isinstance(optimizer, keras.optimizers.Optimizer):

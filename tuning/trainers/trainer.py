@@ -72,6 +72,9 @@ class Trainer:
         message: str,
     ) -> RunRecord:
         losses = log.history.get(log.objective, [])
+        final = None
+        if status == "ok" and losses:
+            final = losses[-1 if log.kept_epoch is None else log.kept_epoch]
         return RunRecord(
             run_id=run.run_id,
             workload=self._task.workload.name,
@@ -85,7 +88,7 @@ class Trainer:
             message=message,
             initial_loss=log.initial_loss,
             best_val_loss=least_finite(losses),
-            final_val_loss=losses[-1] if status == "ok" and losses else None,
+            final_val_loss=final,
             val_metrics=_last_finite_metrics(log),
             objective=log.objective,
             steps=log.steps,

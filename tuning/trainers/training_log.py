@@ -72,6 +72,7 @@ class TrainingLog:
         objective: the logged quantity by which the run is judged.
         initial_loss: its value before the first step.
         diverged: why the training was stopped; empty if it was not.
+        kept_epoch: whose weights are kept, counted from 0; ``None`` for the last.
         steps: optimizer steps taken.
         steps_to_target: steps until the target was met, checked after each epoch.
         training_seconds: time in training steps alone, without validation.
@@ -97,6 +98,7 @@ class TrainingLog:
         self.history: dict[str, list[float | None]] = {}
         self.initial_loss: float | None = None
         self.diverged = ""
+        self.kept_epoch: int | None = None
         self.steps = 0
         self.steps_to_target: int | None = None
         self.training_seconds = 0.0
@@ -130,6 +132,8 @@ class TrainingLog:
         if not self._step_losses:
             return []
         losses = np.concatenate(self._step_losses)
+        if not losses.size:
+            return []
         starts = range(0, len(losses), self.steps_per_point)
         means = [losses[i : i + self.steps_per_point].mean() for i in starts]
         return [_finite_or_none(float(mean)) for mean in means]
@@ -155,8 +159,11 @@ class TrainingLog:
         Raises:
             ValueError: the training loss or the objective is not among the logs.
         """
-        names = dict.fromkeys(("loss", self.objective))
-        losses = {name: _logged(logs, name) for name in names}
+        # A training that is judged by something else need not log a loss.
+        is_needed = self.objective in ("loss", "val_loss") or "loss" in logs
+        names = ["loss"] * is_needed + [self.objective]
+        losses = {name: _logged(logs, name) for name in dict.fromkeys(names)}
+        logs = {name: value for name, value in logs.items() if not np.ndim(value)}
         epochs_before = len(self.history.get(self.objective, []))
         for name in {**self.history, **logs}:
             # Not every quantity is logged after every epoch.
@@ -172,7 +179,7 @@ class TrainingLog:
         self.steps += taken
         self.training_seconds += training_seconds
         self.seconds = time.perf_counter() - self._started
-        epoch = len(self.history["loss"])
+        epoch = len(self.history[self.objective])
         for name, value in losses.items():
             if not math.isfinite(value):
                 self.diverged = f"{_named(name)} became {value} in epoch {epoch}"

@@ -75,6 +75,21 @@ def test_between_two_middles_the_lower_loss_is_taken():
     assert found.learning_rate == 1e-2
 
 
+def test_runs_that_were_stopped_early_do_not_count():
+    short = make_record("keras.Adam", 32, 0.1, 5, 0.01, epochs=1)
+    grid = Grid(("keras.Adam",), RATES, (32,), (0, 1), 3)
+    found = recommended([*WIDE, short], grid=grid)
+    assert found.luckiest_loss == 0.5
+
+
+def test_a_learning_rate_that_is_the_largest_of_a_schedule_is_called_so():
+    config = {"learning_rate": {"class_name": "ScaledSchedule"}}
+    record = make_record("keras.Adam", 32, 0.1, 0, 0.5, optimizer_config=config)
+    found = recommended([record])
+    assert found.follows_schedule
+    assert compile_line(found, {}).endswith("the largest of its schedule")
+
+
 def test_metrics_are_means_over_seeds():
     records = [
         make_record("keras.Adam", 32, 0.1, seed, 0.5, val_metrics={"accuracy": value})

@@ -1,5 +1,6 @@
 """Sweeps that get further optimizers, learning rates, batch sizes and seeds."""
 
+import keras
 import pytest
 import tiny_workload
 from command_line import invoke
@@ -129,6 +130,23 @@ def test_another_workload_cannot_be_added(tmp_path):
     other = tiny_workload.make_workload(loss="mse")
     with pytest.raises(ValueError, match="loss is loss there, mse here"):
         run_sweep(other, tmp_path, on_existing="extend", seeds=2)
+
+
+def test_optimizers_of_a_program_must_be_given_again(tmp_path):
+    own = {"mine": keras.optimizers.SGD}
+    run_sweep(
+        tiny_workload.WORKLOAD, tmp_path, **FIRST | {"optimizers": own, "options": None}
+    )
+    with pytest.raises(ValueError, match="give their factories again"):
+        extend(tmp_path, seeds=2)
+    assert len(extend(tmp_path, optimizers=own, seeds=2)) == 4
+
+
+def test_a_sweep_of_a_counted_number_of_runs_cannot_be_extended(tmp_path):
+    counted = {"strategy": "random", "max_runs": 1}
+    run_sweep(tiny_workload.WORKLOAD, tmp_path, **FIRST, **counted)
+    with pytest.raises(ValueError, match="has a fixed number of runs"):
+        extend(tmp_path, learning_rates=[1.0], **counted)
 
 
 def test_where_there_is_no_sweep_there_is_nothing_to_extend(tmp_path):

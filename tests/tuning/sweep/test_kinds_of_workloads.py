@@ -100,6 +100,44 @@ def test_that_batches_are_cut_anew_is_logged_once(tmp_path, caplog):
     ]
 
 
+def test_another_objective_is_another_sweep(tmp_path):
+    small = GRID | {"batch_sizes": [10], "seeds": 1}
+    run_sweep(BY_FIT, tmp_path, **small)
+    other = dataclasses.replace(BY_FIT, objective="loss")
+    with pytest.raises(ValueError, match="objective is None there, 'loss' here"):
+        run_sweep(other, tmp_path, **small)
+
+
+def test_a_dataset_that_is_made_once_is_told_of(tmp_path, caplog):
+    pinned = dataclasses.replace(BY_FIT, data=kinds_of_workloads.datasets())
+    with caplog.at_level(logging.WARNING, logger="tuning"):
+        run_sweep(pinned, tmp_path, **GRID | {"batch_sizes": [10], "seeds": 1})
+    assert "Make data a function" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_training_by_fit_runs_under_jax(tmp_path):
+    pytest.importorskip("jax")
+    script = (
+        "import dataclasses, tiny_workload as t, kinds_of_workloads as k, tuning\n"
+        "x, y, x_val, y_val = t.load_data()\n"
+        "data = {'x': x, 'y': y, 'validation_data': (x_val, y_val)}\n"
+        "workload = dataclasses.replace(k.BY_FIT, data=data)\n"
+        f"(r,) = tuning.run_sweep(workload, {str(tmp_path / 's')!r}, seeds=1, "
+        "optimizers=['keras_adam.Adam'], learning_rates=[0.1], batch_sizes=[10])\n"
+        "print(r.status, r.message, r.steps, r.final_val_loss < r.initial_loss)\n"
+    )
+    environment = {"PYTHONPATH": PYTHONPATH, "KERAS_BACKEND": "jax"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.splitlines()[-1:] == ["ok  10 True"], ended.stderr[-2000:]
+
+
 def test_a_model_that_ignores_the_seed_is_told_of(tmp_path, caplog):
     def build_model():
         keras.utils.set_random_seed(7)

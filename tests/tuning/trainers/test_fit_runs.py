@@ -191,6 +191,212 @@ def test_several_steps_in_one_execution_are_counted_as_steps():
     assert record.training_curve[0] == pytest.approx(mean_of_two, rel=1e-4)
 
 
+def test_data_that_end_within_an_execution_are_counted_by_the_optimizer():
+    def build():
+        return build_model(steps_per_execution=3)
+
+    workload = make_workload(build_model=build, data=lambda: dataset().batch(16))
+    record = train(workload)
+    assert record.status == "ok", record.message
+    assert record.steps == 8  # 2 epochs of 4 steps, in executions of 3 and 1
+    assert len(record.training_curve) == 8
+
+
+def test_a_train_step_that_logs_no_loss_is_judged_by_what_it_logs():
+    class Silent(keras.Model):
+        def train_step(self, data):
+            return {"cost": super().train_step(data)["loss"]}
+
+    def build():
+        inputs = keras.Input((4,))
+        model = Silent(inputs, keras.layers.Dense(3)(inputs))
+        model.compile("sgd", loss=tiny_workload.loss)
+        return model
+
+    silent = make_workload(build_model=build, data={"x": X, "y": Y}, objective="cost")
+    record = train(silent)
+    assert record.status == "ok", record.message
+    assert record.final_val_loss == record.history["cost"][-1]
+    assert record.training_curve == []
+
+
+def test_metrics_of_several_numbers_are_left_out():
+    class PerClass(keras.metrics.Mean):
+        def result(self):
+            return keras.ops.stack([super().result()] * 3)
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            super().update_state(y_pred)
+
+    record = train(make_workload(build_model=lambda: build_model(metrics=[PerClass()])))
+    assert record.status == "ok", record.message
+    assert set(record.history) == {"loss", "val_loss"}
+
+
+def test_the_weights_that_early_stopping_restores_are_judged():
+    def stop():
+        return [keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)]
+
+    record = train(make_workload(callbacks=stop, epochs=9), rate=3.0)
+    losses = record.history["val_loss"]
+    assert record.status == "ok", record.message
+    assert record.final_val_loss == min(losses) < losses[-1]
+
+
+def test_callbacks_may_know_their_run():
+    runs = []
+
+    def make(run):
+        runs.append(run.run_id)
+        return []
+
+    assert train(make_workload(callbacks=make)).run_id == runs[0]
+
+
+def test_a_backup_of_another_run_is_never_restored(tmp_path):
+    def back_up():
+        return [keras.callbacks.BackupAndRestore(tmp_path / "backup")]
+
+    record = train(make_workload(callbacks=back_up))
+    assert "goes on by itself" in record.message
+
+
+def test_a_callback_that_sets_the_learning_rate_is_told_of():
+    def schedule():
+        return [keras.callbacks.LearningRateScheduler(lambda epoch: 0.5)]
+
+    record = train(make_workload(callbacks=schedule))
+    assert record.status == "failed"
+    assert (
+        "sets the learning rate to 0.5, but that of the run is 0.03" in record.message
+    )
+    lowered = [keras.callbacks.ReduceLROnPlateau(patience=1)]
+    assert train(make_workload(callbacks=lambda: lowered)).status == "ok"
+
+
+def test_a_generator_serves_one_run_and_one_epoch():
+    def batches():
+        return ((X[i : i + 10], Y[i : i + 10]) for i in range(0, 50, 10))
+
+    def validation():
+        yield X_VAL, Y_VAL
+
+    def data():
+        return {"x": batches(), "validation_data": validation(), "validation_steps": 1}
+
+    record = train(make_workload(data=data, epochs=1), batch_size=10)
+    assert record.status == "ok", record.message
+    assert record.steps == 5
+    assert record.initial_loss > record.final_val_loss
+    record = train(make_workload(data=data, epochs=2), batch_size=10)
+    assert "the generator ended after 5 steps" in record.message
+    record = train(make_workload(data={"x": batches()}), batch_size=10)
+    assert "make data a function that returns a new one" in record.message
+
+
+def test_images_without_channels_are_batched():
+    images = np.zeros((50, 5, 5), "float32")
+
+    def build():
+        model = keras.Sequential(
+            [keras.Input((5, 5, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+        )
+        model.compile("adam", loss=tiny_workload.loss)
+        return model
+
+    for rows in (dataset(images), dataset(images[..., None])):
+        data = rows.batch(5) if rows.element_spec[0].shape.rank == 2 else rows
+        workload = make_workload(build_model=build, data=data, epochs=1)
+        record, steps = train_and_count(workload, batch_size=10)
+        assert record.status == "ok", record.message
+        assert steps == 5
+
+
+def test_shared_layers_without_weights_are_refused():
+    backbone = keras.layers.Dense(8)
+
+    def build():
+        model = keras.Sequential([backbone, keras.layers.Dense(3)])
+        model.compile("adam", loss=tiny_workload.loss)
+        return model
+
+    record = train(make_workload(build_model=build))
+    assert record.status == "failed"
+    assert "call its build(input_shape)" in record.message
+
+
+def test_a_train_step_with_other_optimizers_alone_is_refused():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.net = keras.layers.Dense(3)
+            self.own = keras.optimizers.SGD(0.1)
+
+        def call(self, x):
+            return self.net(x)
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tiny_workload.loss(y, self(x)))
+            weights = self.net.trainable_variables
+            self.own.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+
+    def build():
+        model = Own()
+        model.compile("sgd", loss=tiny_workload.loss)
+        return model
+
+    record = train(make_workload(build_model=build, data={"x": X, "y": Y}))
+    assert record.status == "failed"
+    assert "the run's optimizer took no step" in record.message
+
+
+def test_a_model_that_was_loaded_with_its_optimizer_can_be_swept(tmp_path):
+    model = build_model(loss="mse", metrics=[])
+    model.fit(X, X[:, :3], verbose=0)
+    model.save(tmp_path / "model.keras")
+
+    def build():
+        return keras.models.load_model(tmp_path / "model.keras")
+
+    workload = make_workload(build_model=build, data={"x": X, "y": X[:, :3]})
+    record = train(workload)
+    assert record.status == "ok", record.message
+    assert record.history == train(workload).history
+
+
+def test_every_optimizer_of_a_model_follows_the_schedule_of_the_sweep():
+    made = []
+
+    def build(make_optimizer):
+        made[:] = [make_optimizer(), make_optimizer(0.001)]
+        model = Pair(made[1])
+        model.compile(made[0], loss=tiny_workload.loss)
+        return model
+
+    data = {"x": X, "y": Y}
+    record = train(make_workload(build_model=build, data=data, schedule="linear"))
+    assert record.status == "ok", record.message
+    rates = [float(optimizer.learning_rate) for optimizer in made]
+    assert rates == pytest.approx([0.03 / 2, 0.001 / 2])
+
+
+def test_an_optimizer_that_cannot_take_a_schedule_says_so():
+    def build():
+        return build_model(
+            keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1, 9))
+        )
+
+    def doubled(learning_rate):
+        return keras.optimizers.SGD(2 * learning_rate)
+
+    record = train(make_workload(build_model=build), custom={"keras.Adam": doubled})
+    assert record.status == "failed"
+    assert "cannot be made with learning_rate=ScaledSchedule" in record.message
+
+
 def test_an_objective_of_the_training_starts_with_the_first_batch():
     def build():
         metric = keras.metrics.SparseCategoricalCrossentropy("nats", from_logits=True)
@@ -385,7 +591,7 @@ def test_a_schedule_is_scaled_as_a_whole():
 
 def test_a_schedule_without_a_positive_value_is_refused():
     zero = keras.optimizers.schedules.PiecewiseConstantDecay([5], [0.0, 0.0])
-    with pytest.raises(ValueError, match="no positive finite value"):
+    with pytest.raises(ValueError, match="must be positive and finite"):
         scaled_to(zero, 0.1, 10)
 
 
@@ -482,6 +688,13 @@ def test_what_cannot_be_trained_says_what_to_do(changes, message):
 def test_invalid_fields_are_refused(changes, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make_workload(**changes)
+
+
+@pytest.mark.parametrize(
+    "objective", ["lost_reward", "val_mae", "negative_auc", "loss"]
+)
+def test_falling_objectives_are_allowed(objective):
+    assert make_workload(objective=objective).objective == objective
 
 
 def test_a_linear_schedule_lowers_the_learning_rate():

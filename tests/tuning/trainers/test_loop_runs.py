@@ -138,6 +138,30 @@ def test_a_loss_that_is_not_finite_ends_the_function(value):
     assert not after
 
 
+@pytest.mark.parametrize("objective", [None, "val_error"])
+def test_a_loss_that_is_never_finite_diverges(objective):
+    def function(run):
+        run.report(0, loss=math.nan)
+
+    record = train(loop(function, objective=objective))
+    assert record.status == "diverged"
+    assert record.initial_loss is None
+    assert record.training_curve == []
+
+
+def test_two_fits_in_one_function_are_reported_one_after_the_other():
+    def function(run):
+        x, y, _, _ = tiny_workload.load_data()
+        model = tiny_workload.build_model()
+        model.compile(run.optimizer, loss=tiny_workload.loss)
+        for _ in range(2):
+            model.fit(x, y, 25, 1, verbose=0, callbacks=run.callbacks)
+
+    record = train(loop(function))
+    assert record.status == "ok", record.message
+    assert record.steps == 4
+
+
 def test_a_fit_inside_the_function_reports_its_epochs():
     def function(run):
         x, y, x_val, y_val = tiny_workload.load_data()
