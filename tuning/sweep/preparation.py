@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from keras.ops import convert_to_numpy
 
 from tuning.array_data import count_examples
 from tuning.errors import user_code
@@ -123,9 +124,9 @@ def _warn_of_equal_seeds(
     workload: FitWorkload, builder: ModelBuilder, model: Any
 ) -> None:
     """Log that seeds do not decide the weights, if they do not."""
-    first = [np.array(variable) for variable in model.trainable_variables]
+    first = [convert_to_numpy(variable) for variable in model.trainable_variables]
     other = builder.build(TRIAL_SEED + 1, FitModel(workload).trial_optimizer())
-    second = [np.array(variable) for variable in other.trainable_variables]
+    second = [convert_to_numpy(variable) for variable in other.trainable_variables]
     if first and len(first) == len(second) and all(map(np.array_equal, first, second)):
         logger.warning(
             "Workload %s: build_model makes the same weights for every seed, so the "

@@ -113,6 +113,7 @@ def run_sweep(
     earlier = None
     if on_existing == "extend":
         earlier = read_plan(check_path(out, "out"))
+        _check_extension(earlier, optimizers if isinstance(optimizers, Mapping) else {})
         if schedule is None:
             found = dataclasses.replace(found, schedule=earlier.schedule)
         if grid is not None or epochs not in (None, earlier.grid.epochs):
@@ -223,8 +224,6 @@ def _run(sweep: Sweep, *, overwrite: bool, extends: bool = False) -> list[RunRec
         earlier = read_plan(directory)
         is_new = extends and earlier.grid != sweep.grid
         if is_new:
-            _check_extension(earlier, sweep)
-        if is_new:
             # What differs is wanted; everything else must be the same.
             earlier = dataclasses.replace(
                 earlier, grid=sweep.grid, own_optimizers=sweep.own_optimizers
@@ -251,18 +250,17 @@ def _run(sweep: Sweep, *, overwrite: bool, extends: bool = False) -> list[RunRec
     return read_finished(sweep)
 
 
-def _check_extension(earlier: Plan, sweep: Sweep) -> None:
+def _check_extension(earlier: Plan, custom: Mapping[str, Any]) -> None:
     """Check that a sweep can be extended.
 
     Raises:
         ValueError: its own optimizers are not given, or it counts its runs.
     """
-    given = sweep.custom or {}
-    missing = [name for name in earlier.own_optimizers if name not in given]
+    missing = [name for name in earlier.own_optimizers if name not in custom]
     if missing:
         raise ValueError(
-            f"the sweep in {sweep.directory} runs optimizers of a Python program, "
-            f"{missing}; give their factories again to extend it."
+            f"the sweep runs optimizers of a Python program, {missing}; give their "
+            "factories again to extend it."
         )
     if earlier.strategy in COUNTED_STRATEGIES:
         raise ValueError(

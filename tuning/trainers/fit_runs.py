@@ -177,8 +177,9 @@ class _Report(keras.callbacks.Callback):
         rate = _number_of(self._optimizers[0])
         if epoch == 0 and rate != self._rate:
             self.error = (
-                f"a callback sets the learning rate to {rate}, but that of the run is "
-                f"{self._rate}: leave it out, or compile the model with a schedule."
+                f"a callback sets the learning rate to {_show(rate)}, but that of the "
+                f"run is {_show(self._rate)}: leave it out, or compile the model with "
+                "a schedule."
             )
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
@@ -288,6 +289,10 @@ def _number_of(optimizer: Any) -> float | None:
     if not isinstance(rate, keras.Variable):
         return None
     return float(keras.ops.convert_to_numpy(rate))
+
+
+def _show(rate: float | None) -> str:
+    return "a schedule" if rate is None else f"{rate:g}"
 
 
 def _restored_epoch(callbacks: Sequence[Any], log: TrainingLog) -> int | None:

@@ -47,11 +47,12 @@ def test_a_sweep_gets_what_is_added_and_keeps_what_it_has(tmp_path):
     assert grid.optimizers == ("keras.SGD", "keras_adam.Adam")
     assert grid.learning_rates == (0.01, 0.1, 1.0)
     assert grid.options == FIRST["options"]
-    whole = {
+    whole = FIRST | {
         "optimizers": ["keras.SGD", "keras_adam.Adam"],
         "learning_rates": [0.01, 0.1, 1.0],
+        "batch_sizes": [16, 25],
+        "seeds": 2,
     }
-    whole |= {"batch_sizes": [16, 25], "seeds": 2}
     assert run_sweep(tiny_workload.WORKLOAD, tmp_path, **whole) == records
 
 
