@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tuning.grid import Grid
 from tuning.optimizer_names import parse_name
-from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.report.number_text import count_of, format_number, format_rate
-from tuning.runs_file import read_records
+from tuning.report.results import read_results
 from tuning.statistics.limits import GOOD_TOLERANCE
 from tuning.statistics.recommendation import (
     Recommendation,
     Spread,
     recommend_setting,
 )
-from tuning.statistics.summary import summarize
 from tuning.system.paths import check_path, show_path
 
 
@@ -75,15 +72,7 @@ def recommend(directory: str | Path, *, tolerance: float = GOOD_TOLERANCE) -> Ad
         ValueError: no record can be read, or no run improved on the initial loss.
     """
     directory = check_path(directory, "directory")
-    records = read_records(directory)
-    plan = read_plan_fields(directory / PLAN_FILE)
-    grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
-    summary = summarize(
-        records,
-        grid=grid,
-        good_tolerance=tolerance,
-        strategy=plan.get("strategy") or "grid",
-    )
+    records, plan, grid, summary = read_results(directory, tolerance)
     found = recommend_setting(summary, records)
     if found is None:
         raise ValueError(

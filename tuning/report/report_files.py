@@ -9,14 +9,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuning.grid import Grid
-from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.records import RunRecord
 from tuning.report.page import render_html, render_markdown
+from tuning.report.results import read_results
 from tuning.report.verdict import write_verdict
-from tuning.runs_file import read_records
 from tuning.statistics.limits import GOOD_TOLERANCE
-from tuning.statistics.summary import summarize
 from tuning.system.files import write_whole
 from tuning.system.paths import check_path
 
@@ -50,15 +47,7 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
         ValueError: no record can be read, or ``sweep.json`` is not a plan.
     """
     directory = check_path(directory, "directory")
-    records = read_records(directory)
-    plan = read_plan_fields(directory / PLAN_FILE)
-    grid = Grid.from_dict(plan["grid"]) if plan.get("grid") else None
-    summary = summarize(
-        records,
-        grid=grid,
-        good_tolerance=good_tolerance,
-        strategy=plan.get("strategy") or "grid",
-    )
+    records, plan, _, summary = read_results(directory, good_tolerance)
     plain = {"verdict": list(write_verdict(summary)), **summary.to_dict()}
     write_whole(
         directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
