@@ -33,6 +33,7 @@ def draw_loss_curves(
     *,
     identifier: str,
     by_batch_size: bool = False,
+    loss_name: str = "validation loss",
 ) -> str:
     """Loss against learning rate, as an SVG element.
 
@@ -46,16 +47,17 @@ def draw_loss_curves(
         scale: of all losses, for the same reason.
         identifier: unique within the page; begins with a letter.
         by_batch_size: whether lines are batch sizes.
+        loss_name: what the vertical axis shows.
     """
     figure = Figure(figsize=PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
-    _set_axes(axes, rates, scale)
+    _set_axes(axes, rates, scale, loss_name)
     for curve in curves:
         name = str(curve.batch_size) if by_batch_size else curve.optimizer
         _draw_curve(axes, curve, styles[name])
     initial = sum(curve.initial_loss for curve in curves) / len(curves)
     axes.axhline(initial, color=SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-    return to_svg(figure, identifier, _describe(curves, by_batch_size))
+    return to_svg(figure, identifier, _describe(curves, by_batch_size, loss_name))
 
 
 def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray:
@@ -132,7 +134,9 @@ def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
     )
 
 
-def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
+def _set_axes(
+    axes: Axes, rates: Sequence[float], scale: LossScale, loss_name: str
+) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(rates) / 1.35, max(rates) * 1.35)
     # Over less than a decade and a half, powers of ten would give almost no labels.
@@ -152,10 +156,10 @@ def _set_axes(axes: Axes, rates: Sequence[float], scale: LossScale) -> None:
         axes.set_ylim(scale.low - margin, scale.high + margin)
         axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    set_page_inks(axes, "learning rate", "validation loss")
+    set_page_inks(axes, "learning rate", loss_name)
 
 
-def _describe(curves: Sequence[Curve], by_batch_size: bool) -> str:
+def _describe(curves: Sequence[Curve], by_batch_size: bool, loss_name: str) -> str:
     def name(curve: Curve) -> str:
         return f"batch {curve.batch_size}" if by_batch_size else curve.optimizer
 
@@ -169,4 +173,4 @@ def _describe(curves: Sequence[Curve], by_batch_size: bool) -> str:
         if by_batch_size
         else f"at batch size {curves[0].batch_size}"
     )
-    return f"Validation loss against learning rate {of}. {best}."
+    return f"{loss_name.capitalize()} against learning rate {of}. {best}."

@@ -16,7 +16,7 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
     return [
         (
             "Loss",
-            "the validation loss after the last epoch, at most the loss before the "
+            f"the {summary.loss_name} after the last epoch, at most that before the "
             "first step (a diverged run counts as one that learned nothing), averaged "
             "over the seeds that the compared optimizers share.",
         ),

@@ -82,6 +82,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
             rates,
             scale,
             identifier=f"batch-{size}",
+            loss_name=summary.loss_name,
         )
         panels.append({"batch_size": size, "svg": Markup(drawing)})
     sizes = sorted({curve.batch_size for curve in curves})
@@ -97,6 +98,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
                     scale,
                     identifier=f"optimizer-{index}",
                     by_batch_size=True,
+                    loss_name=summary.loss_name,
                 )
             ),
         }

@@ -123,7 +123,7 @@ def name_lowest_loss(summary: Summary) -> list[str]:
     after = ""
     if following:
         after = f" (next {following[0].name}, {format_number(following[0].best_loss)})"
-    return [f"Lowest validation loss: {'; '.join(parts)}{after}."]
+    return [f"Lowest {summary.loss_name}: {'; '.join(parts)}{after}."]
 
 
 def _ranked(summary: Summary) -> list[OptimizerSummary]:

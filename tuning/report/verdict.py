@@ -34,9 +34,9 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
     2. *Steadiest*: another ranked optimizer that learned at every batch size, if it has
        the lowest mean S against its own best loss. The sentence also says how far that
        loss lies above the best loss of any optimizer.
-    3. *Lowest validation loss*: the lowest mean loss over seeds of any learning rate
-       and batch size, and the next optimizer's. Optimizers with the same three digits
-       are named together.
+    3. *Lowest validation loss*, or other objective: the lowest mean loss over seeds of
+       any learning rate and batch size, and the next optimizer's. Optimizers with the
+       same three digits are named together.
        With another strategy than ``grid``, a sentence on how runs were chosen replaces
        1 and 2. With ``edges`` there is also the *widest region of good rates*: the
        largest mean width in decades over batch sizes.

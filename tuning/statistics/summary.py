@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 
 from tuning.grid import Grid
@@ -109,6 +110,7 @@ def summarize(
         optimizers=ordered,
         strategy=strategy,
         short_runs=len(every_record) - len(records),
+        objective=statistics.mode(record.objective for record in every_record),
     )
 
 

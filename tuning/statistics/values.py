@@ -271,6 +271,7 @@ class Summary:
             learning rates that were chosen by their losses.
         short_runs: records with fewer epochs than planned, from which a strategy
             chose; no figure includes them.
+        objective: the logged quantity by which runs were judged.
     """
 
     workload: str
@@ -287,6 +288,13 @@ class Summary:
     optimizers: tuple[OptimizerSummary, ...]
     strategy: str = "grid"
     short_runs: int = 0
+    objective: str = "val_loss"
+
+    @property
+    def loss_name(self) -> str:
+        """The objective as a person calls it: ``validation loss``."""
+        known = {"val_loss": "validation loss", "loss": "training loss"}
+        return known.get(self.objective, self.objective)
 
     @property
     def judged_runs(self) -> int:

@@ -48,6 +48,16 @@ def test_writes_four_files_and_returns_the_page(sweep):
     assert summary["planned_runs"] == summary["runs"] == 32
 
 
+def test_another_objective_is_called_by_its_name(sweep):
+    lines = (sweep / "runs.jsonl").read_text().splitlines()
+    records = [json.loads(line) | {"objective": "val_mae"} for line in lines]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (sweep / "runs.jsonl").write_text(text)
+    page = write_report(sweep).read_text()
+    assert "Lowest val_mae:" in page
+    assert "validation loss" not in page.lower()
+
+
 def test_runs_csv_has_a_line_per_run(sweep):
     write_report(sweep)
     with (sweep / "runs.csv").open(newline="") as file:
