@@ -16,12 +16,12 @@ from places import PYTHONPATH
 from tuning.cli import console
 from tuning.cli.interruption import CONTINUES, CONTINUES_WITHOUT_OVERWRITE, STARTS_AGAIN
 
-SECONDS = 60
+SECONDS = 300
 
 
 @contextlib.contextmanager
 def start(command, directory):
-    """A program, which is killed if the test is still busy with it after a minute."""
+    """A program, which is killed if the test is still busy with it after five minutes."""
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     environment["PYTHONPATH"] = PYTHONPATH
     with subprocess.Popen(
