@@ -63,6 +63,7 @@ def signals_caught(advice: str) -> Iterator[None]:
         advice: the line that an interruption shows; see :func:`advise`.
     """
     global _program  # noqa: PLW0603 - signals belong to the process
+    previous = _program
     program = _program = _Program()
     program.advice = advice
     # While TensorFlow is imported, standard error is a file that nobody reads.
@@ -70,6 +71,8 @@ def signals_caught(advice: str) -> Iterator[None]:
         program.terminal = os.dup(2)
     for number in SIGNALS:
         earlier = signal.getsignal(number)
+        if earlier is _handle:  # a program has called the command before
+            earlier = previous.earlier.get(number, signal.SIG_DFL)
         if earlier not in (signal.SIG_IGN, None):
             program.earlier[number] = earlier
             signal.signal(number, _handle)
