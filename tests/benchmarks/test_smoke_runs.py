@@ -22,7 +22,7 @@ ARGUMENTS = {
         "--tasks mlp-reference --batches 1024 --seeds 1 --out"
     ),
     "lab/driver_scale": "--records 1000 --stock-records=",
-    "lab/edges_runs": "--optimizers sgd --seeds 1",
+    "lab/edges_runs": "--optimizers keras.SGD --seeds 1",
     "lab/fast_path": "--runs 1 --epochs 1",
     "lab/sweep_time": "--rounds 1 --cases smoke --no-make-sweep",
     "lab/worker_throughput": "--rounds 1 --seeds 1 --epochs 1",
