@@ -1,5 +1,6 @@
 """What every test shares: two CPU devices for strategies, and fixed seeds."""
 
+import collections
 import os
 
 # TensorFlow reads its log level once, when it is imported.
@@ -37,10 +38,11 @@ if keras.backend.backend() == "tensorflow":
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files of slow tests; skip what is marked for TensorFlow alone."""
-    # A slow file that comes last would keep one process busy and leave the others idle.
+    """Begin with slow and long files; skip what is marked for TensorFlow alone."""
+    # Such a file that comes last would keep one process busy and leave the others idle.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    count = collections.Counter(item.path for item in items if item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, -count[item.path]))
     if keras.backend.backend() != "tensorflow":
         for item in items:
             if item.get_closest_marker("tensorflow_only"):
