@@ -18,6 +18,7 @@ _CALLERS = tuple(
         "references.py",
         "workload.py",
         "sweep/preparation.py",
+        "trainers/dataset_batches.py",
         "trainers/fit_data.py",
         "trainers/fit_model.py",
         "system/process_end.py",
