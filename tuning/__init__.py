@@ -11,25 +11,32 @@ TYPE_CHECKING = False  # `keras-adam-sweep` starts here: typing takes long to im
 if TYPE_CHECKING:
     from typing import Any
 
+    from tuning.checks.execution import check
     from tuning.fit_workload import FitWorkload
     from tuning.grid import Grid
     from tuning.loop_workload import LoopWorkload, training
     from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
     from tuning.report.recommendation import recommend
+    from tuning.report.setting_card import Card, read_card
     from tuning.runs_file import read_records
+    from tuning.setting import Rule
     from tuning.statistics import summarize
     from tuning.sweep.run import resume_sweep, run_sweep
     from tuning.workload import Data, WeightedData, Workload
 
 __all__ = [
+    "Card",
     "Data",
     "FitWorkload",
     "Grid",
     "LoopWorkload",
+    "Rule",
     "RunRecord",
     "WeightedData",
     "Workload",
+    "check",
+    "read_card",
     "read_records",
     "recommend",
     "resume_sweep",
@@ -41,13 +48,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Card": "tuning.report.setting_card",
     "Data": "tuning.workload",
     "FitWorkload": "tuning.fit_workload",
     "Grid": "tuning.grid",
     "LoopWorkload": "tuning.loop_workload",
+    "Rule": "tuning.setting",
     "RunRecord": "tuning.records",
     "WeightedData": "tuning.workload",
     "Workload": "tuning.workload",
+    "check": "tuning.checks.execution",
+    "read_card": "tuning.report.setting_card",
     "read_records": "tuning.runs_file",
     "recommend": "tuning.report.recommendation",
     "resume_sweep": "tuning.sweep.run",

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 
+from tuning.setting import CheckPlan
+
 EXECUTIONS = ("auto", "compiled-epochs", "model.fit")
 """Ways of executing a run; see `tuning.trainers.task.Task`."""
 
 SCHEDULES = ("constant", "linear")
 """How the learning rate changes over a run; see `tuning.trainers.schedule`."""
 
-STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband")
+STRATEGIES = ("grid", "edges", "random", "bayesian", "hyperband", "check")
 """Which runs of a grid are trained; `tuning.search.strategies` makes their oracles."""
+
+CHECK = "check"
+"""The strategy of a check, which has a setting and a rule."""
+
+RUN_STRATEGIES = tuple(name for name in STRATEGIES if name != CHECK)
+"""Strategies of a sweep that is no check."""
 
 COUNTED_STRATEGIES = ("random", "bayesian")
 """Strategies that need to know how many runs to train."""
@@ -53,6 +61,8 @@ class SweepOptions:
             ``None`` takes the workload's.
         execution: see `tuning.trainers.task.Task`.
         command: how the sweep was started, for the report.
+        max_minutes: no run of a check begins later than this.
+        check: the setting and the rule of a check; ``None`` for other sweeps.
 
     Raises:
         ValueError: a value is not allowed, or ``max_runs`` is missing for a strategy
@@ -64,10 +74,17 @@ class SweepOptions:
     schedule: str | None = None
     execution: str = "auto"
     command: str = ""
+    max_minutes: float | None = None
+    check: CheckPlan | None = None
 
     def __post_init__(self) -> None:
         check_execution(self.execution)
         check_strategy(self.strategy, self.max_runs)
+        if (self.strategy == CHECK) != (self.check is not None):
+            raise ValueError(
+                "a check is started by keras-adam-sweep check (tuning.check), which "
+                f"has a setting; received the strategy {self.strategy!r}."
+            )
         if self.schedule is not None:
             check_schedule(self.schedule)
 
@@ -81,13 +98,13 @@ def check_strategy(strategy: str, max_runs: int | None) -> None:
     """
     if strategy not in STRATEGIES:
         raise ValueError(
-            f"strategy must be one of {list(STRATEGIES)}; received {strategy!r}."
+            f"strategy must be one of {list(RUN_STRATEGIES)}; received {strategy!r}."
         )
     if strategy in COUNTED_STRATEGIES and max_runs is None:
         raise ValueError(
             f"strategy {strategy!r} has no end of its own; set max_runs (--max-runs)."
         )
-    if strategy not in COUNTED_STRATEGIES and max_runs is not None:
+    if strategy not in (*COUNTED_STRATEGIES, CHECK) and max_runs is not None:
         raise ValueError(
             f"max_runs can be combined with {' and '.join(COUNTED_STRATEGIES)}; "
             f"strategy {strategy!r} ends by itself."

@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 
 from tuning.grid import Grid
 from tuning.optimizer_names import earlier_names
-from tuning.options import SCHEDULES, STRATEGIES, check_strategy
+from tuning.options import CHECK, SCHEDULES, STRATEGIES, check_strategy
+from tuning.setting import CheckPlan
 from tuning.system.files import write_whole
 from tuning.system.json_files import read_text
 from tuning.system.json_values import (
@@ -72,6 +73,7 @@ class Plan:
         schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
         settings: further fields of the workload that decide its runs, as text.
+        check: the setting and the rule of a check; ``None`` for other sweeps.
     """
 
     workload: Text
@@ -91,12 +93,17 @@ class Plan:
     schedule: Annotated[Text, one_of(SCHEDULES)] = "constant"
     examples_per_epoch: Positive | None = None
     settings: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
+    check: CheckPlan | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; :meth:`from_dict` reads it back."""
         fields = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
+        if self.check is None:
+            del fields["check"]
+        else:
+            fields["check"] = dataclasses.asdict(self.check)
         return {"format": FORMAT, **fields, "grid": self.grid.to_dict()}
 
     @classmethod
@@ -114,6 +121,8 @@ class Plan:
         plan = check(_schema(), plain)
         try:
             check_strategy(plan.strategy, plan.max_runs)
+            if (plan.strategy == CHECK) != (plan.check is not None):
+                raise ValueError("strategy and check do not fit each other")
         except ValueError as error:
             raise InvalidFileError(str(error).rstrip(".")) from None
         return plan
@@ -283,7 +292,9 @@ def _comparable(plan: Plan) -> dict[str, Any]:
         "target_val_loss": plan.target_val_loss,
         "data": plan.data,
         "strategy": plan.strategy,
-        "max_runs": plan.max_runs,
+        # A check that is given a larger budget goes on.
+        "max_runs": None if plan.check else plan.max_runs,
+        "check": dataclasses.asdict(plan.check) if plan.check else None,
         "schedule": plan.schedule,
         "examples_per_epoch": plan.examples_per_epoch,
         **{name: plan.settings.get(name) for name in SETTINGS},

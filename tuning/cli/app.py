@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from tuning.cli.best import best
+from tuning.cli.check import check
 from tuning.cli.claims import claims
 from tuning.cli.report import report
 from tuning.cli.run import run
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # errors stay one plain line
 )
-for command in (run, report, best, claims, tensorboard, workloads):
+for command in (run, check, report, best, claims, tensorboard, workloads):
     app.command()(command)
 
 

@@ -5,8 +5,8 @@ Exit status:
 - 0 when everything was done, even if its output could not be shown (a closed standard
   output or error, a reader such as ``head`` that has gone, a full disk behind
   ``> log``);
-- 1 when every run failed, so that there is nothing to judge, or when a command that
-  only shows something could not show it;
+- 1 when every run failed, so that there is nothing to judge, when a checked setting is
+  not safe, or when a command that only shows something could not show it;
 - 2 for an error that the user can fix;
 - 130 after Ctrl-C, 143 after SIGTERM.
 
@@ -70,7 +70,7 @@ def advice_after(arguments: Sequence[str]) -> str:
 
     command = next((word for word in arguments if not word.startswith("-")), "")
     # With --overwrite `tuning.cli.run` changes the line when the sweep has begun.
-    is_sweep = command in ("run", "claims") and "--overwrite" not in arguments
+    is_sweep = command in ("run", "check", "claims") and "--overwrite" not in arguments
     return CONTINUES if is_sweep else STARTS_AGAIN
 
 

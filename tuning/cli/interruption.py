@@ -32,6 +32,7 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 STARTS_AGAIN = "Interrupted; the same command starts again."
 CONTINUES = "Interrupted; the same command continues the sweep."
+CONTINUES_CHECK = "Interrupted; the same command continues the check."
 CONTINUES_WITHOUT_OVERWRITE = (
     "Interrupted; the same command without --overwrite continues the sweep."
 )

@@ -23,7 +23,7 @@ from tuning.cli.terminal import quiet_tensorflow, summary_table
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
 from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT, parse_options
-from tuning.options import COUNTED_STRATEGIES, SCHEDULES, STRATEGIES
+from tuning.options import COUNTED_STRATEGIES, RUN_STRATEGIES, SCHEDULES
 from tuning.plan import read_plan
 from tuning.runs_file import read_records
 from tuning.sweep import directory as directories
@@ -98,7 +98,7 @@ def run(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help=f"Which runs of the grid are trained: {', '.join(STRATEGIES)}. "
+            help=f"Which runs of the grid are trained: {', '.join(RUN_STRATEGIES)}. "
             "[default: grid]"
         ),
     ] = None,
@@ -205,7 +205,7 @@ def run(
             }
             name = workload or (_planned_workload(out) if extend else "digits")
             directories.check_directory(out, overwrite=overwrite)
-            _check_workload(name)
+            check_workload(name)
 
             def start(sweep: Any, show: Any) -> None:
                 def show_and_advise(progress: Any) -> None:
@@ -240,8 +240,12 @@ def _on_existing(*, extend: bool, overwrite: bool) -> str:
     return "extend" if extend else "overwrite" if overwrite else "continue"
 
 
-def _check_workload(name: str) -> None:
-    """Check that the workload exists before anything starts."""
+def check_workload(name: str) -> None:
+    """Check that a workload exists before anything starts.
+
+    Raises:
+        ValueError: it does not.
+    """
     if ":" in name:
         # The user's module may import Keras; TensorFlow greets when it is imported.
         with quiet_tensorflow():

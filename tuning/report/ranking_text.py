@@ -80,6 +80,11 @@ def name_steadiest(summary: Summary) -> list[str]:
 def describe_strategy(summary: Summary) -> list[str]:
     """How runs were chosen if not all were trained, and whose region is widest."""
     share = f"{summary.runs} of the grid's {summary.planned_runs} runs"
+    if summary.strategy == "check":
+        return [
+            f"A check chose {share}, to judge one setting (card.html); optimizers are "
+            "not compared for robustness."
+        ]
     if summary.strategy != "edges":
         return [
             f"KerasTuner's {summary.strategy} search chose {share}: it looks for the "

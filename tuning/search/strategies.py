@@ -1,7 +1,8 @@
 """Which runs of a grid are trained: all of them, or the most informative ones.
 
 ``grid``: every one. ``edges``: those that show where the stable range ends. ``random``,
-``bayesian``, ``hyperband``: as KerasTuner's oracles of these names choose.
+``bayesian``, ``hyperband``: as KerasTuner's oracles of these names choose. ``check``:
+those that show whether one setting is safe.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from tuning.grid import Grid
 from tuning.options import SweepOptions
 from tuning.records import RunRecord
+from tuning.search.check_oracle import CheckOracle
 from tuning.search.edges_oracle import EdgesOracle
 from tuning.search.kerastuner_oracles import (
     BayesianOracle,
@@ -35,6 +37,9 @@ def make_oracle(
         return GridOracle(grid, finished)
     if strategy == "edges":
         return EdgesOracle(grid, finished)
+    if options.check is not None:
+        limits = options.max_runs, options.max_minutes
+        return CheckOracle(grid, options.check, finished, *limits)
     if strategy == "hyperband":
         oracle = HyperbandSweepOracle(grid)
     else:

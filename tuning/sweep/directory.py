@@ -36,6 +36,9 @@ REPORT_FILES = (
     "comparison.html",
     "comparison.md",
     "comparison.json",
+    "card.json",
+    "card.md",
+    "card.html",
 )
 FAILURES_FILE = "failures.log"
 WORKER_LOGS_DIRECTORY = "workers"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     recorded = read_finished(sweep)
     finished = [record for record in recorded if record.status != "failed"]
     done = len(finished)
-    _report_progress(sweep, done, None)
+    began = time.monotonic() - sum(record.seconds for record in finished)
+    _report_progress(sweep, done, None, began)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
     sweep_events.write_missing(tensorboard, sweep.grid, recorded, prepared.metrics)
     oracle = make_oracle(sweep.options, sweep.grid, finished)
@@ -64,7 +66,7 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     def report(record: RunRecord) -> None:
         nonlocal done
         done += 1
-        _report_progress(sweep, done, record)
+        _report_progress(sweep, done, record, began)
 
     train_proposed(oracle, task, sweep, report)
 
@@ -127,8 +129,24 @@ class Keeper:
         self._report(record)
 
 
-def _report_progress(sweep: Sweep, done: int, record: RunRecord | None) -> None:
-    if sweep.progress is not None:
-        total = min(sweep.options.max_runs or len(sweep.grid), len(sweep.grid))
-        is_bound = sweep.options.strategy != "grid"
-        sweep.progress(Progress(done, total, record, is_bound))
+def _report_progress(
+    sweep: Sweep, done: int, record: RunRecord | None, began: float
+) -> None:
+    """Report how far the sweep is.
+
+    Args:
+        sweep: with a listener.
+        done: runs.
+        record: of the last one.
+        began: when the sweep would have begun without a pause, by the monotonic clock.
+    """
+    if sweep.progress is None:
+        return
+    options = sweep.options
+    total = min(options.max_runs or len(sweep.grid), len(sweep.grid))
+    time_share = None
+    if options.max_minutes is not None:
+        spent = (time.monotonic() - began) / (60 * options.max_minutes)
+        time_share = min(1.0, max(done / total, spent))
+    is_bound = options.strategy != "grid"
+    sweep.progress(Progress(done, total, record, is_bound, time_share))

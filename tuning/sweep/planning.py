@@ -82,6 +82,7 @@ def make_plan(
         schedule=sweep.workload.schedule,
         examples_per_epoch=sweep.workload.examples_per_epoch,
         settings=_settings_of(sweep.workload),
+        check=sweep.options.check,
     )
 
 

@@ -153,11 +153,11 @@ def run_sweep(
         grid=grid,
         directory=check_path(out, "out"),
         options=how,
-        engine=_engine(engine, engine_options),
+        engine=engine_of(engine, engine_options),
         custom=optimizers if isinstance(optimizers, Mapping) else None,
         progress=progress,
     )
-    return _run(sweep, overwrite=on_existing == "overwrite", extends=bool(earlier))
+    return carry_out(sweep, overwrite=on_existing == "overwrite", extends=bool(earlier))
 
 
 def resume_sweep(
@@ -207,13 +207,29 @@ def resume_sweep(
         options=SweepOptions(
             plan.strategy, plan.max_runs, plan.schedule, execution, plan.command
         ),
-        engine=_engine(engine, engine_options),
+        engine=engine_of(engine, engine_options),
         progress=progress,
     )
-    return _run(sweep, overwrite=False)
+    return carry_out(sweep, overwrite=False)
 
 
-def _run(sweep: Sweep, *, overwrite: bool, extends: bool = False) -> list[RunRecord]:
+def carry_out(
+    sweep: Sweep, *, overwrite: bool, extends: bool = False
+) -> list[RunRecord]:
+    """Start or continue a sweep.
+
+    Args:
+        sweep: what is trained, and where.
+        overwrite: whether a sweep that is there is removed.
+        extends: whether the grid has grown since the sweep was started.
+
+    Returns:
+        One record per run that was done, in the grid's order.
+
+    Raises:
+        ValueError: the directory holds another sweep or files of no sweep, or
+            something of the sweep cannot be used.
+    """
     directory = sweep.directory
     sweep.engine.leave_gpus_to_workers()
     check_names(sweep.grid.optimizers, sweep.custom)
@@ -279,7 +295,13 @@ def _check_alone(**others: Any) -> None:
         )
 
 
-def _engine(engine: EngineOptions | str, options: Mapping[str, Any]) -> EngineOptions:
+def engine_of(engine: EngineOptions | str, options: Mapping[str, Any]) -> EngineOptions:
+    """The options of an engine, from the arguments of a call.
+
+    Raises:
+        TypeError: an option is unknown.
+        ValueError: an option has a value that no engine could use.
+    """
     if isinstance(engine, EngineOptions):
         return dataclasses.replace(engine, **options)
     names = [field.name for field in dataclasses.fields(EngineOptions)]

@@ -1,0 +1,191 @@
+"""A setting's card as one HTML page, and the same as Markdown.
+
+The page needs no other file and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tuning.report import colours
+from tuning.report.card_text import show_finding, shown_loss, title_of
+from tuning.report.number_text import (
+    NOTHING,
+    count_of,
+    format_number,
+    format_rate,
+    format_share,
+)
+from tuning.report.rendering import html_template, markdown_template
+from tuning.report.tables import Cell, Table
+from tuning.statistics.setting_card import SettingCard
+from tuning.statistics.setting_figures import SettingFigures, Side
+
+_STYLE = {
+    "series_colours": colours.SERIES_COLOURS,
+    "colour_bar": colours.colour_bar(),
+    "map_width": 0,
+}
+
+
+def render_card_html(card: SettingCard, sentences: Sequence[str]) -> str:
+    """The card as one HTML page.
+
+    Args:
+        card: the figures.
+        sentences: the card in words, the verdict first.
+    """
+    return html_template("card.html.j2").render(**_content(card, sentences), **_STYLE)
+
+
+def render_card_markdown(card: SettingCard, sentences: Sequence[str]) -> str:
+    """The card as GitHub Markdown: the same sentences and tables.
+
+    Args:
+        card: see :func:`render_card_html`.
+        sentences: see :func:`render_card_html`.
+    """
+    return markdown_template("card.md.j2").render(**_content(card, sentences))
+
+
+def _content(card: SettingCard, sentences: Sequence[str]) -> dict[str, Any]:
+    return {
+        "title": title_of(card),
+        "sentences": sentences,
+        "rule_table": _rule_table(card),
+        "setting_table": _setting_table(card),
+        "rate_table": _rate_table(card),
+        "definitions": _definitions(card),
+    }
+
+
+def _rule_table(card: SettingCard) -> Table:
+    rows = []
+    for finding in card.findings:
+        texts = show_finding(finding)
+        rows.append((*map(Cell, texts), Cell("yes" if finding.is_met else "no")))
+    return Table(("Rule", "Found", "Wanted", "Met"), tuple(rows))
+
+
+def _setting_table(card: SettingCard) -> Table:
+    headers = (
+        "Setting",
+        "Loss",
+        "Misses",
+        "Failed seeds",
+        "Fails below, decades",
+        "Fails above, decades",
+        "Within 5 %, below",
+        "above",
+        "Best rate",
+        "Best loss",
+        "Runs",
+    )
+    settings = [card.figures, *card.other_sizes]
+    if card.robust is not None:
+        settings.append(card.robust)
+    return Table(headers, tuple(_setting_row(card, figures) for figures in settings))
+
+
+def _setting_row(card: SettingCard, figures: SettingFigures) -> tuple[Cell, ...]:
+    setting = figures.setting
+    return (
+        Cell(
+            f"{setting.optimizer}, {format_rate(setting.learning_rate)}, "
+            f"{setting.batch_size}"
+        ),
+        Cell(
+            shown_loss(card, figures.loss),
+            note=f"[{shown_loss(card, figures.lowest_loss)}, "
+            f"{shown_loss(card, figures.highest_loss)}]",
+        ),
+        Cell(format_share(figures.missed_share)),
+        Cell(
+            f"{figures.failed_seeds} of {figures.seeds}",
+            note=f"at most {format_share(figures.failed_bound)}",
+        ),
+        _distance_cell(figures.below),
+        _distance_cell(figures.above),
+        Cell(format_number(figures.below.stable_decades)),
+        Cell(format_number(figures.above.stable_decades)),
+        Cell(format_rate(figures.best_rate)),
+        Cell(shown_loss(card, figures.best_loss)),
+        Cell(str(figures.runs)),
+    )
+
+
+def _distance_cell(side: Side) -> Cell:
+    bound = "\N{GREATER-THAN OR EQUAL TO} " if side.is_lower_bound else ""
+    note = ""
+    if side.interval is not None:
+        high = side.interval.high
+        end = NOTHING if high is None else format_number(high)
+        note = f"[{format_number(side.interval.low)}, {end}]"
+    return Cell(bound + format_number(side.decades), note=note)
+
+
+def _rate_table(card: SettingCard) -> Table:
+    headers = ("Setting", "times", "Learning rate", "Loss", "Misses", "Costs", "Runs")
+    rows = []
+    settings = [card.figures, *card.other_sizes]
+    for figures in settings if card.robust is None else [*settings, card.robust]:
+        setting = figures.setting
+        for other in figures.others:
+            about = "\N{ALMOST EQUAL TO} " if other.is_interpolated else ""
+            rows.append(
+                (
+                    Cell(f"{setting.optimizer}, {setting.batch_size}"),
+                    Cell(format_number(other.factor)),
+                    Cell(format_rate(setting.learning_rate * other.factor)),
+                    Cell(about + shown_loss(card, other.loss)),
+                    Cell(about + format_share(other.missed_share)),
+                    Cell(about + format_share(other.cost)),
+                    Cell(count_of(other.seeds, "seed")),
+                )
+            )
+    return Table(headers, tuple(rows))
+
+
+def _definitions(card: SettingCard) -> list[tuple[str, str]]:
+    return [
+        (
+            "Loss",
+            f"the final {card.objective}, but never worse than before the first step, "
+            "averaged over seeds; in brackets the range over seeds.",
+        ),
+        (
+            "Misses",
+            "(loss - best loss) / (initial loss - best loss), with the lowest mean "
+            "loss of the same optimizer at the same batch size: the share of the "
+            "improvement that is missed.",
+        ),
+        (
+            "Fails",
+            "a run that diverges, ends above its initial loss or misses more than "
+            f"{format_share(card.rule.max_loss_gap)}; a learning rate whose mean over "
+            "seeds misses more than that.",
+        ),
+        (
+            "Failed seeds",
+            "below, the one-sided 95 % upper bound of the share of all seeds that fail "
+            "(Clopper and Pearson 1934). It is exact for seeds drawn at random.",
+        ),
+        (
+            "Fails below, above",
+            "powers of ten from the setting to the learning rate at which the mean "
+            "starts to fail, interpolated between two tried ones; in brackets the 95 % "
+            "prediction interval for one more seed, if distances are normally "
+            "distributed over seeds. A dash stands where no learning rate failed.",
+        ),
+        (
+            "Within 5 %",
+            "powers of ten to the ends of the range of learning rates that miss at "
+            "most 5 %; negative if the setting lies outside of it.",
+        ),
+        (
+            "Costs",
+            "how much more of the improvement is missed than at the setting, over "
+            "shared seeds. ≈ is interpolated between the tried learning rates.",
+        ),
+    ]
