@@ -119,6 +119,11 @@ def settings_of(grid: Grid) -> Iterator[Setting]:
 
 def judge_workload(name: str, directory: Path, rule: Rule) -> dict[str, Any]:
     records, grid = read_records(directory / name), read_plan(directory / name).grid
+    if len(records) < len(grid):
+        raise ValueError(
+            f"the grid of {name} has {len(records)} of {len(grid)} runs; --train "
+            "trains the others."
+        )
     steps = sum(record.steps for record in records)
     shares, runs, fails, stable, others = [], [], [], [], []
     same = safe = 0

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "robustness/batch_scaling": (
         "--tasks mlp-reference --batches 1024 --seeds 1 --out"
     ),
+    "lab/check_quality": "digits --train --epochs 1 --grids",
     "lab/driver_scale": "--records 1000 --stock-records=",
     "lab/edges_runs": "--optimizers keras.SGD --seeds 1",
     "lab/fast_path": "--runs 1 --epochs 1",
@@ -45,7 +46,7 @@ def run(name, *arguments, results):
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_benchmark_writes_its_figures(name, tmp_path):
     arguments = ARGUMENTS[name].split()
-    if arguments[-1] == "--out":
+    if arguments[-1] in ("--out", "--grids"):
         arguments.append(tmp_path / "out")
     run(name, *arguments, results=tmp_path / "results")
     (file,) = (tmp_path / "results").iterdir()

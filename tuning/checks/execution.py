@@ -19,6 +19,7 @@ from tuning.options import CHECK, SweepOptions
 from tuning.records import RunRecord
 from tuning.report.setting_card import Card, read_card, write_card_files
 from tuning.search.check_oracle import left_out
+from tuning.search.check_search import DECIDING
 from tuning.setting import (
     CheckPlan,
     Rule,
@@ -155,12 +156,14 @@ def check(
         progress=progress,
     )
     records = carry_out(sweep, overwrite=on_existing == "overwrite")
+    missing = left_out(grid, planned, records)
     content = make_card(
         records,
         grid,
         planned,
         most_runs=min(max_runs, len(grid)),
-        left_out=left_out(grid, planned, records),
+        left_out=missing,
+        undecided=len(DECIDING.intersection(missing)),
     )
     if content is None:
         raise ValueError(_why_unjudged(records, directory))

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tuning.objectives import name_of, short_name_of
+from tuning.objectives import title_of as in_title
 from tuning.report import colours
-from tuning.report.card_text import show_finding, shown_loss, title_of
+from tuning.report.card_text import show_finding, shown_loss, shown_range, title_of
 from tuning.report.number_text import (
     NOTHING,
     count_of,
@@ -69,9 +71,10 @@ def _rule_table(card: SettingCard) -> Table:
 
 
 def _setting_table(card: SettingCard) -> Table:
+    name = short_name_of(card.objective)
     headers = (
         "Setting",
-        "Loss",
+        in_title(name),
         "Misses",
         "Failed seeds",
         "Fails below, decades",
@@ -79,7 +82,7 @@ def _setting_table(card: SettingCard) -> Table:
         "Within 5 %, below",
         "above",
         "Best rate",
-        "Best loss",
+        f"Best {name}",
         "Runs",
     )
     settings = [card.figures, *card.other_sizes]
@@ -97,8 +100,7 @@ def _setting_row(card: SettingCard, figures: SettingFigures) -> tuple[Cell, ...]
         ),
         Cell(
             shown_loss(card, figures.loss),
-            note=f"[{shown_loss(card, figures.lowest_loss)}, "
-            f"{shown_loss(card, figures.highest_loss)}]",
+            note="[{}, {}]".format(*shown_range(card, figures)),
         ),
         Cell(format_share(figures.missed_share)),
         Cell(
@@ -126,7 +128,8 @@ def _distance_cell(side: Side) -> Cell:
 
 
 def _rate_table(card: SettingCard) -> Table:
-    headers = ("Setting", "times", "Learning rate", "Loss", "Misses", "Costs", "Runs")
+    name = in_title(short_name_of(card.objective))
+    headers = ("Setting", "times", "Learning rate", name, "Misses", "Costs", "Runs")
     rows = []
     settings = [card.figures, *card.other_sizes]
     for figures in settings if card.robust is None else [*settings, card.robust]:
@@ -150,9 +153,9 @@ def _rate_table(card: SettingCard) -> Table:
 def _definitions(card: SettingCard) -> list[tuple[str, str]]:
     return [
         (
-            "Loss",
-            f"the final {card.objective}, but never worse than before the first step, "
-            "averaged over seeds; in brackets the range over seeds.",
+            in_title(short_name_of(card.objective)),
+            f"the final {name_of(card.objective)}, but never worse than before the "
+            "first step, averaged over seeds; in brackets the range over seeds.",
         ),
         (
             "Misses",

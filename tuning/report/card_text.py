@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuning.objectives import name_of, turned
 from tuning.report.number_text import (
     count_of,
     format_number,
@@ -21,7 +22,14 @@ _FACTORS = {2.0: "twice", 0.5: "half", 10.0: "ten times", 0.1: "a tenth of"}
 
 def shown_loss(card: SettingCard, loss: float) -> str:
     """A loss as people read it: an objective to be maximised has its own sign."""
-    return format_number(-loss if card.direction == "max" else loss)
+    return format_number(turned(loss, card.direction))
+
+
+def shown_range(card: SettingCard, figures: SettingFigures) -> tuple[str, str]:
+    """The least and the greatest value over the seeds, as people read it."""
+    ends = figures.lowest_loss, figures.highest_loss
+    low, high = ends[::-1] if card.direction == "max" else ends
+    return shown_loss(card, low), shown_loss(card, high)
 
 
 def title_of(card: SettingCard) -> str:
@@ -40,8 +48,7 @@ def write_card(card: SettingCard) -> tuple[str, ...]:
         _verdict(card),
         _rule(card),
         _seeds(figures),
-        _side(figures, figures.above, "above"),
-        _side(figures, figures.below, "below"),
+        *_sides(figures),
         _best(card),
         *_costs(figures),
         *(_other_size(card, other) for other in card.other_sizes),
@@ -83,6 +90,12 @@ def show_finding(finding: Finding) -> tuple[str, str, str]:
         side = finding.name.removeprefix("decades ")
         what = f"Decades to the nearest failing learning rate {side}"
         return what, format_number(value), f"at least {limit:g}"
+    if finding.name == "undecided":
+        return (
+            "Steps of the search that the budget left undecided",
+            f"{value:g}",
+            "none",
+        )
     what = {
         "failed seeds": "Share of seeds that fail",
         "their bound": "Its upper bound, with 95 % confidence",
@@ -118,17 +131,24 @@ def _rule(card: SettingCard) -> str:
 
 
 def _seeds(figures: SettingFigures) -> str:
-    count = figures.seeds
+    failed, count = figures.failed_seeds, figures.seeds
+    if failed == count:
+        return f"Seeds: all fail ({count_of(count, 'run')})."
     return (
-        f"Seeds: {figures.failed_seeds} of {count} fail. With 95 % confidence at most "
+        f"Seeds: {failed} of {count} fail. With 95 % confidence at most "
         f"{format_share(figures.failed_bound)} of all seeds do (Clopper-Pearson)."
     )
 
 
+def _sides(figures: SettingFigures) -> list[str]:
+    if figures.above.failing_rate == figures.setting.learning_rate:
+        return ["The learning rate itself fails, on average over its seeds."]
+    sides = (("above", figures.above), ("below", figures.below))
+    return [_side(figures, side, name) for name, side in sides]
+
+
 def _side(figures: SettingFigures, side: Side, name: str) -> str:
     start = f"{name.capitalize()}: "
-    if side.decades == 0 and not side.is_lower_bound:
-        return f"{start}the learning rate itself fails, on average over its seeds."
     factor = 10**side.decades
     rate = figures.setting.learning_rate
     at = rate * factor if name == "above" else rate / factor
@@ -160,13 +180,11 @@ def _side(figures: SettingFigures, side: Side, name: str) -> str:
 
 def _best(card: SettingCard) -> str:
     figures = card.figures
-    here, low, high = (
-        shown_loss(card, loss)
-        for loss in (figures.loss, figures.lowest_loss, figures.highest_loss)
-    )
+    here = shown_loss(card, figures.loss)
+    low, high = shown_range(card, figures)
     spread = f"{here} here ({low} to {high} over the seeds)"
     initial = f"from {shown_loss(card, figures.initial_loss)} before the first step"
-    name = card.objective
+    name = name_of(card.objective)
     if figures.best_rate == figures.setting.learning_rate:
         return f"Best: no tried learning rate is better; {name} {spread}, {initial}."
     return (
@@ -220,7 +238,7 @@ def _other_size(card: SettingCard, figures: SettingFigures) -> str:
 
 def _robust(card: SettingCard, figures: SettingFigures) -> str:
     return (
-        f"{figures.setting.optimizer} in its place: {card.objective} "
+        f"{figures.setting.optimizer} in its place: {name_of(card.objective)} "
         f"{shown_loss(card, figures.loss)} ({count_of(figures.seeds, 'seed')}); "
         f"{_around(figures)}; best learning rate {format_rate(figures.best_rate)} with "
         f"{shown_loss(card, figures.best_loss)}."
@@ -228,7 +246,7 @@ def _robust(card: SettingCard, figures: SettingFigures) -> str:
 
 
 def _around(figures: SettingFigures) -> str:
-    if figures.below.decades == figures.above.decades == 0:
+    if figures.above.failing_rate == figures.setting.learning_rate:
         return "it fails there"
     parts = [
         f"{'at least ' if side.is_lower_bound else ''}{format_number(side.decades)} "
@@ -252,10 +270,9 @@ def _change(change: Change, card: SettingCard) -> str:
         show = format_share
     elif "rate" in change.name:
         show = format_rate
-    if "loss" in change.name and card.direction == "max":
-        values = [None if x is None else -x for x in (change.before, change.now)]
-    else:
-        values = [change.before, change.now]
+    values = [change.before, change.now]
+    if "loss" in change.name:
+        values = [None if x is None else turned(x, card.direction) for x in values]
     chance = {True: ", the intervals overlap", False: ", the intervals do not overlap"}
     note = "" if change.overlaps is None else chance[change.overlaps]
     return f"{change.name} {show(values[0])} → {show(values[1])}{note}"

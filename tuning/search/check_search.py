@@ -32,6 +32,18 @@ SEEDS_OF_COSTS = 2
 """Seeds at the learning rates that show what a wrong one costs, and at the setting's
 own learning rate with another batch size or optimizer."""
 
+SEEDS_HERE = "seeds at the setting"
+BEST = "best learning rate"
+NEAR = "learning rates near the setting"
+FAILING = (
+    "nearest learning rate that fails above the setting",
+    "nearest learning rate that fails below the setting",
+)
+SEEDS_AT_BEST = "seeds at the best learning rate"
+
+DECIDING = frozenset({SEEDS_HERE, BEST, NEAR, *FAILING, SEEDS_AT_BEST})
+"""Stages that the verdict needs. A check that leaves one out cannot say safe."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckSpace:
@@ -106,14 +118,13 @@ def _stages(
     own = space.own
     tried = results[own]
     every = range(space.seeds)
-    yield "seeds at the setting", own, [(space.start, seed) for seed in every]
-    yield "best learning rate", own, _edges(tried, 1)
+    yield SEEDS_HERE, own, [(space.start, seed) for seed in every]
+    yield BEST, own, _edges(tried, 1)
     near = _near(space, space.rule.min_decades)
-    yield "learning rates near the setting", own, [(i, 0) for i in near]
-    for step, side in ((1, "above"), (-1, "below")):
-        name = f"nearest learning rate that fails {side} the setting"
+    yield NEAR, own, [(i, 0) for i in near]
+    for step, name in zip((1, -1), FAILING, strict=True):
         yield name, own, _failing(space, tried, step, 1, space.seeds)
-    yield "seeds at the best learning rate", own, _edges(tried, space.seeds)
+    yield SEEDS_AT_BEST, own, _edges(tried, space.seeds)
     seeds = range(min(SEEDS_OF_COSTS, space.seeds))
     wrong = [space.rates[space.start] * factor for factor in space.factors]
     costs = [i for rate in wrong for i in _around(space.rates, rate)]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 
 from tuning.grid import Grid
+from tuning.objectives import DIRECTIONS
 from tuning.records import RunRecord
 from tuning.setting import CheckPlan, Rule, Setting
 from tuning.statistics.failing_rates import TriedRates, collect
 from tuning.statistics.scaled_rates import scaled_rate
+from tuning.statistics.seed_losses import objective_of
 from tuning.statistics.setting_figures import (
     COARSE,
     FACTORS,
@@ -28,6 +30,7 @@ from tuning.system.json_values import (
     Seconds,
     Text,
     check,
+    one_of,
     show_value,
 )
 
@@ -40,8 +43,8 @@ class Finding:
     """One part of the rule, and whether the setting meets it.
 
     Attributes:
-        name: ``failed seeds``, ``their bound``, ``decades below``, ``decades above`` or
-            ``loss gap``.
+        name: ``failed seeds``, ``their bound``, ``decades below``, ``decades above``,
+            ``loss gap``, or ``undecided`` if the budget was too small for a verdict.
         value: what was found.
         limit: what the rule allows.
         is_met: whether that is enough.
@@ -75,8 +78,8 @@ class SettingCard:
         seconds: of all runs.
         left_out: what the budget has cut off.
         versions: of Python and the packages.
-        direction: ``"max"`` if the objective is to be maximised: then losses are its
-            negative values.
+        direction: ``"min"`` or ``"max"``: which of its values are better. With
+            ``"max"`` every loss here is the negative of the objective.
     """
 
     workload: Text
@@ -94,7 +97,7 @@ class SettingCard:
     seconds: Seconds
     left_out: Sequence[Text] = ()
     versions: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
-    direction: Text = "min"
+    direction: Annotated[Text, one_of(DIRECTIONS)] = "min"
 
     @property
     def is_safe(self) -> bool:
@@ -138,8 +141,9 @@ def make_card(
     *,
     most_runs: int,
     left_out: Sequence[str] = (),
+    undecided: int = 0,
 ) -> SettingCard | None:
-    """The card of a check.
+    """The card of a check; ``None`` if no run at the setting can be judged.
 
     Args:
         records: of the grid's runs that were trained.
@@ -147,12 +151,13 @@ def make_card(
         planned: the setting and the rule.
         most_runs: that the budget allows.
         left_out: what it has cut off.
-
-    Returns:
-        ``None`` if no run at the setting can be judged.
+        undecided: how much of that the verdict needs.
     """
+    if not records:
+        return None
     setting, rule = planned.setting, planned.rule
     tried = by_group(records, grid)
+    objective, direction = objective_of(records)
     own = tried[setting.optimizer, setting.batch_size]
     rates = [setting.learning_rate * factor for factor in FACTORS]
     figures = describe_setting(own, setting, rule, rates)
@@ -186,10 +191,10 @@ def make_card(
     ]
     return SettingCard(
         workload=records[0].workload,
-        objective=records[0].objective,
+        objective=objective,
         epochs=grid.epochs,
         rule=rule,
-        findings=judge(figures, rule),
+        findings=judge(figures, rule, undecided),
         figures=figures,
         other_sizes=tuple(other for other in other_sizes if other is not None),
         robust=rivals[0] if rivals else None,
@@ -200,7 +205,7 @@ def make_card(
         seconds=sum(record.seconds for record in records),
         left_out=tuple(left_out),
         versions=dict(records[-1].versions),
-        direction=getattr(records[0], "direction", "min"),
+        direction=direction,
     )
 
 
@@ -217,8 +222,17 @@ def by_group(
     return {group: collect(some, rates, seeds) for group, some in groups.items()}
 
 
-def judge(figures: SettingFigures, rule: Rule) -> tuple[Finding, ...]:
-    """Hold a setting against the parts of the rule."""
+def judge(
+    figures: SettingFigures, rule: Rule, undecided: int = 0
+) -> tuple[Finding, ...]:
+    """Hold a setting against the parts of the rule.
+
+    Args:
+        figures: of the setting.
+        rule: of the verdict.
+        undecided: steps of the search that the verdict needs and the budget has cut
+            off. A better learning rate, or one that fails, may have been missed.
+    """
     findings = [
         Finding(
             "failed seeds",
@@ -240,4 +254,6 @@ def judge(figures: SettingFigures, rule: Rule) -> tuple[Finding, ...]:
     findings.append(
         Finding("loss gap", gap, rule.max_loss_gap, gap <= rule.max_loss_gap)
     )
+    if undecided:
+        findings.append(Finding("undecided", undecided, 0.0, False))
     return tuple(findings)

@@ -12,7 +12,7 @@ from simulated_runs import Runs
 from tuning.options import CHECK, SweepOptions
 from tuning.plan import Plan
 from tuning.search.check_oracle import CheckOracle, left_out
-from tuning.search.check_search import space_of, wanted_runs
+from tuning.search.check_search import DECIDING, space_of, wanted_runs
 from tuning.search.strategies import make_oracle
 from tuning.search.tuner import SweepTuner
 from tuning.setting import CheckPlan, Rule, Setting
@@ -140,6 +140,8 @@ def test_a_smaller_budget_keeps_the_beginning_and_says_what_it_leaves_out():
     assert f"{ROBUST} at batch size 64" in missing
     assert "seeds at the setting" not in missing
     assert left_out(GRID, PLANNED, whole) == ()
+    assert not DECIDING.intersection(left_out(GRID, PLANNED, whole[:40]))
+    assert DECIDING.intersection(left_out(GRID, PLANNED, whole[:10]))
 
 
 def sweep(directory, loss, records=(), workers=1, **limits):
