@@ -38,7 +38,7 @@ from tuning.plan import read_plan
 from tuning.records import RunRecord
 from tuning.runs_file import read_records
 from tuning.search.check_search import space_of, wanted_runs
-from tuning.setting import CheckPlan, Rule, Setting
+from tuning.setting import MOST_RUNS, CheckPlan, Rule, Setting
 from tuning.statistics.exact_bounds import next_value_interval, upper_bound_of_share
 from tuning.statistics.failing_rates import collect, find_bracket
 from tuning.statistics.setting_card import SettingCard, make_card
@@ -84,7 +84,10 @@ def train_grid(name: str, directory: Path, epochs: int | None) -> None:
 
 
 def replay(
-    records: Sequence[RunRecord], grid: Grid, planned: CheckPlan, most_runs: int = 100
+    records: Sequence[RunRecord],
+    grid: Grid,
+    planned: CheckPlan,
+    most_runs: int = MOST_RUNS,
 ) -> Replay:
     """Run a check, with records in the place of training."""
     space = space_of(grid, planned)

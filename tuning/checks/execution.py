@@ -21,6 +21,8 @@ from tuning.report.setting_card import Card, read_card, write_card_files
 from tuning.search.check_oracle import left_out
 from tuning.search.check_search import DECIDING
 from tuning.setting import (
+    MOST_RUNS,
+    SEEDS,
     CheckPlan,
     Rule,
     Setting,
@@ -37,13 +39,6 @@ from tuning.system.paths import check_path, in_one_line, show_path
 from tuning.workload import Workload, load_checked_data
 from tuning.workload_kinds import AnyWorkload
 from tuning.workloads import find_workload
-
-SEEDS = 5
-"""Seeds at the setting and where its verdict is decided. If none of 5 fails, the bound
-of the share of failing seeds is 45 %; with 3 it would be 63 %."""
-
-MOST_RUNS = 100
-"""Runs of a check unless said otherwise. Few checks need as many."""
 
 ROBUST = "keras_adam.Adam.robust"
 """The optimizer that the checked one is held against."""

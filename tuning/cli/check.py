@@ -18,7 +18,7 @@ from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
 from tuning.optimizer_names import ALLOWED, check_names, parse_options
 from tuning.options import SCHEDULES
-from tuning.setting import Rule, check_rule, check_setting
+from tuning.setting import MOST_RUNS, SEEDS, Rule, check_rule, check_setting
 
 NOT_SAFE = 1
 """Exit status. 0 is safe; 2 is an error that the user can fix."""
@@ -71,7 +71,7 @@ def check(
     ] = _RULE.max_failed_bound,
     seeds: Annotated[
         int, typer.Option(help="Seeds at the setting and near the decision.")
-    ] = 5,
+    ] = SEEDS,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -97,7 +97,7 @@ def check(
     max_runs: Annotated[
         int,
         typer.Option(help="The most runs; the card says what was left out."),
-    ] = 100,
+    ] = MOST_RUNS,
     max_minutes: Annotated[
         float | None,
         typer.Option(help="No run begins later than this. [default: no limit]"),

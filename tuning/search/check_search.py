@@ -29,8 +29,8 @@ Group = tuple[str, int]
 """Optimizer and batch size."""
 
 SEEDS_OF_COSTS = 2
-"""Seeds at the learning rates that show what a wrong one costs, and at the setting's
-own learning rate with another batch size or optimizer."""
+"""Seeds at the learning rates that show what a wrong one costs, and at those that
+decide with another batch size or optimizer."""
 
 SEEDS_HERE = "seeds at the setting"
 BEST = "best learning rate"
@@ -136,7 +136,7 @@ def _stages(
         other = results[group]
         yield name, group, _edges(other, 1, COARSE)
         for step in (1, -1):
-            yield name, group, _failing(space, other, step, COARSE, 1)
+            yield name, group, _failing(space, other, step, COARSE, len(seeds))
     for step, side in ((1, "above"), (-1, "below")):
         name = f"nearest learning rate {side} the setting that diverges"
         yield name, own, _diverging(space, tried, step)
