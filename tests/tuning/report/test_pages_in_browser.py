@@ -7,9 +7,12 @@ import pytest
 from browser import look_at, needs_chromium
 from claims_records import write_claims_directory
 from colours import contrast
+from simulated_check import PLANNED, make_check_grid, outcome_of, valley
 
 from tuning.claims.page import write_claims
 from tuning.report import write_comparison, write_report
+from tuning.report.setting_card import Card, write_card_files
+from tuning.statistics.setting_card import make_card
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -32,6 +35,16 @@ def test_a_comparison_fits_its_window_and_can_be_read(sweep, tmp_path):
     page = write_comparison(sweep, other)
     for width, is_dark in ((1280, True), (500, False)):
         check(look_at(tmp_path, page, width=width, is_dark=is_dark), width, is_dark)
+
+
+def test_a_card_fits_its_window_and_can_be_read(tmp_path):
+    grid = make_check_grid()
+    records = [outcome_of(valley(-4.5, -1.5))(run) for run in grid.runs()]
+    card = make_card(records, grid, PLANNED, most_runs=100)
+    write_card_files(tmp_path, Card(card))
+    for width, is_dark in ((1280, True), (500, False)):
+        seen = look_at(tmp_path, tmp_path / "card.html", width=width, is_dark=is_dark)
+        check(seen, width, is_dark)
 
 
 @pytest.mark.parametrize("width", [1280, 500])
