@@ -45,7 +45,13 @@ FORMAT = 1
 """Version of the format, increased when earlier files can no longer be read."""
 
 
-SETTINGS = ("objective", "max_steps", "fit_options", "loss_weights")
+SETTINGS = (
+    "objective",
+    "max_steps",
+    "fit_options",
+    "loss_weights",
+    "hyperparameters",
+)
 """Fields that only some kinds of workloads have, and that decide their runs."""
 
 
