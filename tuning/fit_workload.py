@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tuning.options import check_objective, check_schedule
+from tuning.objectives import direction_of
+from tuning.options import check_schedule
 from tuning.workload import check_positive_integer
 
 SET_BY_SWEEP = (
@@ -55,8 +56,10 @@ class FitWorkload:
         fit_options: further arguments of ``fit``, such as ``steps_per_epoch``,
             ``validation_steps`` or ``class_weight``.
         max_steps: optimizer steps after which a run ends; ``None`` without limit.
-        objective: the logged quantity by which runs are judged, to be minimised;
-            ``None`` for ``val_loss``, or ``loss`` if there are no validation data.
+        objective: the logged quantity by which runs are judged; ``None`` for
+            ``val_loss``, or ``loss`` if there are no validation data.
+        direction: ``"min"`` or ``"max"``; ``None`` where the name of the objective says
+            it, as ``val_accuracy`` does.
         target_val_loss: a value of the objective worth reaching; see
             `tuning.workload.Workload`.
         description: one sentence for people, shown in lists and reports.
@@ -66,8 +69,8 @@ class FitWorkload:
     Raises:
         TypeError: ``build_model`` or ``callbacks`` is no function.
         ValueError: ``fit_options`` has what the sweep sets, ``max_steps`` is no
-            positive integer, ``objective`` is to be maximised, or ``schedule`` is none
-            of `SCHEDULES`.
+            positive integer, ``direction`` is unknown, or ``schedule`` is none of
+            `SCHEDULES`.
     """
 
     name: str
@@ -80,6 +83,7 @@ class FitWorkload:
     fit_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     max_steps: int | None = None
     objective: str | None = None
+    direction: str | None = None
     target_val_loss: float | None = None
     description: str = ""
     schedule: str = "constant"
@@ -101,8 +105,8 @@ class FitWorkload:
             )
         check_fit_arguments(self.fit_options, f"fit_options of workload {self.name!r}")
         check_positive_integer(self.max_steps, "max_steps", self.name)
-        check_objective(self.objective, self.name)
         check_schedule(self.schedule)
+        direction_of(self)
 
     @property
     def execution(self) -> str:

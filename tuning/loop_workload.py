@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from tuning.options import check_objective, check_schedule
+from tuning.objectives import direction_of
+from tuning.options import check_schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +20,10 @@ class LoopWorkload:
         epochs: what ``run.epochs`` is, unless the grid says otherwise.
         learning_rates: swept by default.
         batch_sizes: swept by default.
-        objective: the reported quantity by which runs are judged, to be minimised;
-            ``None`` for ``val_loss`` if it is reported, else ``loss``.
+        objective: the reported quantity by which runs are judged; ``None`` for
+            ``val_loss`` if it is reported, else ``loss``.
+        direction: ``"min"`` or ``"max"``; ``None`` where the name of the objective says
+            it, as ``reward`` does.
         target_val_loss: a value of the objective worth reaching; see
             `tuning.workload.Workload`.
         description: one sentence for people, shown in lists and reports.
@@ -28,7 +31,7 @@ class LoopWorkload:
 
     Raises:
         TypeError: ``function`` is none.
-        ValueError: another schedule, or an objective that is to be maximised.
+        ValueError: another schedule, or an unknown direction.
     """
 
     function: Callable[[Any], Any]
@@ -37,6 +40,7 @@ class LoopWorkload:
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     batch_sizes: tuple[int, ...] = (32, 128)
     objective: str | None = None
+    direction: str | None = None
     target_val_loss: float | None = None
     description: str = ""
     schedule: str = "constant"
@@ -48,7 +52,7 @@ class LoopWorkload:
                 "@tuning.training belongs above a function that takes the run; "
                 f"received {type(self.function).__name__}."
             )
-        check_objective(self.objective, self.name)
+        direction_of(self)
         check_schedule(self.schedule)
         if self.schedule != "constant":
             raise ValueError(

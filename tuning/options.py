@@ -17,31 +17,6 @@ COUNTED_STRATEGIES = ("random", "bayesian")
 """Strategies that need to know how many runs to train."""
 
 
-RISING_METRICS = frozenset(
-    {
-        "acc",
-        "accuracy",
-        "auc",
-        "binary_accuracy",
-        "categorical_accuracy",
-        "cosine_similarity",
-        "f1_score",
-        "fbeta_score",
-        "mean_io_u",
-        "precision",
-        "r2_score",
-        "recall",
-        "reward",
-        "sparse_categorical_accuracy",
-    }
-)
-"""Metrics that grow as a training gets better, by the names that Keras gives them."""
-
-
-TURNED = frozenset({"error", "inverse", "loss", "lost", "minus", "neg", "negative"})
-"""Words that make a falling quantity of a rising metric: ``lost_reward``."""
-
-
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
     """How the runs of a grid are chosen and trained.
@@ -94,28 +69,6 @@ def check_strategy(strategy: str, max_runs: int | None) -> None:
         )
     if max_runs is not None and max_runs < 1:
         raise ValueError(f"max_runs must be at least 1; received {max_runs}.")
-
-
-def check_objective(objective: str | None, name: str) -> None:
-    """Check that a workload can be judged by a quantity: the less, the better.
-
-    Raises:
-        ValueError: it is known to grow as a training gets better.
-    """
-    if _rises((objective or "").removeprefix("val_")):
-        raise ValueError(
-            f"objective {objective!r} of workload {name!r} grows as training gets "
-            "better, but runs are judged by a quantity that falls. Log an error in its "
-            "place, such as 1 - accuracy, or leave objective out."
-        )
-
-
-def _rises(metric: str) -> bool:
-    """Whether a metric is known to grow: ``accuracy``, or ``digit_accuracy``."""
-    words = metric.split("_")
-    if TURNED & {*words}:
-        return False
-    return any("_".join(words[i:]) in RISING_METRICS for i in range(len(words)))
 
 
 def check_schedule(schedule: str) -> None:

@@ -47,6 +47,7 @@ FORMAT = 1
 
 SETTINGS = (
     "objective",
+    "direction",
     "max_steps",
     "fit_options",
     "loss_weights",

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter
 
+from tuning.objectives import DIRECTIONS
 from tuning.system.json_values import (
     Count,
     LearningRate,
@@ -26,6 +27,7 @@ from tuning.system.json_values import (
     Seconds,
     Text,
     check,
+    one_of,
     parse,
     show_value,
     storable,
@@ -61,9 +63,11 @@ PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy", "keras-adam")
 class RunRecord:
     """The result of one run.
 
-    Losses are values of the run's objective, which is the validation loss unless
-    ``objective`` names something else; ``None`` stands for a value that was never
-    measured or was not finite.
+    ``initial_loss``, ``best_val_loss`` and ``final_val_loss`` are values of the run's
+    objective: the validation loss, unless ``objective`` names something else. Less is
+    better in all three: where ``direction`` is ``"max"`` they are the negative of the
+    objective. ``history`` has the objective itself. ``None`` stands for a value that
+    was never measured or was not finite.
 
     Attributes:
         run_id: the key of the run, as `tuning.grid.Run.run_id`.
@@ -84,7 +88,8 @@ class RunRecord:
         val_metrics: the workload's metrics after the last finite epoch.
         steps: optimizer steps taken.
         steps_to_target: steps until the objective, checked after each epoch, was at
-            most the workload's target; ``None`` if never or without a target.
+            most (``"max"``: at least) the workload's target; ``None`` if never or
+            without a target.
         seconds: wall-clock time of the run, without building and compiling; with
             ``model.fit`` it includes Keras's tracing in the first epoch.
         seconds_per_step: seconds in training steps, without validation, divided by
@@ -97,7 +102,8 @@ class RunRecord:
         steps_per_point: steps that each of these means covers.
         execution: how the run was trained: ``compiled-epochs``, ``graph-epochs`` (the
             same without XLA), ``model.fit`` or ``loop`` (a function of the user's).
-        objective: the logged quantity by which the run is judged; less is better.
+        objective: the logged quantity by which the run is judged.
+        direction: ``"min"`` or ``"max"``: which of its values are better.
         versions: of Python and of `PACKAGES`.
     """
 
@@ -128,6 +134,7 @@ class RunRecord:
     execution: Text = ""
     schedule: Text = "constant"
     objective: Text = "val_loss"
+    direction: Annotated[Text, one_of(DIRECTIONS)] = "min"
     versions: Mapping[Text, Text] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

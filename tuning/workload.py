@@ -15,6 +15,7 @@ from tuning.array_data import (
     kind_of,
 )
 from tuning.errors import user_code
+from tuning.objectives import direction_of
 from tuning.options import EXECUTIONS, check_schedule
 
 
@@ -74,8 +75,8 @@ class Workload:
         epochs: passes over the training data, unless the grid says otherwise.
         learning_rates: swept by default.
         batch_sizes: swept by default.
-        target_val_loss: a validation loss worth reaching; ``steps_to_target`` in
-            the records counts the steps until then. ``None``: not counted.
+        target_val_loss: a value of the objective worth reaching; ``steps_to_target``
+            in the records counts the steps until then. ``None``: not counted.
         description: one sentence for people, shown in lists and reports.
         execution: how runs are executed if the sweep says ``"auto"``; see
             `tuning.trainers.task.Task`. XLA takes 30 times as long as TensorFlow for
@@ -86,10 +87,14 @@ class Workload:
             ``None`` for all training examples. Every epoch continues where the last
             one ended, and each example is used once before any is used again.
         loss_weights: as for ``model.compile``.
+        objective: the logged quantity by which runs are judged; ``None`` for
+            ``val_loss``.
+        direction: ``"min"`` or ``"max"``; ``None`` where the name of the objective says
+            it, as ``val_accuracy`` does.
 
     Raises:
         ValueError: ``execution`` is not one of `EXECUTIONS`, ``schedule`` not one of
-            `SCHEDULES`, or an epoch has no examples.
+            `SCHEDULES`, ``direction`` is unknown, or an epoch has no examples.
     """
 
     name: str
@@ -106,6 +111,8 @@ class Workload:
     schedule: str = "constant"
     examples_per_epoch: int | None = None
     loss_weights: Any = None
+    objective: str | None = None
+    direction: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown schedules and other invalid values."""
@@ -116,6 +123,7 @@ class Workload:
             )
         check_schedule(self.schedule)
         check_positive_integer(self.examples_per_epoch, "examples_per_epoch", self.name)
+        direction_of(self)
 
 
 def check_positive_integer(value: Any, field: str, name: str) -> None:

@@ -1,5 +1,7 @@
 """Records of runs by their outcome, for statistics that are worked out by hand."""
 
+import dataclasses
+
 from tuning.grid import Run
 from tuning.records import RunRecord
 
@@ -38,3 +40,19 @@ def make_records(optimizer, batch_size, *outcomes_by_seed, rates=RATES):
         for seed, outcomes in enumerate(outcomes_by_seed)
         for rate, outcome in zip(rates, outcomes, strict=True)
     ]
+
+
+def as_accuracy(record):
+    """The same run judged by an accuracy: 0 at a loss of 2, 1 at a loss of 0."""
+
+    def turned_loss(loss):
+        return None if loss is None else loss / 2 - 1
+
+    return dataclasses.replace(
+        record,
+        objective="val_accuracy",
+        direction="max",
+        initial_loss=turned_loss(record.initial_loss),
+        best_val_loss=turned_loss(record.best_val_loss),
+        final_val_loss=turned_loss(record.final_val_loss),
+    )

@@ -31,6 +31,7 @@ from tuning.report.number_text import (
     format_share,
 )
 from tuning.report.tables import Table as TextTable
+from tuning.report.tables import shown_loss
 from tuning.statistics.values import Summary
 from tuning.system.paths import in_one_line
 
@@ -150,7 +151,7 @@ def summary_table(summary: Summary) -> Table:
     # Names with arguments are long: they continue on a second line.
     table.add_column("optimizer", overflow="fold")
     for header in (
-        "loss",
+        summary.short_name,
         "at rate",
         "batch",
         "S",
@@ -165,7 +166,7 @@ def summary_table(summary: Summary) -> Table:
         decades = format_number(optimizer.mean_good_decades)
         table.add_row(
             Text(in_one_line(optimizer.name)),
-            format_number(optimizer.best_loss),
+            shown_loss(optimizer.best_loss, summary.direction),
             format_rate(optimizer.best_loss_rate),
             str(optimizer.best_loss_batch_size or NOTHING),
             format_number(optimizer.mean_sensitivity_to_best_of_any),
@@ -175,8 +176,9 @@ def summary_table(summary: Summary) -> Table:
             format_bytes(optimizer.state_bytes),
         )
     table.caption = (
-        "loss: the lowest; S: mean loss over the rates above the best of any "
-        "optimizer, less is better; decades: width of the region of good rates"
+        f"{summary.short_name}: the {summary.best_word}; S: its distance to the best "
+        "of any optimizer, mean over the rates, less is better; decades: width of the "
+        "region of good rates"
     )
     return table
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from tuning.kerastuner.trials import best_of, mean_loss
 from tuning.records import RunRecord
 from tuning.system.paths import check_inside
 
@@ -95,17 +97,21 @@ def has_weights(directory: Path, record: RunRecord) -> bool:
     return (folder_of(directory, record.run_id) / WEIGHTS_FILE).is_file()
 
 
-def keep_only(
-    directory: Path, wanted: Collection[str], among: Iterable[RunRecord]
+def keep_best(
+    directory: Path, settings: Sequence[Sequence[RunRecord]], count: int
 ) -> None:
-    """Remove the weights of runs that are not wanted.
+    """Keep the weights of the best run of each of the best settings.
 
     Args:
         directory: of the sweep.
-        wanted: ``run_id`` of runs whose weights stay.
-        among: runs whose weights may be removed; those of others stay.
+        settings: the records of each; the weights of other runs stay.
+        count: of how many settings weights are kept.
     """
-    for record in among:
+    losses = [mean_loss(some) for some in settings]
+    order = sorted((loss, i) for i, loss in enumerate(losses) if loss is not None)
+    chosen = [best_of(settings[i]) for _, i in order[:count]]
+    wanted = {record.run_id for record in chosen if record is not None}
+    for record in itertools.chain(*settings):
         if record.run_id not in wanted:
             _remove(directory, folder_of(directory, record.run_id))
 

@@ -16,8 +16,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.kerastuner.arguments import CopiedCallbacks, SearchArguments
 from tuning.kerastuner.building import HyperBuild, check_compiled
+from tuning.kerastuner.search_arguments import CopiedCallbacks, SearchArguments
 from tuning.trainers.dataset_batches import batched, is_dataset
 from tuning.trainers.fit_data import is_batch_source, with_split_validation
 from tuning.trainers.fit_model import replace_optimizer, scaled_to

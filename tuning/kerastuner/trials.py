@@ -15,6 +15,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.kerastuner.building import HyperBuild
+from tuning.objectives import turned
 from tuning.records import RunRecord
 from tuning.sweep.progress import Progress
 
@@ -132,8 +133,7 @@ def make_trial(
         message=failed[0].message if failed else None,
     )
     if loss is not None:
-        # Records hold the negative of an objective that is to be maximised.
-        score = -loss if objective.direction == "max" else loss
+        score = turned(loss, objective.direction)
         trial.metrics.register(objective.name, direction=objective.direction)
         trial.metrics.update(objective.name, score)
         trial.score = score

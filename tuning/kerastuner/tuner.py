@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,31 +12,24 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from tuning.kerastuner import checkpoints
-from tuning.kerastuner.arguments import (
-    CopiedCallbacks,
-    SearchArguments,
-    check_tuner_arguments,
-    checked_count,
-    fixed_values,
-    objective_of,
-)
 from tuning.kerastuner.building import HyperBuild
 from tuning.kerastuner.own_fit import OwnFit, check_own_fit
 from tuning.kerastuner.planning import plan_tuner
+from tuning.kerastuner.search_arguments import CopiedCallbacks, SearchArguments
 from tuning.kerastuner.trials import (
     SettingOracle,
     best_of,
     describe_progress,
     group_by_setting,
     make_trial,
-    mean_loss,
 )
-from tuning.kerastuner.workloads import (
-    HyperFitWorkload,
-    HyperLoopWorkload,
-    direction_of,
+from tuning.kerastuner.tuner_arguments import (
+    check_tuner_arguments,
+    checked_count,
+    fixed_values,
     judged_by,
 )
+from tuning.kerastuner.workloads import HyperFitWorkload, HyperLoopWorkload
 from tuning.plan import read_plan
 from tuning.records import RunRecord
 from tuning.report import write_report
@@ -138,7 +130,7 @@ class RobustnessTuner(keras_tuner.Tuner):
     ) -> None:
         check_tuner_arguments(sweep_options)
         self._check_hooks()
-        self._judged = judged_by(*objective_of(objective))
+        self._judged = judged_by(objective)
         self._seeds = seeds
         self._checkpoints = checked_count(checkpoints)
         self._listener = sweep_options.pop("progress", None)
@@ -148,11 +140,9 @@ class RobustnessTuner(keras_tuner.Tuner):
         fixed = fixed_values(hyperparameters)
         build = HyperBuild(hypermodel, fixed, learning_rate, batch_size)
         self._plan = plan_tuner(build, optimizers, learning_rates, batch_sizes)
-        name = self._judged["objective"] or "val_loss"
-        judged = keras_tuner.Objective(name, direction_of(self._judged))
         # `overwrite` is the sweep's business: KerasTuner would remove the directory.
         super().__init__(
-            oracle=SettingOracle(judged),
+            oracle=SettingOracle(self._judged.shown),
             hypermodel=hypermodel,
             directory=None if directory is None else os.fspath(directory),
             project_name=project_name,
@@ -269,8 +259,9 @@ class RobustnessTuner(keras_tuner.Tuner):
         """Read the trials from the sweep's records."""
         records = self._read_records()
         if records:
-            judged = records[0].objective, getattr(records[0], "direction", "min")
-            self.oracle.objective = keras_tuner.Objective(*judged)
+            first = records[0]  # says which loss it was, where none was named
+            judged = keras_tuner.Objective(first.objective, first.direction)
+            self.oracle.objective = judged
         trials = []
         for setting, some in group_by_setting(records).items():
             hp = self.oracle.get_space()
@@ -323,8 +314,8 @@ class RobustnessTuner(keras_tuner.Tuner):
 
     def _workload(self, given: SearchArguments) -> Any:
         """What is trained, of the arguments of ``search``."""
-        plan, objective = self._plan, self._judged["objective"]
-        rising = direction_of(self._judged) == "max"
+        plan, objective = self._plan, self._judged.objective
+        rising = self._judged.direction == "max"
         more = ()
         if self._checkpoints:
             more = (checkpoints.BestWeights(self._place, objective, rising),)
@@ -337,7 +328,8 @@ class RobustnessTuner(keras_tuner.Tuner):
             "name": self.project_name,
             "epochs": epochs,
             "hyperparameters": plan.fixed,
-            **self._judged,
+            "objective": objective,
+            "direction": self._judged.direction,
         }
         if plan.has_own_fit:
             check_own_fit(given, plan.build)
@@ -381,11 +373,4 @@ class RobustnessTuner(keras_tuner.Tuner):
         if not is_complete:
             seeds = len(read_plan(self._place).grid.seeds)
             groups = [some for some in groups if len(some) == seeds]
-        ranked = sorted(
-            (loss, i)
-            for i, g in enumerate(groups)
-            if (loss := mean_loss(g)) is not None
-        )
-        chosen = [best_of(groups[i]) for _, i in ranked[: self._checkpoints]]
-        wanted = {record.run_id for record in chosen if record is not None}
-        checkpoints.keep_only(self._place, wanted, itertools.chain(*groups))
+        checkpoints.keep_best(self._place, groups, self._checkpoints)

@@ -30,15 +30,3 @@ class HyperLoopWorkload(LoopWorkload):
     """
 
     hyperparameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def judged_by(objective: str | None, direction: str | None) -> dict[str, str | None]:
-    """The fields of a workload that say by what its runs are judged."""
-    names = {field.name for field in dataclasses.fields(FitWorkload)}
-    judged = {"objective": objective, "direction": direction}
-    return {name: value for name, value in judged.items() if name in names}
-
-
-def direction_of(judged: Mapping[str, str | None]) -> str:
-    """Whether less of the objective is better, ``"min"``, or more, ``"max"``."""
-    return judged.get("direction") or "min"

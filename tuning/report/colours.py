@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import matplotlib
 from matplotlib.colors import to_hex
 
+from tuning.objectives import turned
+
 SERIES_COLOURS = (
     ("#0072b2", "#5ab4f0"),
     ("#c44e00", "#ff9a57"),
@@ -43,6 +45,13 @@ class LossScale:
     low: float
     high: float
     is_logarithmic: bool
+
+    def turned(self, direction: str) -> LossScale:
+        """The scale of an objective with this direction, from its scale of losses."""
+        if direction == "min":
+            return self
+        ends = turned(self.high, direction), turned(self.low, direction)
+        return LossScale(*ends, is_logarithmic=False)
 
     def position(self, loss: float) -> float:
         """From 0 at ``low`` to 1 at ``high``; 0 if the two are the same."""

@@ -10,8 +10,9 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from tuning.objectives import short_name_of
 from tuning.plan import PLAN_FILE, read_plan_fields
 from tuning.report import colours
 from tuning.report.number_text import format_number, format_share, join_words
@@ -50,9 +51,9 @@ def write_comparison(first: Path, second: Path) -> Path:
         "workload": comparison.workload,
         "names": names,
         "verdict": write_comparison_verdict(comparison, names, plans),
-        "table": comparison_table(comparison.optimizers),
-        "curve_table": comparison_table(comparison.curves),
-        "definitions": _definitions(names),
+        "table": comparison_table(comparison.optimizers, _words(comparison)),
+        "curve_table": comparison_table(comparison.curves, _words(comparison)),
+        "definitions": _definitions(names, _words(comparison)),
         "commands": [
             (name, plan.get("command") or "")
             for name, plan in zip(names, plans, strict=True)
@@ -98,7 +99,7 @@ def write_comparison_verdict(
     """
     sentences = [*_other_plans(plans)]
     for optimizer in comparison.optimizers:
-        sentences.append(_sentence(optimizer, names))
+        sentences.append(_sentence(optimizer, names, _words(comparison)))
     for only, name in zip(
         (comparison.only_first, comparison.only_second), names, strict=True
     ):
@@ -107,13 +108,36 @@ def write_comparison_verdict(
     return tuple(sentences)
 
 
-def comparison_table(rows: tuple[ComparedOptimizer, ...]) -> Table:
+class Words(NamedTuple):
+    """How the objective of two sweeps is spoken of.
+
+    Attributes:
+        direction: ``"min"`` or ``"max"``.
+        loss: the objective in few letters.
+        best: what its best value is.
+        better: what a better value is.
+    """
+
+    direction: str
+    loss: str
+    best: str
+    better: str
+
+
+def _words(comparison: Comparison) -> Words:
+    loss = short_name_of(comparison.objective)
+    if comparison.direction == "max":
+        return Words("max", loss, "highest", "higher")
+    return Words("min", loss, "lowest", "lower")
+
+
+def comparison_table(rows: tuple[ComparedOptimizer, ...], words: Words) -> Table:
     """The figures of both sweeps and their differences, one row per comparison."""
     headers = (
         "Optimizer",
-        "Mean loss",
+        f"Mean {words.loss}",
         "difference",
-        "Lowest loss",
+        f"{words.best.capitalize()} {words.loss}",
         "difference",
         "Good rates, decades",
         "difference",
@@ -121,18 +145,18 @@ def comparison_table(rows: tuple[ComparedOptimizer, ...]) -> Table:
         "Time per step, ratio",
         "Runs of each",
     )
-    return Table(headers, tuple(_row(row) for row in rows))
+    return Table(headers, tuple(_row(row, words.direction) for row in rows))
 
 
-def _row(row: ComparedOptimizer) -> tuple[Cell, ...]:
+def _row(row: ComparedOptimizer, direction: str) -> tuple[Cell, ...]:
     name = _name(row)
     if row.batch_size is not None:
         name += f", {row.batch_size}"
     shares = " → ".join(format_share(share) for share in row.diverged_shares)
     return (
         Cell(name),
-        *_difference_cells(row.mean_loss),
-        *_difference_cells(row.best_loss),
+        *_difference_cells(row.mean_loss.turned(direction)),
+        *_difference_cells(row.best_loss.turned(direction)),
         *_difference_cells(row.good_decades),
         Cell(shares),
         Cell(format_number(row.step_time_ratio)),
@@ -152,18 +176,20 @@ def _difference_cells(difference: Difference) -> tuple[Cell, Cell]:
     )
 
 
-def _sentence(row: ComparedOptimizer, names: tuple[str, str]) -> str:
+def _sentence(row: ComparedOptimizer, names: tuple[str, str], words: Words) -> str:
     name = _name(row)
-    if row.mean_loss.interval is None:
-        first, second = row.mean_loss.first, row.mean_loss.second
+    mean, best = (d.turned(words.direction) for d in (row.mean_loss, row.best_loss))
+    sign = 1 if words.direction == "max" else -1
+    if mean.interval is None:
+        first, second = mean.first, mean.second
         return (
-            f"{name}: mean loss {format_number(first)} in {names[0]}, "
+            f"{name}: mean {words.loss} {format_number(first)} in {names[0]}, "
             f"{format_number(second)} in {names[1]}; fewer than two seeds are shared, "
             "so the difference may be chance."
         )
     figures = (
-        ("mean loss over the rates", row.mean_loss, "lower", -1, ""),
-        ("lowest loss", row.best_loss, "lower", -1, ""),
+        (f"mean {words.loss} over the rates", mean, words.better, sign, ""),
+        (f"{words.best} {words.loss}", best, words.better, sign, ""),
         ("region of good rates", row.good_decades, "wider", 1, " decades"),
     )
     clear, open_ = [], []
@@ -180,7 +206,7 @@ def _sentence(row: ComparedOptimizer, names: tuple[str, str]) -> str:
     if open_:
         parts.append(f"over the seeds, no clear difference in {join_words(open_)}")
     note = ""
-    if row.mean_loss.interval.seeds == 2 and clear:
+    if mean.interval.seeds == 2 and clear:
         note = " Two seeds agree half of the time by chance."
     return f"{name}: {'; '.join(parts)}.{note}"
 
@@ -204,7 +230,8 @@ def _other_plans(plans: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"Beside what the names say, the sweeps differ in {join_words(differ)}."]
 
 
-def _definitions(names: tuple[str, str]) -> list[tuple[str, str]]:
+def _definitions(names: tuple[str, str], words: Words) -> list[tuple[str, str]]:
+    bound = "at least" if words.direction == "max" else "at most"
     return [
         (
             "What is compared",
@@ -219,11 +246,14 @@ def _definitions(names: tuple[str, str]) -> list[tuple[str, str]]:
             "out 0.",
         ),
         (
-            "Mean loss",
-            "the judged loss (at most the initial one) averaged over seeds, shared "
-            "rates and batch sizes: what a rate chosen blindly gives.",
+            f"Mean {words.loss}",
+            f"the judged {words.loss} ({bound} the initial one) averaged over seeds, "
+            "shared rates and batch sizes: what a rate chosen blindly gives.",
         ),
-        ("Lowest loss", "at the best shared rate, averaged over batch sizes."),
+        (
+            f"{words.best.capitalize()} {words.loss}",
+            "at the best shared rate, averaged over batch sizes.",
+        ),
         (
             "Good rates",
             "width of the region of rates that miss at most 5 % of the improvement, "

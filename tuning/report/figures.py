@@ -18,6 +18,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from tuning.objectives import title_of, turned
 from tuning.report.colours import LossScale, cell_colours
 from tuning.report.number_text import format_number, format_rate
 from tuning.report.svg import PANEL_INCHES, SOFT, SeriesStyle, set_page_inks, to_svg
@@ -34,6 +35,7 @@ def draw_loss_curves(
     identifier: str,
     by_batch_size: bool = False,
     loss_name: str = "validation loss",
+    direction: str = "min",
 ) -> str:
     """Loss against learning rate, as an SVG element.
 
@@ -48,25 +50,36 @@ def draw_loss_curves(
         identifier: unique within the page; begins with a letter.
         by_batch_size: whether lines are batch sizes.
         loss_name: what the vertical axis shows.
+        direction: of the objective.
     """
     figure = Figure(figsize=PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
-    _set_axes(axes, rates, scale, loss_name)
+    _set_axes(axes, rates, scale.turned(direction), loss_name)
     for curve in curves:
         name = str(curve.batch_size) if by_batch_size else curve.optimizer
-        _draw_curve(axes, curve, styles[name])
+        _draw_curve(axes, curve, styles[name], direction)
     initial = sum(curve.initial_loss for curve in curves) / len(curves)
-    axes.axhline(initial, color=SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-    return to_svg(figure, identifier, _describe(curves, by_batch_size, loss_name))
+    axes.axhline(
+        turned(initial, direction),
+        color=SOFT,
+        linestyle=(0, (4, 3)),
+        linewidth=1,
+        zorder=1,
+    )
+    description = _describe(curves, by_batch_size, loss_name, direction)
+    return to_svg(figure, identifier, description)
 
 
-def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray:
+def draw_heat_map(
+    heat_map: HeatMap, scale: LossScale, title: str, direction: str = "min"
+) -> np.ndarray:
     """Loss over learning rate and batch size as an image, for TensorBoard.
 
     Args:
         heat_map: of one optimizer.
         scale: of all losses, so that maps can be compared.
         title: above the map.
+        direction: of the objective.
 
     Shapes:
         Returns [height, width, 3] uint8.
@@ -86,7 +99,7 @@ def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray
             background, ink = cell_colours(loss, scale)
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, color=background))
             mark = " \N{MULTIPLICATION SIGN}" if heat_map.diverged_shares[i][j] else ""
-            text = format_number(loss) + mark
+            text = format_number(turned(loss, direction)) + mark
             axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=8)
     axes.set_xticks(range(columns), [str(size) for size in heat_map.batch_sizes])
     axes.set_yticks(range(rows), [format_rate(r) for r in heat_map.learning_rates])
@@ -101,13 +114,13 @@ def draw_heat_map(heat_map: HeatMap, scale: LossScale, title: str) -> np.ndarray
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
-def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
+def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle, direction: str) -> None:
     rates = [point.learning_rate for point in curve.points]
-    losses = [point.loss for point in curve.points]
+    losses = [turned(point.loss, direction) for point in curve.points]
     axes.fill_between(
         rates,
-        [point.lowest_loss for point in curve.points],
-        [point.highest_loss for point in curve.points],
+        [turned(point.lowest_loss, direction) for point in curve.points],
+        [turned(point.highest_loss, direction) for point in curve.points],
         color=style.colour,
         alpha=0.16,
         linewidth=0,
@@ -125,7 +138,7 @@ def _draw_curve(axes: Axes, curve: Curve, style: SeriesStyle) -> None:
     diverged = [point for point in curve.points if point.diverged]
     axes.plot(
         [point.learning_rate for point in diverged],
-        [point.loss for point in diverged],
+        [turned(point.loss, direction) for point in diverged],
         color=style.colour,
         linestyle="none",
         marker="x",
@@ -159,12 +172,15 @@ def _set_axes(
     set_page_inks(axes, "learning rate", loss_name)
 
 
-def _describe(curves: Sequence[Curve], by_batch_size: bool, loss_name: str) -> str:
+def _describe(
+    curves: Sequence[Curve], by_batch_size: bool, loss_name: str, direction: str
+) -> str:
     def name(curve: Curve) -> str:
         return f"batch {curve.batch_size}" if by_batch_size else curve.optimizer
 
     best = "; ".join(
-        f"{name(curve)}: lowest {format_number(curve.best_loss)} at rate "
+        f"{name(curve)}: {'highest' if direction == 'max' else 'lowest'} "
+        f"{format_number(turned(curve.best_loss, direction))} at rate "
         f"{format_rate(curve.best_rate)}"
         for curve in curves
     )
@@ -173,4 +189,4 @@ def _describe(curves: Sequence[Curve], by_batch_size: bool, loss_name: str) -> s
         if by_batch_size
         else f"at batch size {curves[0].batch_size}"
     )
-    return f"{loss_name.capitalize()} against learning rate {of}. {best}."
+    return f"{title_of(loss_name)} against learning rate {of}. {best}."

@@ -6,30 +6,33 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tuning.objectives import title_of
 from tuning.report.number_text import format_rate, format_seconds, format_share
 from tuning.statistics.values import Summary
 
 
 def definitions(summary: Summary) -> list[tuple[str, str]]:
     """What each figure means, one sentence each."""
-    tolerance = format_share(summary.good_tolerance)
+    tolerance, loss = format_share(summary.good_tolerance), summary.short_name
+    is_rising = summary.direction == "max"
+    bound, side = ("at least", "below") if is_rising else ("at most", "above")
     return [
         (
-            "Loss",
-            f"the {summary.loss_name} after the last epoch, at most that before the "
+            title_of(loss),
+            f"the {summary.loss_name} after the last epoch, {bound} that before the "
             "first step (a diverged run counts as one that learned nothing), averaged "
             "over the seeds that the compared optimizers share.",
         ),
         (
             "S, learning-rate sensitivity",
-            "the mean over the grid's learning rates of the loss less the best loss: "
-            "what a rate chosen blindly costs; 0 is ideal (Wortsman et al. 2023, "
-            "arXiv:2309.14322).",
+            "the mean over the grid's learning rates of the distance between the "
+            f"{loss} and the best {loss}: what a rate chosen blindly costs; 0 is ideal "
+            "(Wortsman et al. 2023, arXiv:2309.14322).",
         ),
         (
             "S, best of any",
-            "the same with the best loss of any optimizer at that batch size, so that "
-            "an optimizer that is equally bad everywhere does not look robust; it "
+            f"the same with the best {loss} of any optimizer at that batch size, so "
+            "that an optimizer that is equally bad everywhere does not look robust; it "
             "decides the ranking.",
         ),
         (
@@ -43,13 +46,13 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
         (
             "Partial, learned nothing",
             "the optimizer lacks runs, at some rate and batch size, with a seed that "
-            "the others have; or it improved on the initial loss nowhere. It is not "
+            f"the others have; or it improved on the initial {loss} nowhere. It is not "
             "ranked.",
         ),
         (
             "Good rates",
             f"the unbroken range of rates around the best one that miss at most "
-            f"{tolerance} of the improvement from the initial to the best loss, "
+            f"{tolerance} of the improvement from the initial to the best {loss}, "
             "interpolated over the logarithm of the rate; ≥ means that it reaches the "
             "end of the grid and may be wider.",
         ),
@@ -59,17 +62,17 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
         ),
         (
             "Worst regret",
-            "the greatest loss in the grid, less the best loss of any optimizer at "
-            "that batch size.",
+            f"the distance between the worst {loss} in the grid and the best of any "
+            "optimizer at that batch size.",
         ),
         ("Diverged", "share of runs in which a loss became infinite or undefined."),
         (
             "Bad",
-            "share of runs that diverged or ended above their initial loss.",
+            f"share of runs that diverged or ended {side} their initial {loss}.",
         ),
         (
             "± over seeds",
-            "standard deviation of the loss at the best rate (n - 1).",
+            f"standard deviation of the {loss} at the best rate (n - 1).",
         ),
         (
             "Arrow beside a rate",
@@ -79,7 +82,7 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
         (
             "Steps to target",
             "median over seeds at the best rate of the steps until the workload's "
-            "target loss; a run that never reached it counts as infinite.",
+            f"target {loss}; a run that never reached it counts as infinite.",
         ),
         ("State", "bytes of the optimizer's variables."),
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tuning.objectives import title_of
 from tuning.report import colours, figures, notes, svg, tables
 from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
@@ -37,7 +38,7 @@ def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> 
     """
     template = markdown_template("report.md.j2")
     heat_tables = [
-        (optimizer.name, tables.heat_table(optimizer))
+        (optimizer.name, tables.heat_table(optimizer, summary.direction))
         for optimizer in summary.optimizers
     ]
     return template.render(**_content(summary, plan or {}), heat_tables=heat_tables)
@@ -47,6 +48,10 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
     """The content of both forms of the report."""
     return {
         "workload": summary.workload,
+        "loss": summary.short_name,
+        "loss_title": title_of(summary.short_name),
+        "best": summary.best_word,
+        "better": "higher" if summary.direction == "max" else "lower",
         "description": plan.get("description") or "",
         "verdict": write_verdict(summary),
         "order": "widest region" if summary.strategy == "edges" else "most robust",
@@ -66,7 +71,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
     for optimizer in summary.optimizers:
         rows = [
             (rate, [(cell, _cell_style(cell, scale)) for cell in cells])
-            for rate, cells in tables.heat_cells(optimizer)
+            for rate, cells in tables.heat_cells(optimizer, summary.direction)
         ]
         sizes = optimizer.heat_map.batch_sizes
         heat_maps.append({"name": optimizer.name, "sizes": sizes, "rows": rows})
@@ -83,6 +88,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
             scale,
             identifier=f"batch-{size}",
             loss_name=summary.loss_name,
+            direction=summary.direction,
         )
         panels.append({"batch_size": size, "svg": Markup(drawing)})
     sizes = sorted({curve.batch_size for curve in curves})
@@ -99,6 +105,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
                     identifier=f"optimizer-{index}",
                     by_batch_size=True,
                     loss_name=summary.loss_name,
+                    direction=summary.direction,
                 )
             ),
         }
@@ -114,8 +121,8 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         "legend": [(name, Markup(style.legend)) for name, style in styles.items()],
         "series_colours": colours.SERIES_COLOURS,
         "colour_bar": colours.colour_bar(),
-        "scale_low": format_number(scale.low),
-        "scale_high": format_number(scale.high),
+        "scale_low": format_number(summary.shown(scale.low)),
+        "scale_high": format_number(summary.shown(scale.high)),
         "is_logarithmic": scale.is_logarithmic,
     }
 
@@ -137,7 +144,11 @@ def _cell_style(cell: tables.HeatCell, scale: colours.LossScale) -> str:
 
 def _map_width(summary: Summary) -> float:
     """Least width of a heat map in rem: the rates' names and the longest numbers."""
-    rows = [row for o in summary.optimizers for row in tables.heat_cells(o)]
+    rows = [
+        row
+        for o in summary.optimizers
+        for row in tables.heat_cells(o, summary.direction)
+    ]
     cells = [cell for _, row in rows for cell in row]
     characters = [len(cell.text) + 2 * bool(cell.diverged) for cell in cells]
     columns = max(len(row) for _, row in rows)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from tuning.report.number_text import format_number, format_rate, join_words
+from tuning.report.tables import shown_loss
 from tuning.statistics.values import Interval, OptimizerSummary, Summary
 
 
@@ -41,7 +42,7 @@ def name_most_robust(summary: Summary) -> list[str]:
     after = ""
     if following:
         after = f"; next {following[0].name} {_figure(following[0])}"
-    against = "against the best loss of any optimizer"
+    against = f"against the best {summary.short_name} of any optimizer"
     if len(equal) > 1:
         names = join_words([optimizer.name for optimizer in equal])
         text = (
@@ -68,12 +69,13 @@ def name_steadiest(summary: Summary) -> list[str]:
     leading = ranked[0].mean_sensitivity or 0.0
     if own >= leading or format_number(own) == format_number(leading):
         return []
+    away = "below" if summary.direction == "max" else "above"
     gap = (steadiest.mean_sensitivity_to_best_of_any or 0.0) - own
     return [
-        f"{steadiest.name} varies least around its own best loss (S "
+        f"{steadiest.name} varies least around its own best {summary.short_name} (S "
         f"{format_number(own)}; {ranked[0].name} {format_number(leading)}), but that "
-        f"lies {format_number(gap)} above the best loss of any optimizer, on average "
-        "over batch sizes."
+        f"lies {format_number(gap)} {away} the best {summary.short_name} of any "
+        "optimizer, on average over batch sizes."
     ]
 
 
@@ -83,7 +85,8 @@ def describe_strategy(summary: Summary) -> list[str]:
     if summary.strategy != "edges":
         return [
             f"KerasTuner's {summary.strategy} search chose {share}: it looks for the "
-            "lowest loss, so optimizers are not compared for robustness."
+            f"{summary.best_word} {summary.short_name}, so optimizers are not compared "
+            "for robustness."
         ]
     learned = [o for o in summary.optimizers if o.has_learned]
     sentence = (
@@ -111,10 +114,14 @@ def name_lowest_loss(summary: Summary) -> list[str]:
     )
     if not reached:
         return ["No run could be judged."]
-    lowest = format_number(reached[0].best_loss)
+
+    def best_of(optimizer: OptimizerSummary) -> str:
+        return shown_loss(optimizer.best_loss, summary.direction)
+
+    lowest = best_of(reached[0])
     names: dict[str, list[str]] = {}
     for optimizer in reached:
-        if format_number(optimizer.best_loss) == lowest:
+        if best_of(optimizer) == lowest:
             rate = format_rate(optimizer.best_loss_rate)
             place = f"at rate {rate} and batch {optimizer.best_loss_batch_size}"
             names.setdefault(place, []).append(optimizer.name)
@@ -122,8 +129,9 @@ def name_lowest_loss(summary: Summary) -> list[str]:
     following = reached[sum(len(those) for those in names.values()) :]
     after = ""
     if following:
-        after = f" (next {following[0].name}, {format_number(following[0].best_loss)})"
-    return [f"Lowest {summary.loss_name}: {'; '.join(parts)}{after}."]
+        after = f" (next {following[0].name}, {best_of(following[0])})"
+    best = summary.best_word.capitalize()
+    return [f"{best} {summary.loss_name}: {'; '.join(parts)}{after}."]
 
 
 def _ranked(summary: Summary) -> list[OptimizerSummary]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuning.objectives import turned
 from tuning.optimizer_names import parse_name
 from tuning.report.number_text import count_of, format_number, format_rate
 from tuning.report.results import read_results
@@ -130,9 +131,10 @@ def reasons_for(found: Recommendation, tolerance: float) -> tuple[str, ...]:
             f"No other of the {found.settings} settings (optimizer and batch size) "
             f"ends within {share} of its improvement."
         )
-    if found.luckiest_loss < found.loss.mean:
+    losses = found.luckiest_loss, found.loss.mean
+    if turned(losses[0], found.direction) < turned(losses[1], found.direction):
         reasons.append(
-            f"The lowest single run, {found.luckiest_run}, ended at "
+            f"The best single run, {found.luckiest_run}, ended at "
             f"{format_number(found.luckiest_loss)}; the mean over its seeds is "
             f"{format_number(found.luckiest_mean)}."
         )

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tuning.objectives import turned
 from tuning.records import RunRecord
 from tuning.report.page import render_html, render_markdown
 from tuning.report.results import read_results
@@ -59,7 +60,10 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
 
 
 def _to_csv(records: Sequence[RunRecord]) -> str:
-    """One line per run; nested fields are left out, metrics get columns."""
+    """One line per run; nested fields are left out, metrics get columns.
+
+    ``objective_value`` is what the run ended with, also where it is maximised.
+    """
     metrics = sorted({name for record in records for name in record.val_metrics})
     names = [
         field.name
@@ -68,8 +72,12 @@ def _to_csv(records: Sequence[RunRecord]) -> str:
     ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*names, *(f"metric.{name}" for name in metrics)])
+    metric_names = [f"metric.{name}" for name in metrics]
+    writer.writerow([*names, "objective_value", *metric_names])
     for record in records:
         values = [getattr(record, name) for name in names]
-        writer.writerow([*values, *(record.val_metrics.get(m) for m in metrics)])
+        final = record.final_val_loss
+        value = None if final is None else turned(final, record.direction)
+        others = [record.val_metrics.get(name) for name in metrics]
+        writer.writerow([*values, value, *others])
     return buffer.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from tuning.objectives import turned
 from tuning.report.number_text import (
     NOTHING,
     format_bytes,
@@ -67,7 +68,7 @@ def optimizer_table(summary: Summary) -> Table:
         "S, own best",
         "its median",
         "Good rates, decades",
-        "Lowest loss",
+        _best_header(summary),
         "Drift, decades",
         "Worst regret",
         "Diverged",
@@ -77,7 +78,10 @@ def optimizer_table(summary: Summary) -> Table:
     )
     least = _least_per_column(summary.optimizers)
     is_whole = summary.strategy == "grid"
-    rows = [_optimizer_row(o, least, is_whole) for o in summary.optimizers]
+    rows = [
+        _optimizer_row(o, least, is_whole, summary.direction)
+        for o in summary.optimizers
+    ]
     # Figures over all rates mean nothing if rates were chosen by their losses.
     shown = [i for i in range(len(headers)) if is_whole or i not in _OVER_ALL_RATES]
     return Table(
@@ -90,7 +94,7 @@ def curve_table(summary: Summary) -> Table:
     """The figures of every optimizer at every batch size."""
     headers = (
         "Optimizer, batch",
-        "Lowest loss",
+        _best_header(summary),
         "± over seeds",
         "at rate",
         "S, own best",
@@ -104,7 +108,11 @@ def curve_table(summary: Summary) -> Table:
     )
     return Table(
         headers,
-        tuple(_curve_row(curve) for o in summary.optimizers for curve in o.curves),
+        tuple(
+            _curve_row(curve, summary.direction)
+            for o in summary.optimizers
+            for curve in o.curves
+        ),
     )
 
 
@@ -120,9 +128,14 @@ def excluded_table(summary: Summary) -> Table:
 
 
 def heat_cells(
-    optimizer: OptimizerSummary,
+    optimizer: OptimizerSummary, direction: str
 ) -> list[tuple[float, list[HeatCell]]]:
-    """The optimizer's heat map: per learning rate, one cell for each batch size."""
+    """The optimizer's heat map: per learning rate, one cell for each batch size.
+
+    Args:
+        optimizer: whose losses are shown.
+        direction: of the objective.
+    """
     heat_map = optimizer.heat_map
     best = (optimizer.best_loss_rate, optimizer.best_loss_batch_size)
     rows = []
@@ -134,7 +147,7 @@ def heat_cells(
             cells.append(
                 HeatCell(
                     loss=loss,
-                    text=format_number(loss),
+                    text=shown_loss(loss, direction),
                     diverged=round(share * runs),
                     runs=runs,
                     is_best=(rate, size) == best,
@@ -144,11 +157,11 @@ def heat_cells(
     return rows
 
 
-def heat_table(optimizer: OptimizerSummary) -> Table:
+def heat_table(optimizer: OptimizerSummary, direction: str) -> Table:
     """The heat map as text; ``×`` counts the diverged runs."""
     sizes = optimizer.heat_map.batch_sizes
     rows = []
-    for rate, cells in heat_cells(optimizer):
+    for rate, cells in heat_cells(optimizer, direction):
         row = [Cell(format_rate(rate))]
         for cell in cells:
             mark = (
@@ -176,7 +189,10 @@ def _least_per_column(optimizers: Sequence[OptimizerSummary]) -> dict[str, str]:
 
 
 def _optimizer_row(
-    optimizer: OptimizerSummary, least: Mapping[str, str], is_whole: bool
+    optimizer: OptimizerSummary,
+    least: Mapping[str, str],
+    is_whole: bool,
+    direction: str,
 ) -> tuple[Cell, ...]:
     def is_best(name: str) -> bool:
         text = format_number(getattr(optimizer, name))
@@ -202,7 +218,7 @@ def _optimizer_row(
         ),
         Cell(format_number(optimizer.median_sensitivity)),
         Cell(bound + decades),
-        Cell(format_number(optimizer.best_loss), is_best("best_loss"), place),
+        Cell(shown_loss(optimizer.best_loss, direction), is_best("best_loss"), place),
         Cell(format_number(optimizer.best_rate_drift)),
         Cell(format_number(optimizer.worst_regret), is_best("worst_regret")),
         Cell(format_share(optimizer.diverged_share)),
@@ -218,7 +234,7 @@ def _state_of(optimizer: OptimizerSummary, is_whole: bool) -> str:
     return "" if optimizer.has_learned else " (learned nothing)"
 
 
-def _curve_row(curve: Curve) -> tuple[Cell, ...]:
+def _curve_row(curve: Curve, direction: str) -> tuple[Cell, ...]:
     arrow = {"low": " ↓", "high": " ↑", None: ""}[curve.best_rate_edge]
     region = curve.good_region
     rates, decades = "", "none"
@@ -229,7 +245,7 @@ def _curve_row(curve: Curve) -> tuple[Cell, ...]:
     steps = curve.steps_to_target
     return (
         Cell(f"{curve.optimizer}, {curve.batch_size}"),
-        Cell(format_number(curve.best_loss)),
+        Cell(shown_loss(curve.best_loss, direction)),
         Cell(format_number(curve.best_loss_deviation)),
         Cell(format_rate(curve.best_rate) + arrow),
         Cell(
@@ -244,6 +260,15 @@ def _curve_row(curve: Curve) -> tuple[Cell, ...]:
         Cell(format_seconds(curve.seconds_per_step)),
         Cell(str(curve.runs)),
     )
+
+
+def shown_loss(loss: float | None, direction: str) -> str:
+    """The value of the objective that a loss stands for, as text."""
+    return format_number(None if loss is None else turned(loss, direction))
+
+
+def _best_header(summary: Summary) -> str:
+    return f"{summary.best_word.capitalize()} {summary.short_name}"
 
 
 def brackets(interval: Interval | None) -> str:

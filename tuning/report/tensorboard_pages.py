@@ -22,17 +22,20 @@ def heat_map_images(summary: Summary) -> dict[str, np.ndarray]:
     scale = sweep_scale(summary)
     return {
         optimizer.name: figures.draw_heat_map(
-            optimizer.heat_map, scale, f"{optimizer.name} on {summary.workload}"
+            optimizer.heat_map,
+            scale,
+            f"{optimizer.name} on {summary.workload}",
+            summary.direction,
         )
         for optimizer in summary.optimizers
     }
 
 
 def losses_by_rate(summary: Summary) -> dict[str, dict[float, float]]:
-    """Mean loss by learning rate, by ``batch=B/optimizer``."""
+    """Mean of the objective by learning rate, by ``batch=B/optimizer``."""
     return {
         f"batch={curve.batch_size}/{optimizer.name}": {
-            point.learning_rate: point.loss for point in curve.points
+            point.learning_rate: summary.shown(point.loss) for point in curve.points
         }
         for optimizer in summary.optimizers
         for curve in optimizer.curves

@@ -49,7 +49,8 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
     """
     if summary.judged_runs and not any(o.has_learned for o in summary.optimizers):
         leading = [
-            "No optimizer improved on the initial loss: robustness cannot be judged."
+            f"No optimizer improved on the initial {summary.short_name}: robustness "
+            "cannot be judged."
         ]
     else:
         robust = (
@@ -102,7 +103,7 @@ def _no_learning(summary: Summary) -> list[str]:
     if nothing:
         sentences.append(
             f"{join_words(nothing)} learned nothing: no rate improved on the initial "
-            "loss at any batch size."
+            f"{summary.short_name} at any batch size."
         )
     places = _places(
         [o for o in summary.optimizers if not _learned_nothing(o)],
@@ -110,7 +111,8 @@ def _no_learning(summary: Summary) -> list[str]:
     )
     if places:
         sentences.append(
-            f"No rate improved on the initial loss for {join_words(places)}."
+            f"No rate improved on the initial {summary.short_name} for "
+            f"{join_words(places)}."
         )
     return sentences
 
@@ -147,7 +149,11 @@ def _ended_worse(summary: Summary) -> list[str]:
     total, parts = _tally(summary, lambda o: o.bad_runs - o.diverged_runs)
     if not total:
         return []
-    return [f"{count_of(total, 'further run')} ended above the initial loss: {parts}."]
+    side = "below" if summary.direction == "max" else "above"
+    return [
+        f"{count_of(total, 'further run')} ended {side} the initial "
+        f"{summary.short_name}: {parts}."
+    ]
 
 
 def _excluded(summary: Summary) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tuning.objectives import turned
 from tuning.records import RunRecord
 from tuning.statistics.curves import find_good_region
 from tuning.statistics.means import median_or_none
@@ -22,6 +23,7 @@ from tuning.statistics.seed_losses import (
     SeedLosses,
     judged_loss,
     means_over_seeds,
+    objective_of,
     percentiles,
     resamples,
     tabulate,
@@ -49,6 +51,20 @@ class Difference:
     def value(self) -> float:
         """``second - first``."""
         return self.second - self.first
+
+    def turned(self, direction: str) -> Difference:
+        """The difference of an objective with this direction, from that of losses."""
+        if direction == "min":
+            return self
+        interval = self.interval
+        if interval is not None:
+            low, high = (
+                turned(interval.high, direction),
+                turned(interval.low, direction),
+            )
+            interval = dataclasses.replace(interval, low=low, high=high)
+        first, second = turned(self.first, direction), turned(self.second, direction)
+        return Difference(first, second, interval)
 
     @property
     def is_clear(self) -> bool:
@@ -96,6 +112,8 @@ class Comparison:
 
     Attributes:
         workload: of both.
+        objective: the logged quantity by which the runs of both were judged.
+        direction: of the objective; with ``"max"``, losses here are its negative.
         optimizers: over all shared batch sizes.
         curves: at each shared batch size.
         only_first: optimizers without a counterpart in the second sweep.
@@ -103,6 +121,8 @@ class Comparison:
     """
 
     workload: str
+    objective: str
+    direction: str
     optimizers: tuple[ComparedOptimizer, ...]
     curves: tuple[ComparedOptimizer, ...]
     only_first: tuple[str, ...]
@@ -120,12 +140,19 @@ def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparis
         second: records of the other sweep.
 
     Raises:
-        ValueError: the sweeps train different workloads, or have no run in common.
+        ValueError: the sweeps train different workloads, are judged by different
+            objectives, or have no run in common.
     """
     workloads = sorted({record.workload for record in (*first, *second)})
     if len(workloads) != 1:
         raise ValueError(
             f"sweeps of different workloads cannot be compared; received {workloads}."
+        )
+    objectives = objective_of(first), objective_of(second)
+    if objectives[0] != objectives[1]:
+        raise ValueError(
+            "sweeps with different objectives cannot be compared; received "
+            f"{objectives[0][0]!r} and {objectives[1][0]!r}."
         )
     names = _names(first), _names(second)
     if len(names[0]) == len(names[1]) == 1:
@@ -148,6 +175,8 @@ def compare(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> Comparis
     compared = [o.first_name for o in optimizers], [o.second_name for o in optimizers]
     return Comparison(
         workload=workloads[0],
+        objective=objectives[0][0],
+        direction=objectives[0][1],
         optimizers=tuple(optimizers),
         curves=tuple(curves),
         only_first=tuple(name for name in names[0] if name not in compared[0]),

@@ -41,8 +41,9 @@ class Recommendation:
         batch_size: examples per step.
         follows_schedule: whether the learning rate is the largest of a schedule.
         objective: the quantity by which runs were judged.
-        loss: the judged loss over seeds (`tuning.statistics.seed_losses.judged_loss`):
-            a run that diverged counts with its initial one.
+        direction: ``"min"`` or ``"max"``: which of its values are better.
+        loss: the objective over seeds, as `tuning.statistics.seed_losses.judged_loss`
+            has it: a run that diverged counts with its initial one.
         initial_loss: the objective before the first step.
         metrics: the others, by name, over seeds.
         seeds: runs at this setting and learning rate.
@@ -50,9 +51,9 @@ class Recommendation:
         settings: of the sweep that learned anything.
         settings_as_good: how many of them reach nearly the same loss in the middle of
             their stable range; this one has the widest.
-        luckiest_run: the run that ended lowest.
-        luckiest_loss: its judged loss.
-        luckiest_mean: mean judged loss over all seeds of that run.
+        luckiest_run: the single run that ended best.
+        luckiest_loss: the objective it ended with.
+        luckiest_mean: mean over all seeds of that run.
     """
 
     optimizer: str
@@ -60,6 +61,7 @@ class Recommendation:
     batch_size: int
     follows_schedule: bool
     objective: str
+    direction: str
     loss: Spread
     initial_loss: float
     metrics: Mapping[str, Spread]
@@ -120,22 +122,28 @@ def recommend_setting(
         luckiest_record.batch_size,
         luckiest_record.learning_rate,
     )
+
+    def shown(some: Sequence[RunRecord]) -> Spread:
+        losses = [judged[r.run_id] for r in some]
+        return _spread([None if x is None else summary.shown(x) for x in losses])
+
     return Recommendation(
         optimizer=curve.optimizer,
         learning_rate=point.learning_rate,
         batch_size=curve.batch_size,
         follows_schedule=_follows_schedule(chosen[0]),
-        objective=chosen[0].objective,
-        loss=_spread([judged[r.run_id] for r in chosen]),
-        initial_loss=curve.initial_loss,
+        objective=summary.objective,
+        direction=summary.direction,
+        loss=shown(chosen),
+        initial_loss=summary.shown(curve.initial_loss),
         metrics=_metrics_of(chosen),
         seeds=len(chosen),
         stable_range=region,
         settings=len(candidates),
         settings_as_good=len(as_good),
         luckiest_run=luckiest,
-        luckiest_loss=loss,
-        luckiest_mean=_spread([judged[r.run_id] for r in beside_luckiest]).mean,
+        luckiest_loss=summary.shown(loss),
+        luckiest_mean=shown(beside_luckiest).mean,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,6 +65,15 @@ def is_bad(record: RunRecord) -> bool:
     if record.status == "diverged" or final is None or initial is None:
         return True
     return not (math.isfinite(final) and final <= initial)
+
+
+def objective_of(records: Sequence[RunRecord]) -> tuple[str, str]:
+    """By which quantity runs were judged, and its direction.
+
+    Those of the most runs that were trained: a run that failed early may not know.
+    """
+    trained = [r for r in records if r.status != "failed"] or records
+    return statistics.mode((r.objective, r.direction) for r in trained)
 
 
 def tabulate(

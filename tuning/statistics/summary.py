@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Sequence
 
 from tuning.grid import Grid
@@ -24,7 +23,7 @@ from tuning.statistics.optimizer_summary import (
     rank,
     summarize_optimizer,
 )
-from tuning.statistics.seed_losses import judged_loss, tabulate
+from tuning.statistics.seed_losses import judged_loss, objective_of, tabulate
 from tuning.statistics.shared_seeds import Axes, share_seeds
 from tuning.statistics.values import Curve, ExcludedRun, Summary
 
@@ -74,6 +73,7 @@ def summarize(
         ],
         rates,
     )
+    objective, direction = objective_of(every_record)
     missing = _missing_runs(records, grid if strategy == "grid" else None)
     excluded = tuple(
         sorted((_exclude(r) for r in records if judged_loss(r) is None), key=str)
@@ -110,7 +110,8 @@ def summarize(
         optimizers=ordered,
         strategy=strategy,
         short_runs=len(every_record) - len(records),
-        objective=statistics.mode(record.objective for record in every_record),
+        objective=objective,
+        direction=direction,
     )
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from tuning.objectives import name_of, short_name_of, turned
+
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
@@ -272,6 +274,8 @@ class Summary:
         short_runs: records with fewer epochs than planned, from which a strategy
             chose; no figure includes them.
         objective: the logged quantity by which runs were judged.
+        direction: ``"min"`` or ``"max"``: which of its values are better. With
+            ``"max"``, the losses here are its negative: less is better everywhere.
     """
 
     workload: str
@@ -289,12 +293,26 @@ class Summary:
     strategy: str = "grid"
     short_runs: int = 0
     objective: str = "val_loss"
+    direction: str = "min"
+
+    def shown(self, loss: float) -> float:
+        """The value of the objective that a loss of the summary stands for."""
+        return turned(loss, self.direction)
+
+    @property
+    def short_name(self) -> str:
+        """The objective in few letters: ``loss``, unless another one was chosen."""
+        return short_name_of(self.objective)
+
+    @property
+    def best_word(self) -> str:
+        """What the best value of the objective is: ``lowest`` or ``highest``."""
+        return "highest" if self.direction == "max" else "lowest"
 
     @property
     def loss_name(self) -> str:
         """The objective as a person calls it: ``validation loss``."""
-        known = {"val_loss": "validation loss", "loss": "training loss"}
-        return known.get(self.objective, self.objective)
+        return name_of(self.objective)
 
     @property
     def judged_runs(self) -> int:

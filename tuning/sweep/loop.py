@@ -18,6 +18,7 @@ from tuning.sweep.planning import Sweep
 from tuning.sweep.preparation import Preparation
 from tuning.sweep.progress import Progress
 from tuning.tensorboard import sweep_events
+from tuning.tensorboard.experiment_events import Experiment
 from tuning.trainers.task import Task
 
 
@@ -46,7 +47,16 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     done = len(finished)
     _report_progress(sweep, done, None)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
-    sweep_events.write_missing(tensorboard, sweep.grid, recorded, prepared.metrics)
+    experiment = Experiment(
+        tensorboard,
+        sweep.grid,
+        [f"val_{name}" for name in prepared.metrics],
+        sweep.workload.objective,
+    )
+    experiment.write_missing()
+    for record in recorded:
+        experiment.add(record)
+    sweep_events.write_missing(tensorboard, recorded)
     oracle = make_oracle(sweep.options, sweep.grid, finished)
     del recorded, finished  # most of the driver's memory in a large sweep
     if not oracle.has_more():
@@ -66,12 +76,10 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
         done += 1
         _report_progress(sweep, done, record)
 
-    train_proposed(oracle, task, sweep, report)
+    train_proposed(oracle, task, sweep, Keeper(sweep.directory, report, experiment))
 
 
-def train_proposed(
-    oracle: SweepOracle, task: Task, sweep: Sweep, report: Callable[[RunRecord], None]
-) -> None:
+def train_proposed(oracle: SweepOracle, task: Task, sweep: Sweep, keep: Keeper) -> None:
     """Train what the oracle proposes until it has no more, and keep every record.
 
     This process writes everything in the directory, wherever runs are trained.
@@ -80,9 +88,8 @@ def train_proposed(
         oracle: proposes runs, and knows which are finished.
         task: what all runs have in common.
         sweep: names the directory and the engine.
-        report: called with every record after it has been written.
+        keep: writes the results.
     """
-    keep = Keeper(sweep.directory, report)
     logs = sweep.directory / directories.WORKER_LOGS_DIRECTORY
     engine = open_engine(sweep.engine, task, logs)
     try:
@@ -99,10 +106,17 @@ class Keeper:
     Args:
         directory: of the sweep.
         report: called with every record after it has been written.
+        experiment: the sweep's configuration in TensorBoard, if it has one.
     """
 
-    def __init__(self, directory: Path, report: Callable[[RunRecord], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        report: Callable[[RunRecord], None],
+        experiment: Experiment | None = None,
+    ) -> None:
         self._directory = directory
+        self._experiment = experiment
         self._report = report
         self._messages: set[str] = set()
 
@@ -118,6 +132,8 @@ class Keeper:
         """
         record = finished.record
         tensorboard = self._directory / directories.TENSORBOARD_DIRECTORY
+        if self._experiment is not None:
+            self._experiment.add(record)
         sweep_events.write_run(tensorboard, record)
         append_record(self._directory, record)
         if record.status == "failed" and record.message not in self._messages:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tuning.engines.options import EngineOptions
 from tuning.grid import Grid
+from tuning.objectives import direction_of
 from tuning.optimizer_names import OptimizerFactory
 from tuning.options import SweepOptions
 from tuning.plan import SETTINGS, Plan
@@ -88,6 +89,8 @@ def make_plan(
 def _settings_of(workload: AnyWorkload) -> dict[str, str]:
     """The fields of `SETTINGS` that the workload has and that are set."""
     values = {name: getattr(workload, name, None) for name in SETTINGS}
+    # As it is used: what is given may be what the objective's name says, too.
+    values["direction"] = "max" if direction_of(workload) == "max" else None
     return {name: describe(value) for name, value in values.items() if value}
 
 

@@ -1,4 +1,4 @@
-"""A sweep for TensorBoard: curves and the HParams page, written from records alone.
+"""Runs for TensorBoard: curves and the HParams page, written from records alone.
 
 Every run has a directory below ``tensorboard/`` with its ``run_id`` as name. The
 HParams page shows the last value of a metric, not the best one
@@ -8,11 +8,10 @@ are written as separate scalars, once per run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from tuning.grid import Grid
+from tuning.objectives import turned
 from tuning.records import RunRecord
 from tuning.system.paths import path_inside
 from tuning.tensorboard.event_file import (
@@ -21,51 +20,14 @@ from tuning.tensorboard.event_file import (
     scalar_summary,
     write_events,
 )
-from tuning.tensorboard.report_events import STEPS_PER_DECADE
 
-SUMMARY_METRICS = {
-    "best_val_loss": "best validation loss",
-    "final_val_loss": "final validation loss",
-    "seconds_per_step": "seconds per step",
-}
-"""Scalars written once per run -> their names on the HParams page."""
+BEST, FINAL = "best_", "final_"
+"""Prefixes of the objective: its best and its last value.
 
-BEST = "best_"
-"""Prefix of a validation metric: its value at the best validation loss.
+``best_`` stands before other metrics, too: their value where the objective is best.
 
 This is not the metric's own best value: it is not known whether higher or lower is
 better, and users keep the weights of one epoch."""
-
-
-def write_experiment(directory: Path, grid: Grid, metrics: Sequence[str] = ()) -> None:
-    """Write the sweep's configuration for the pages HParams and Custom Scalars.
-
-    Args:
-        directory: the sweep's ``tensorboard`` directory.
-        grid: gives the values of each axis.
-        metrics: names of the workload's metrics.
-    """
-    from tensorboard.plugins.custom_scalar import summary as custom_scalar
-    from tensorboard.plugins.hparams import api as hparams
-
-    axes = {
-        "optimizer": grid.optimizers,
-        "learning_rate": grid.learning_rates,
-        "batch_size": grid.batch_sizes,
-        "seed": grid.seeds,
-    }
-    config = hparams.hparams_config_pb(
-        hparams=[
-            hparams.HParam(name, hparams.Discrete(values))
-            for name, values in axes.items()
-        ],
-        metrics=[
-            hparams.Metric(tag, display_name=name)
-            for tag, name in (SUMMARY_METRICS | _best_metrics(metrics)).items()
-        ],
-    )
-    layout = custom_scalar.pb(_chart_layout(grid))
-    write_events(directory, [(0, config), (0, layout)])
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -106,22 +68,13 @@ def write_run(directory: Path, record: RunRecord) -> None:
     write_events(path_inside(directory, record.run_id), events)
 
 
-def write_missing(
-    directory: Path,
-    grid: Grid,
-    records: Iterable[RunRecord],
-    metrics: Sequence[str] = (),
-) -> None:
-    """Write the missing events: of the experiment, and of every run without events.
+def write_missing(directory: Path, records: Iterable[RunRecord]) -> None:
+    """Write the events of every run that has none.
 
     Args:
         directory: the sweep's ``tensorboard`` directory.
-        grid: gives the values of each axis.
         records: of the runs that took place.
-        metrics: names of the workload's metrics.
     """
-    if not any(directory.glob(EVENT_FILES)):
-        write_experiment(directory, grid, metrics)
     for record in records:
         if not is_written(directory, record):
             write_run(directory, record)
@@ -135,67 +88,53 @@ def is_written(directory: Path, record: RunRecord) -> bool:
 def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
     """Every ``(tag, step, value)`` of a run; the step of a curve is its epoch.
 
-    Epochs count from 1; step 0 of ``epoch_val_loss`` is the loss before training.
+    Epochs count from 1; step 0 of the objective is its value before training.
     """
     if is_finite(record.initial_loss):
-        yield "epoch_val_loss", 0, record.initial_loss
+        initial = turned(record.initial_loss, record.direction)
+        yield f"epoch_{record.objective}", 0, initial
     for name, values in record.history.items():
         for epoch, value in enumerate(values, start=1):
             if is_finite(value):
                 yield f"epoch_{name}", epoch, value
-    for tag in SUMMARY_METRICS:
-        value = getattr(record, tag)
-        if is_finite(value):
-            yield tag, 0, value
-    for name, value in _metrics_at_best_loss(record.history).items():
+    for prefix, loss in (
+        (BEST, record.best_val_loss),
+        (FINAL, record.final_val_loss),
+    ):
+        if is_finite(loss):
+            yield f"{prefix}{record.objective}", 0, turned(loss, record.direction)
+    if is_finite(record.seconds_per_step):
+        yield "seconds_per_step", 0, record.seconds_per_step
+    for name, value in _metrics_at_best_loss(record).items():
         if is_finite(value):
             yield f"{BEST}{name}", 0, value
 
 
-def _best_metrics(names: Sequence[str]) -> dict[str, str]:
-    return {f"{BEST}val_{name}": f"{name} at the best loss" for name in names}
+def other_metrics(record: RunRecord) -> list[str]:
+    """Names in the record's history of the metrics that stand beside the objective.
+
+    Those on the validation data where the objective is one of them.
+    """
+    prefix = "val_" if record.objective.startswith("val_") else ""
+    return [
+        name
+        for name in record.history
+        if name.startswith(prefix) and name not in ("loss", record.objective)
+    ]
 
 
-def _metrics_at_best_loss(
-    history: Mapping[str, Sequence[float | None]],
-) -> dict[str, float | None]:
+def _metrics_at_best_loss(record: RunRecord) -> dict[str, float | None]:
+    history = record.history
     losses = [
-        (loss, epoch)
-        for epoch, loss in enumerate(history.get("val_loss", ()))
+        (turned(loss, record.direction), epoch)
+        for epoch, loss in enumerate(history.get(record.objective, ()))
         if is_finite(loss)
     ]
     if not losses:
         return {}
     _, best = min(losses)
     return {
-        name: values[best]
-        for name, values in history.items()
-        if name.startswith("val_") and name != "val_loss" and best < len(values)
+        name: history[name][best]
+        for name in other_metrics(record)
+        if best < len(history[name])
     }
-
-
-def _chart_layout(grid: Grid) -> Any:
-    """Charts with several curves each: of all runs, or of all optimizers."""
-    from tensorboard.plugins.custom_scalar import layout_pb2
-
-    def chart(title: str, tag: str) -> Any:
-        lines = layout_pb2.MultilineChartContent(tag=[tag])
-        return layout_pb2.Chart(title=title, multiline=lines)
-
-    by_rate = [
-        chart(
-            f"batch size {size}: loss by {STEPS_PER_DECADE} log10(learning rate)",
-            f"^loss_by_rate/batch={size}/",
-        )
-        for size in grid.batch_sizes
-    ]
-    by_epoch = [
-        chart("validation loss by epoch", "^epoch_val_loss$"),
-        chart("training loss by epoch", "^epoch_loss$"),
-    ]
-    return layout_pb2.Layout(
-        category=[
-            layout_pb2.Category(title="Loss against learning rate", chart=by_rate),
-            layout_pb2.Category(title="Every run", chart=by_epoch),
-        ]
-    )

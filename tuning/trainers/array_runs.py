@@ -13,6 +13,7 @@ import numpy as np
 from tuning.array_data import count_examples, map_arrays
 from tuning.errors import format_error
 from tuning.grid import Run
+from tuning.objectives import direction_of
 from tuning.trainers import model_fit
 from tuning.trainers.array_model import ArrayModel
 from tuning.trainers.model_builder import ModelBuilder
@@ -62,8 +63,13 @@ class ArrayRuns:
         """See `tuning.trainers.way.Way`."""
         examples = self._workload.examples_per_epoch or self._examples
         steps_per_epoch = -(-examples // run.batch_size)
-        epochs = self._task.epochs_of(run)
-        return TrainingLog(steps_per_epoch, self._workload.target_val_loss, epochs)
+        return TrainingLog(
+            steps_per_epoch,
+            self._workload.target_val_loss,
+            self._task.epochs_of(run),
+            self._workload.objective or "val_loss",
+            direction_of(self._workload),
+        )
 
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
         """See `tuning.trainers.way.Way`."""

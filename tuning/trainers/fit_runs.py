@@ -12,6 +12,7 @@ import keras
 
 from tuning.fit_workload import FitWorkload
 from tuning.grid import Run
+from tuning.objectives import direction_of
 from tuning.trainers import model_fit
 from tuning.trainers.fit_data import fit_input
 from tuning.trainers.fit_model import FitModel, scaled_to, takes_argument
@@ -49,7 +50,8 @@ class FitRuns:
         workload = self._workload
         epochs = self._task.epochs_of(run)
         objective = workload.objective or "val_loss"
-        return TrainingLog(None, workload.target_val_loss, epochs, objective)
+        direction = direction_of(workload)
+        return TrainingLog(None, workload.target_val_loss, epochs, objective, direction)
 
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
         """See `tuning.trainers.way.Way`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from tuning.grid import Run
 from tuning.loop_workload import LoopWorkload
+from tuning.objectives import direction_of
 from tuning.trainers.loop_run import LoopRun, RunEndedError
 from tuning.trainers.optimizers import state_bytes
 from tuning.trainers.seeding import seed_all
@@ -38,7 +39,8 @@ class LoopRuns:
         """See `tuning.trainers.way.Way`."""
         workload = self._workload
         objective = workload.objective or "val_loss"
-        return TrainingLog(None, workload.target_val_loss, 1, objective)
+        direction = direction_of(workload)
+        return TrainingLog(None, workload.target_val_loss, 1, objective, direction)
 
     def train(self, run: Run, log: TrainingLog, facts: dict[str, Any]) -> None:
         """See `tuning.trainers.way.Way`."""

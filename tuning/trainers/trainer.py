@@ -71,7 +71,7 @@ class Trainer:
         status: str,
         message: str,
     ) -> RunRecord:
-        losses = log.history.get(log.objective, [])
+        losses = log.losses
         final = None
         if status == "ok" and losses:
             final = losses[-1 if log.kept_epoch is None else log.kept_epoch]
@@ -91,6 +91,7 @@ class Trainer:
             final_val_loss=final,
             val_metrics=_last_finite_metrics(log),
             objective=log.objective,
+            direction=log.direction,
             steps=log.steps,
             steps_to_target=log.steps_to_target,
             seconds=log.seconds,

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tuning.objectives import turned
+
 CURVE_POINTS = 100
 """Largest number of points of a run's training-loss curve: enough to see how training
 begins and where it diverges, and less than a kilobyte in the record."""
@@ -63,14 +65,16 @@ class TrainingLog:
     Args:
         steps_per_epoch: optimizer steps that an epoch takes; ``None`` if that is only
             known after the first epoch.
-        target_val_loss: the value of the objective that ``steps_to_target`` counts to.
+        target: the value of the objective that ``steps_to_target`` counts to.
         epochs: planned; decides how many steps a point of the curve is made of.
         objective: the logged quantity by which the run is judged.
+        direction: of the objective: ``"min"`` or ``"max"``.
 
     Attributes:
         history: per name the values after each epoch; ``None`` where not finite.
         objective: the logged quantity by which the run is judged.
-        initial_loss: its value before the first step.
+        direction: of the objective.
+        initial_loss: its value before the first step, as `turned` makes it a loss.
         diverged: why the training was stopped; empty if it was not.
         kept_epoch: whose weights are kept, counted from 0; ``None`` for the last.
         steps: optimizer steps taken.
@@ -82,17 +86,19 @@ class TrainingLog:
     def __init__(
         self,
         steps_per_epoch: int | None,
-        target_val_loss: float | None,
+        target: float | None,
         epochs: int = 1,
         objective: str = "val_loss",
+        direction: str = "min",
     ) -> None:
         self.objective = objective
+        self.direction = direction
         self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
         self._planned_steps = (
             None if steps_per_epoch is None else steps_per_epoch * epochs
         )
-        self._target = target_val_loss
+        self._target = None if target is None else turned(target, direction)
         self._step_losses: list[np.ndarray] = []
         self._started = time.perf_counter()
         self.history: dict[str, list[float | None]] = {}
@@ -112,7 +118,16 @@ class TrainingLog:
         """
         self._started = time.perf_counter()
         name = self.objective.removeprefix("val_")
-        self.initial_loss = _finite_or_none(_logged(logs, name))
+        value = turned(_logged(logs, name), self.direction)
+        self.initial_loss = _finite_or_none(value)
+
+    @property
+    def losses(self) -> list[float | None]:
+        """The objective after each epoch, as losses: less is better."""
+        return [
+            None if value is None else turned(value, self.direction)
+            for value in self.history.get(self.objective, [])
+        ]
 
     @property
     def steps_per_point(self) -> int:
@@ -187,7 +202,7 @@ class TrainingLog:
         if (
             self.steps_to_target is None
             and self._target is not None
-            and losses[self.objective] <= self._target
+            and turned(losses[self.objective], self.direction) <= self._target
         ):
             self.steps_to_target = self.steps
         return True

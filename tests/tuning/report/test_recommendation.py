@@ -5,7 +5,13 @@ import json
 
 import pytest
 from command_line import invoke
-from judged_records import DIVERGED, INITIAL, make_record, make_records
+from judged_records import (
+    DIVERGED,
+    INITIAL,
+    as_accuracy,
+    make_record,
+    make_records,
+)
 
 import tuning
 from tuning.grid import Grid
@@ -50,6 +56,23 @@ def test_the_middle_of_the_widest_range_is_recommended():
     assert found.settings_as_good == 2  # 0.49 and 0.50 of 2.0; the lucky one is at 1.05
     assert found.luckiest_loss == 0.1
     assert found.luckiest_run.startswith("keras.Lion/batch=32/lr=0.01")
+
+
+def test_a_rising_objective_is_shown_as_it_is():
+    records = [*NARROW, *WIDE, *LUCKY]
+    accuracies = [as_accuracy(record) for record in records]
+    falling, rising = recommended(records), recommended(accuracies)
+    assert rising.optimizer == falling.optimizer
+    assert rising.learning_rate == falling.learning_rate
+    assert rising.stable_range.decades == pytest.approx(falling.stable_range.decades)
+    assert rising.direction == "max"
+    assert rising.loss == Spread(0.75, 0.0)  # 1 - 0.50 / 2
+    assert rising.initial_loss == 0.0
+    assert rising.luckiest_loss == 0.95
+    reasons = reasons_for(rising, 0.05)
+    assert reasons[0] == "val_accuracy 0.750 ± 0 over 2 seeds, from 0."
+    assert "The best single run" in reasons[3]
+    assert "ended at 0.950; the mean over its seeds is 0.475." in reasons[3]
 
 
 def test_a_setting_that_is_lower_by_more_than_the_tolerance_wins():
@@ -113,7 +136,7 @@ def test_the_reasons_in_words():
         "improvement. This one has the widest range."
     )
     assert reasons[3] == (
-        "The lowest single run, keras.Lion/batch=32/lr=0.01/seed=0, ended at 0.100; "
+        "The best single run, keras.Lion/batch=32/lr=0.01/seed=0, ended at 0.100; "
         "the mean over its seeds is 1.05."
     )
     alone = recommended(records_of("keras.Adam", [0.5, 0.5, 0.5, 0.5, 0.5]))

@@ -9,9 +9,11 @@ import sys
 import pytest
 from colours import contrast
 from html_page import Page
+from judged_records import as_accuracy
 from reported_records import ATTACK, make_record
 
 from tuning.grid import Grid, log_spaced_rates
+from tuning.records import RunRecord
 from tuning.report import (
     render_html,
     render_markdown,
@@ -56,6 +58,31 @@ def test_another_objective_is_called_by_its_name(sweep):
     page = write_report(sweep).read_text()
     assert "Lowest val_mae:" in page
     assert "validation loss" not in page.lower()
+
+
+def test_a_rising_objective_is_shown_as_it_is(sweep):
+    lines = (sweep / "runs.jsonl").read_text().splitlines()
+    records = [as_accuracy(RunRecord.from_json(line)) for line in lines]
+    text = "".join(record.to_json() + "\n" for record in records)
+    (sweep / "runs.jsonl").write_text(text)
+    page = write_report(sweep).read_text()
+    markdown = (sweep / "report.md").read_text()
+    # Losses of 0.51 and of 2.0 are accuracies of 0.745 and 0.
+    for place in (page, markdown):
+        assert "Highest val_accuracy: keras.Adam, 0.745 at rate 1e-4" in place
+        assert "Most robust to the learning rate: keras.Adam" in place
+        assert "-0.745" not in place
+        assert "lowest" not in place.replace("the lowest (", "").replace(
+            "the lowest and the highest", ""
+        )
+    assert "lighter is higher" in page
+    assert "Val_accuracy" not in page
+    table = list(csv.DictReader((sweep / "runs.csv").read_text().splitlines()))
+    ended = [row for row in table if row["final_val_loss"]]
+    assert ended
+    assert all(
+        float(row["objective_value"]) == -float(row["final_val_loss"]) for row in ended
+    )
 
 
 def test_runs_csv_has_a_line_per_run(sweep):

@@ -19,8 +19,8 @@ from tensorboard.util import tensor_util
 from tuning.report import tensorboard_pages
 from tuning.runs_file import read_records
 from tuning.statistics import summarize
+from tuning.tensorboard.experiment_events import write_experiment
 from tuning.tensorboard.report_events import write_report_run
-from tuning.tensorboard.sweep_events import write_experiment
 
 RECORDS = [
     *make_records("keras.Adam", 16, (1.0, 0.5, "diverged"), (1.2, 0.7, "diverged")),

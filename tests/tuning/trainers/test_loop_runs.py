@@ -222,8 +222,8 @@ def test_what_is_no_function_is_refused():
         LoopWorkload(3, "three")
     with pytest.raises(ValueError, match="decides about its learning rate"):
         loop(descend, schedule="linear")
-    with pytest.raises(ValueError, match="grows as training gets better"):
-        loop(descend, objective="reward")
+    with pytest.raises(ValueError, match="does not say whether less is better"):
+        loop(descend, objective="fortune")
 
 
 def test_the_decorator_stays_public_when_trainers_are_imported():

@@ -11,8 +11,9 @@ from sweep_values import make_grid, make_record
 from tensorboard.plugins.hparams import metadata
 from tensorboard.util import tensor_util
 
+from tuning.tensorboard.experiment_events import Experiment, write_experiment
 from tuning.tensorboard.report_events import write_report_run
-from tuning.tensorboard.sweep_events import is_written, write_experiment, write_run
+from tuning.tensorboard.sweep_events import is_written, write_run
 
 
 def read_hparams(accumulator):
@@ -57,13 +58,55 @@ def test_metrics_are_told_at_the_best_validation_loss(tmp_path):
     events = read(tmp_path / make_record().run_id)
     assert read_scalar(events, "best_val_accuracy") == {0: pytest.approx(0.6)}
     assert "best_val_mean_error" not in events.Tags()["tensors"]
-    write_experiment(tmp_path, make_grid(), ["accuracy"])
+    write_experiment(tmp_path, make_grid(), ["val_accuracy"])
     experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
     last = experiment.metric_infos[-1]
     assert (last.name.tag, last.display_name) == (
         "best_val_accuracy",
         "accuracy at the best loss",
     )
+
+
+def test_a_rising_objective_is_written_as_it_is(tmp_path):
+    record = make_record(
+        objective="val_accuracy",
+        direction="max",
+        initial_loss=-0.25,
+        best_val_loss=-0.75,
+        final_val_loss=-0.5,
+        history={
+            "loss": [1.0, 1.0],
+            "val_loss": [3.0, 1.0],
+            "val_accuracy": [0.75, 0.5],
+        },
+    )
+    write_run(tmp_path, record)
+    events = read(tmp_path / record.run_id)
+    assert read_scalar(events, "epoch_val_accuracy") == {0: 0.25, 1: 0.75, 2: 0.5}
+    assert read_scalar(events, "best_val_accuracy") == {0: 0.75}
+    assert read_scalar(events, "final_val_accuracy") == {0: 0.5}
+    assert read_scalar(events, "best_val_loss") == {0: 3.0}  # at the best accuracy
+
+
+def test_metrics_that_only_a_run_knows_are_added_to_the_page(tmp_path):
+    experiment = Experiment(tmp_path, make_grid())
+    experiment.write_missing()
+    record = make_record(
+        objective="val_accuracy",
+        direction="max",
+        history={"loss": [1.0], "val_loss": [3.0], "val_accuracy": [0.75]},
+    )
+    experiment.add(record)
+    written = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
+    assert [metric.display_name for metric in written.metric_infos] == [
+        "best val_accuracy",
+        "final val_accuracy",
+        "seconds per step",
+        "loss at the best val_accuracy",
+    ]
+    before = list(tmp_path.iterdir())
+    experiment.add(record)
+    assert list(tmp_path.iterdir()) == before  # nothing new, nothing written
 
 
 def test_a_run_stands_on_the_hparams_page(tmp_path):

@@ -1,4 +1,4 @@
-"""What a tuner and its ``search`` receive, checked before anything is trained."""
+"""What the ``search`` of a tuner receives, checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -11,49 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import keras_tuner
 
-from tuning.engines.options import EngineOptions
 from tuning.trainers.fit_data import is_batch_source
-
-SWEEP_OPTIONS = (
-    "engine",
-    "execution",
-    "max_runs",
-    "options",
-    "progress",
-    "schedule",
-    "strategy",
-    *(
-        field.name
-        for field in dataclasses.fields(EngineOptions)
-        if field.name != "name"
-    ),
-)
-"""Arguments of the tuner that `tuning.run_sweep` receives as they are."""
-
-NOT_HERE: Mapping[str, str] = {
-    "max_trials": "the grid says which runs are trained; for fewer, give "
-    "strategy='random' and max_runs",
-    "executions_per_trial": "give seeds, the number of runs at each setting",
-    "seed": "give seeds, such as seeds=[7]",
-    "optimizer": "give optimizers=[...]",
-    "loss": "call model.compile(loss=...) in the hypermodel",
-    "metrics": "call model.compile(metrics=...) in the hypermodel",
-    "max_model_size": "every run trains a model of one size",
-    "distribution_strategy": "each run is trained on one device; give workers or "
-    "engine='ray' for several runs at once",
-    "tune_new_entries": "only optimizer, learning rate and batch size are swept",
-    "allow_new_entries": "only optimizer, learning rate and batch size are swept",
-    "max_retries_per_trial": "calling search again repeats the runs that failed",
-    "max_consecutive_failed_trials": "a sweep goes on when runs fail",
-    "oracle": "give strategy, such as strategy='bayesian' and max_runs",
-    "tuner_id": "give workers or engine='ray'",
-    "logger": "the sweep writes its records and report by itself",
-    "max_epochs": "give epochs to search",
-    "factor": "strategy='hyperband' has the factor 3",
-}
-"""Arguments of KerasTuner's tuners that this one does not have -> what to do."""
 
 _OF_DATA = ("x", "y", "sample_weight", "validation_data")
 
@@ -163,74 +122,6 @@ class CopiedCallbacks:
             if isinstance(callback, keras.callbacks.TensorBoard):
                 callback.log_dir = os.path.join(str(callback.log_dir), run.run_id)
         return [*made, *(make(run) for make in self.more)]
-
-
-def check_tuner_arguments(received: Mapping[str, Any]) -> None:
-    """Check the further arguments of a tuner.
-
-    Raises:
-        TypeError: one is unknown, or belongs to other tuners of KerasTuner.
-    """
-    for name in received:
-        if name in NOT_HERE:
-            raise TypeError(
-                f"RobustnessTuner has no argument {name!r}: {NOT_HERE[name]}."
-            )
-        if name not in SWEEP_OPTIONS:
-            raise TypeError(
-                f"RobustnessTuner has no argument {name!r}; besides its own it has "
-                f"{list(SWEEP_OPTIONS)}."
-            )
-
-
-def objective_of(objective: Any) -> tuple[str | None, str | None]:
-    """Name and direction of an objective; ``None`` where it does not say.
-
-    Raises:
-        TypeError: it is no objective, or several.
-    """
-    if objective is None or isinstance(objective, str):
-        return objective, None
-    if isinstance(objective, keras_tuner.Objective) and not hasattr(
-        objective, "objectives"
-    ):
-        return objective.name, objective.direction
-    raise TypeError(
-        "objective must be the name of one logged quantity, such as 'val_loss', or one "
-        f"keras_tuner.Objective; received {objective!r:.100}."
-    )
-
-
-def checked_count(checkpoints: Any) -> int:
-    """Of how many trials the weights are kept.
-
-    Raises:
-        ValueError: it is no number.
-    """
-    if not isinstance(checkpoints, int) or checkpoints < 0:
-        raise ValueError(
-            "checkpoints must be the number of trials whose weights are kept, or True "
-            f"for one; received {checkpoints!r}."
-        )
-    return int(checkpoints)
-
-
-def fixed_values(hyperparameters: Any) -> dict[str, Any]:
-    """The values that are given to hyperparameters by name.
-
-    Raises:
-        TypeError: they are neither a dictionary nor KerasTuner's.
-    """
-    if hyperparameters is None:
-        return {}
-    if isinstance(hyperparameters, keras_tuner.HyperParameters):
-        return dict(hyperparameters.values)
-    if isinstance(hyperparameters, Mapping):
-        return dict(hyperparameters)
-    raise TypeError(
-        "hyperparameters must be a dictionary of values by name, such as "
-        f"{{'units': 64}}; received {hyperparameters!r:.100}."
-    )
 
 
 def _by_name(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
