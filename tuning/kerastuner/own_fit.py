@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -167,12 +168,20 @@ class _Fit:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Train, after the loss before the first step has been reported."""
+        bound = inspect.signature(self._fit).bind(self._model, *args, **kwargs)
+        given = bound.arguments
         if not self._has_begun:
             self._has_begun = True
             self._check()
-            bound = inspect.signature(self._fit).bind(self._model, *args, **kwargs)
-            self._begin(dict(bound.arguments))
-        return self._fit(self._model, *args, **{"verbose": 0, **kwargs})
+            self._begin(dict(given))
+        given.setdefault("verbose", 0)
+        if is_dataset(given.get("x")):
+            # Keras would warn of a shuffle that it does not do.
+            given.setdefault("shuffle", False)
+        with warnings.catch_warnings():
+            # That is how an epoch of unknown length ends.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            return self._fit(*bound.args, **bound.kwargs)
 
     def _begin(self, given: dict[str, Any]) -> None:
         x = given.get("x")
@@ -191,6 +200,7 @@ class _Fit:
         seed_all(self._run.seed)
         first = self._model.evaluate(
             **named,
+            # The first batch of the training data.
             batch_size=None if is_batch_source(x) else self._run.batch_size,
             steps=1,
             verbose=0,

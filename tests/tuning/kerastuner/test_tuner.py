@@ -219,6 +219,27 @@ def test_the_first_loss_of_a_fit_is_that_of_the_same_seed_by_model_fit(tmp_path)
     assert own.final_val_loss == by_fit.final_val_loss
 
 
+def test_a_dataset_reaches_a_fit_in_batches_of_the_run(tmp_path):
+    class Plain(keras_tuner.HyperModel):
+        def build(self, hp):
+            return build_model(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, **kwargs)
+
+    train = tf.data.Dataset.from_tensor_slices((X, Y)).batch(5)
+    validation = tf.data.Dataset.from_tensor_slices((X_VAL, Y_VAL)).batch(20)
+    tuner = make_tuner(tmp_path, Plain(), objective="val_accuracy", checkpoints=True)
+    tuner.search(train, validation_data=validation, epochs=2)
+    (record,) = read_records(tmp_path / "p")
+    assert record.status == "ok", record.message
+    assert record.steps == 10
+    (best,) = tuner.oracle.get_best_trials()
+    assert best.score == max(record.history["val_accuracy"]) == -record.best_val_loss
+    (model,) = tuner.get_best_models()
+    assert model.evaluate(validation, verbose=0)[1] == pytest.approx(best.score)
+
+
 def test_when_every_run_fails_the_search_says_why(tmp_path):
     class Fixed(keras_tuner.HyperModel):
         def build(self, hp):
