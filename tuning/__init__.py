@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tuning.fit_workload import FitWorkload
     from tuning.grid import Grid
+    from tuning.kerastuner.tuner import RobustnessTuner
     from tuning.loop_workload import LoopWorkload, training
     from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
@@ -27,6 +28,7 @@ __all__ = [
     "FitWorkload",
     "Grid",
     "LoopWorkload",
+    "RobustnessTuner",
     "RunRecord",
     "WeightedData",
     "Workload",
@@ -45,6 +47,7 @@ _HOMES = {
     "FitWorkload": "tuning.fit_workload",
     "Grid": "tuning.grid",
     "LoopWorkload": "tuning.loop_workload",
+    "RobustnessTuner": "tuning.kerastuner.tuner",
     "RunRecord": "tuning.records",
     "WeightedData": "tuning.workload",
     "Workload": "tuning.workload",
