@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tuning.checks.execution import check
     from tuning.fit_workload import FitWorkload
     from tuning.grid import Grid
+    from tuning.kerastuner.tuner import RobustnessTuner
     from tuning.loop_workload import LoopWorkload, training
     from tuning.records import RunRecord
     from tuning.report import write_comparison, write_report
@@ -31,6 +32,7 @@ __all__ = [
     "FitWorkload",
     "Grid",
     "LoopWorkload",
+    "RobustnessTuner",
     "Rule",
     "RunRecord",
     "WeightedData",
@@ -53,6 +55,7 @@ _HOMES = {
     "FitWorkload": "tuning.fit_workload",
     "Grid": "tuning.grid",
     "LoopWorkload": "tuning.loop_workload",
+    "RobustnessTuner": "tuning.kerastuner.tuner",
     "Rule": "tuning.setting",
     "RunRecord": "tuning.records",
     "WeightedData": "tuning.workload",

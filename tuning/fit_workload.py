@@ -37,7 +37,9 @@ class FitWorkload:
         build_model: returns a new compiled ``keras.Model``. Called for every run, after
             the seeds have been set. A model that has several optimizers takes a
             function as its argument, ``build_model(make_optimizer)``, and calls
-            ``make_optimizer()`` for each of them; then none is replaced.
+            ``make_optimizer()`` for each of them; then none is replaced. A parameter
+            ``run`` with a default gets the `tuning.grid.Run`, for a model that depends
+            on the batch size; ``None`` for the model that the lab makes on trial.
         data: what ``fit`` gets: a dictionary of its arguments (``{"x": ...,
             "validation_data": ...}``), a pair of datasets (training, validation) or one
             dataset. Or a function that returns one of these, called for every run after

@@ -15,7 +15,6 @@ parses names; it does not import what they refer to.
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -129,33 +128,31 @@ def file_name(name: str) -> str:
 
 def split_names(text: str) -> list[str]:
     """The names of a comma-separated list; commas inside brackets do not separate."""
-    return [part.strip() for part in _split_outside(text, ",") if part.strip()]
+    return [part.strip() for part in split_outside(text, ",") if part.strip()]
 
 
-def parse_options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Read ``optimizer.option=value`` as ``{optimizer: {option: value}}``.
+def split_outside(text: str, separator: str, most: int = -1) -> list[str]:
+    """Split at a separator, except inside brackets and quotes.
 
-    A value is read as JSON (``0.99``, ``true``, ``null``), else as a Python literal
-    (``True``, ``None``, ``1e-3``), else taken as text (``bfloat16``).
-
-    Raises:
-        ValueError: an assignment has another form, or an option is set twice.
+    Args:
+        text: what is split.
+        separator: one character.
+        most: largest number of splits; no limit by default.
     """
-    options: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
-        target, *values = _split_outside(assignment, "=", most=1)
-        # From the right, because the optimizer's name has dots, too.
-        optimizer, _, option = target.strip().rpartition(".")
-        if not (values and optimizer and option.isidentifier()):
-            raise ValueError(
-                "an option is set as optimizer.option=value, for example "
-                f"keras_adam.Adam.beta_2=0.99; received {assignment!r}."
-            )
-        of_optimizer = options.setdefault(optimizer, {})
-        if option in of_optimizer:
-            raise ValueError(f"option {optimizer}.{option} is set twice.")
-        of_optimizer[option] = _parse_value(values[0].strip())
-    return options
+    parts, start, depth, quote = [], 0, 0, ""
+    for place, character in enumerate(text):
+        if character in "'\"":
+            quote = "" if character == quote else quote or character
+        elif quote:
+            continue
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth = max(depth - 1, 0)
+        elif character == separator and depth == 0 and len(parts) != most:
+            parts.append(text[start:place])
+            start = place + 1
+    return [*parts, text[start:]]
 
 
 def _is_name(name: str) -> bool:
@@ -198,34 +195,3 @@ def _parse_arguments(text: str) -> dict[str, Any] | None:
 def _describe_renaming(unknown: Sequence[str]) -> str:
     renamed = earlier_names(unknown, ())
     return f" Names have changed: {renamed} now." if renamed else ""
-
-
-def _split_outside(text: str, separator: str, most: int = -1) -> list[str]:
-    """Split at a separator, except inside round brackets.
-
-    Args:
-        text: what is split.
-        separator: one character.
-        most: largest number of splits; no limit by default.
-    """
-    parts, start, depth = [], 0, 0
-    for place, character in enumerate(text):
-        if character in "()":
-            depth = max(depth + (1 if character == "(" else -1), 0)
-        elif character == separator and depth == 0 and len(parts) != most:
-            parts.append(text[start:place])
-            start = place + 1
-    return [*parts, text[start:]]
-
-
-def _parse_value(text: str) -> Any:
-    # The parsers raise these for thousands of nested brackets.
-    too_deep = (RecursionError, MemoryError)
-    try:
-        return json.loads(text)
-    except (ValueError, *too_deep):
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, *too_deep):
-        return text

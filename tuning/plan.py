@@ -46,7 +46,14 @@ FORMAT = 1
 """Version of the format, increased when earlier files can no longer be read."""
 
 
-SETTINGS = ("objective", "direction", "max_steps", "fit_options", "loss_weights")
+SETTINGS = (
+    "objective",
+    "direction",
+    "max_steps",
+    "fit_options",
+    "loss_weights",
+    "hyperparameters",
+)
 """Fields that only some kinds of workloads have, and that decide their runs."""
 
 

@@ -6,11 +6,12 @@ import sys
 import pytest
 from places import EXAMPLES
 
-from tuning import run_sweep
+from tuning import read_records, run_sweep
 
 FOLDER = EXAMPLES / "your_training"
 NEEDS = {"finetune_backbone": "keras_hub"}
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+TUNERS = [name for name in NAMES if name.startswith("kerastuner_")]
 
 
 def load(name, monkeypatch):
@@ -30,7 +31,7 @@ def test_the_page_names_them_all():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TUNERS])
 def test_an_example_learns(name, tmp_path, monkeypatch):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason=f"needs {NEEDS[name]}")
@@ -46,3 +47,19 @@ def test_an_example_learns(name, tmp_path, monkeypatch):
     (record,) = records
     assert record.status == "ok", record.message
     assert record.best_val_loss < record.initial_loss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TUNERS)
+def test_a_tuner_finds_what_learns(name, tmp_path, monkeypatch, capsys):
+    example = load(name, monkeypatch)
+    (x, y), validation = example.load_data()
+    grid = {"learning_rates": [0.01], "batch_sizes": [64], "seeds": 1}
+    tuner = example.make_tuner(tmp_path, optimizers=["keras_adam.Adam"], **grid)
+    tuner.search(x, y, epochs=2, validation_data=validation)
+    (record,) = read_records(tuner.project_dir)
+    assert record.status == "ok", record.message
+    assert record.best_val_loss < record.initial_loss
+    assert record.batch_size == 64
+    tuner.results_summary()
+    assert "learning_rate: 0.01" in capsys.readouterr().out

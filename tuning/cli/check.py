@@ -16,7 +16,8 @@ from tuning.cli.run import check_workload
 from tuning.cli.session import drive, user_errors
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
-from tuning.optimizer_names import ALLOWED, check_names, parse_options
+from tuning.optimizer_names import ALLOWED, check_names
+from tuning.optimizer_options import parse_options
 from tuning.options import SCHEDULES
 from tuning.setting import MOST_RUNS, SEEDS, Rule, check_rule, check_setting
 
@@ -164,7 +165,12 @@ def check(
         check_rule(rule)
         check_setting(learning_rate, batch_size)
         check_names([optimizer])
-        options = parse_options(settings or [])
+        set_options = parse_options(settings or [])
+        if set_options.swept:
+            raise ValueError(
+                "a check trains one value of each option; received several for "
+                f"{list(set_options.swept)}."
+            )
         check_workload(workload)
 
         def start(_: Any, show: Any) -> None:
@@ -180,7 +186,7 @@ def check(
                     rule=rule,
                     seeds=seeds,
                     epochs=epochs,
-                    options=options,
+                    options=set_options.fixed,
                     max_runs=max_runs,
                     max_minutes=max_minutes,
                     against=against,

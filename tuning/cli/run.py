@@ -22,7 +22,8 @@ from tuning.cli.session import drive, user_errors
 from tuning.cli.terminal import quiet_tensorflow, summary_table
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
-from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT, parse_options
+from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT
+from tuning.optimizer_options import parse_options
 from tuning.options import COUNTED_STRATEGIES, RUN_STRATEGIES, SCHEDULES
 from tuning.plan import read_plan
 from tuning.runs_file import read_records
@@ -85,7 +86,8 @@ def run(
         typer.Option(
             "--set",
             help="An optimizer's option as optimizer.option=value, such as "
-            "keras_adam.Adam.beta_2=0.99; may be repeated.",
+            "keras_adam.Adam.beta_2=0.99; several values, as in 0.9,0.99, are swept. "
+            "May be repeated.",
         ),
     ] = None,
     schedule: Annotated[
@@ -189,13 +191,17 @@ def run(
                 lambda sweep, show: sweep.resume_sweep(out, progress=show, engine=where)
             )
         else:
+            set_options = parse_options(settings or [])
+            names = read_names(optimizers)
+            if set_options.swept:
+                names = set_options.expand(names or SWEPT_BY_DEFAULT)
             arguments: dict[str, Any] = {
-                "optimizers": read_names(optimizers),
+                "optimizers": names,
                 "learning_rates": read_rates(learning_rates),
                 "batch_sizes": read_integers(batch_sizes, "--batch-sizes"),
                 "seeds": None if seeds is None else read_count(seeds, "--seeds", 1),
                 "epochs": None if epochs is None else read_count(epochs, "--epochs", 1),
-                "options": parse_options(settings or []),
+                "options": set_options.fixed,
                 "on_existing": _on_existing(extend=extend, overwrite=overwrite),
                 "command": shlex.join(["keras-adam-sweep", *sys.argv[1:]]),
                 "schedule": schedule,

@@ -20,6 +20,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.grid import Grid, Run
 from tuning.records import RunRecord
+from tuning.search.edge_search import first_indices
 
 OBJECTIVE = "best_val_loss"
 
@@ -29,6 +30,8 @@ EPOCHS = "tuner/epochs"
 GROWTH_BETWEEN_SAVES = 1.1
 """The state is written again when it has a tenth more entries. All writes together are
 then about ten times as large as the last one, however long the sweep is."""
+
+LEAST_RATES_FOR_COARSE_GRID = 4
 
 Group = tuple[str, int]
 """Optimizer and batch size: runs that agree in both share a compiled function."""
@@ -137,10 +140,15 @@ class SweepOracle(keras_tuner.Oracle):
 class GridOracle(SweepOracle):
     """Proposes every point of a grid that has not been run, each once.
 
-    A worker gets the next run of the optimizer and batch size that it has just
-    trained, because it has their compiled function. If they have no runs left, it gets
-    an optimizer and batch size that no other worker trains; else those with the most
-    runs left.
+    A coarse grid comes first: for every optimizer and batch size, learning rates about
+    a decade apart with the first seed. So a report of a sweep that is under way shows
+    all of them. Then come the other runs. The price is that an optimizer's function is
+    compiled once for each of the two parts.
+
+    Within a part, a worker gets the next run of the optimizer and batch size that it
+    has just trained, because it has their compiled function. If they have no runs left,
+    it gets an optimizer and batch size that no other worker trains; else those with the
+    most runs left.
 
     Args:
         grid: the points.
@@ -152,15 +160,15 @@ class GridOracle(SweepOracle):
         self.verbose = 0  # the caller of the sweep shows its progress
         self.grid = grid
         done = {self.add_finished(record) and record.run_id for record in records}
-        self._left: dict[Group, collections.deque[Run]] = {}
-        for run in grid.runs():
-            if run.run_id not in done:
-                self._left.setdefault(group_of(run), collections.deque()).append(run)
+        left = [run for run in grid.runs() if run.run_id not in done]
+        coarse = coarse_runs(grid)
+        self._left = _by_group([run for run in left if run in coarse])
+        self._later = _by_group([run for run in left if run not in coarse])
         self._places: dict[str | None, Group] = {}
 
     def has_more(self) -> bool:
         """Whether some run of the grid has not been proposed."""
-        return bool(self._left)
+        return bool(self._left or self._later)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The values of the next run, or the end of the search.
@@ -169,6 +177,8 @@ class GridOracle(SweepOracle):
             trial_id: of the trial about to be made; not used.
         """
         del trial_id
+        if not self._left:
+            self._left, self._later = self._later, {}
         if not self._left:
             return {"status": TrialStatus.STOPPED}
         group = self._next_group()
@@ -186,6 +196,29 @@ class GridOracle(SweepOracle):
         taken = {group for who, group in self._places.items() if who != self.asking}
         free = next((group for group in self._left if group not in taken), None)
         return free or max(self._left, key=lambda group: len(self._left[group]))
+
+
+def coarse_runs(grid: Grid) -> frozenset[Run]:
+    """The runs of a grid that are trained before all others; see `GridOracle`.
+
+    None, if there are so few learning rates that this would not come much earlier.
+    """
+    rates = sorted(grid.learning_rates)
+    if len(rates) < LEAST_RATES_FOR_COARSE_GRID:
+        return frozenset()
+    spread = {rates[i] for i in first_indices(rates)}
+    return frozenset(
+        run
+        for run in grid.runs()
+        if run.learning_rate in spread and run.seed == grid.seeds[0]
+    )
+
+
+def _by_group(runs: Iterable[Run]) -> dict[Group, collections.deque[Run]]:
+    groups: dict[Group, collections.deque[Run]] = {}
+    for run in runs:
+        groups.setdefault(group_of(run), collections.deque()).append(run)
+    return groups
 
 
 class SharedSpace(keras_tuner.HyperParameters):

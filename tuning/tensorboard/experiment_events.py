@@ -12,7 +12,12 @@ from tuning.objectives import name_of, short_name_of
 from tuning.records import RunRecord
 from tuning.tensorboard.event_file import EVENT_FILES, write_events
 from tuning.tensorboard.report_events import STEPS_PER_DECADE
-from tuning.tensorboard.sweep_events import BEST, FINAL, other_metrics
+from tuning.tensorboard.sweep_events import (
+    BEST,
+    FINAL,
+    optimizer_arguments,
+    other_metrics,
+)
 
 
 class Experiment:
@@ -81,10 +86,16 @@ def write_experiment(
         "batch_size": grid.batch_sizes,
         "seed": grid.seeds,
     }
+    arguments = dict.fromkeys(
+        argument for name in grid.optimizers for argument in optimizer_arguments(name)
+    )
     config = hparams.hparams_config_pb(
         hparams=[
-            hparams.HParam(name, hparams.Discrete(values))
-            for name, values in axes.items()
+            *(
+                hparams.HParam(n, hparams.Discrete(values))
+                for n, values in axes.items()
+            ),
+            *(hparams.HParam(name) for name in arguments),
         ],
         metrics=[
             hparams.Metric(tag, display_name=name)

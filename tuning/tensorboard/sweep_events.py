@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tuning.objectives import turned
+from tuning.optimizer_names import parse_name
 from tuning.records import RunRecord
 from tuning.system.paths import path_inside
 from tuning.tensorboard.event_file import (
@@ -56,6 +58,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
             "learning_rate": record.learning_rate,
             "batch_size": record.batch_size,
             "seed": record.seed,
+            **optimizer_arguments(record.optimizer),
         },
         trial_id=record.run_id,
     )
@@ -108,6 +111,24 @@ def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
     for name, value in _metrics_at_best_loss(record).items():
         if is_finite(value):
             yield f"{BEST}{name}", 0, value
+
+
+def optimizer_arguments(name: str) -> dict[str, bool | float | str]:
+    """The arguments in an optimizer's name, as columns of the HParams page.
+
+    ``keras.SGD(momentum=0.9)`` has ``optimizer.momentum``, the number 0.9.
+    """
+    try:
+        arguments = parse_name(name).arguments
+    except ValueError:  # a name that a Python program chose for its own optimizer
+        return {}
+    return {f"optimizer.{key}": _as_hparam(value) for key, value in arguments.items()}
+
+
+def _as_hparam(value: Any) -> bool | float | str:
+    if isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, (int, float)) else str(value)
 
 
 def other_metrics(record: RunRecord) -> list[str]:

@@ -12,9 +12,11 @@ import numpy as np
 
 from tuning.array_data import count_examples, map_arrays
 from tuning.errors import format_error
+from tuning.file_arrays import is_in_file
 from tuning.grid import Run
 from tuning.objectives import direction_of
 from tuning.trainers import model_fit
+from tuning.trainers.array_batches import is_streamed
 from tuning.trainers.array_model import ArrayModel
 from tuning.trainers.model_builder import ModelBuilder
 from tuning.trainers.optimizers import check_schedule_of, state_bytes, trace_key
@@ -119,6 +121,8 @@ class ArrayRuns:
         if self._execution == "model.fit" or key in self._refused:
             return False
         reason = _why_not_compiled()
+        if self._execution == "auto" and is_streamed(self.data):
+            reason = "its data stay in their files, and are read batch by batch."
         if reason:
             self._refuse(key, reason)
         return not reason
@@ -221,7 +225,10 @@ def _why_not_compiled() -> str:
 
 
 def _in_float_type(array: np.ndarray) -> np.ndarray:
-    """Floating-point data in Keras's float type, as ``fit`` converts it."""
-    if np.issubdtype(array.dtype, np.floating):
+    """Floating-point data in Keras's float type, as ``fit`` converts it.
+
+    Those in files stay there; their batches are converted.
+    """
+    if np.issubdtype(array.dtype, np.floating) and not is_in_file(array):
         return array.astype(keras.config.floatx(), copy=False)
     return array

@@ -13,10 +13,7 @@ import keras
 from tuning.array_data import kind_of
 from tuning.fit_workload import FitWorkload, check_fit_arguments
 from tuning.trainers.dataset_batches import batched, is_batched, is_dataset
-
-VALIDATION_BATCH = 256
-"""Examples per validation step where a dataset has no batches: means do not depend on
-it."""
+from tuning.trainers.fit_streams import VALIDATION_BATCH, with_streams
 
 
 class FitInput(NamedTuple):
@@ -66,9 +63,10 @@ def fit_input(workload: FitWorkload, batch_size: int, model: Any) -> FitInput:
         if not makes_batches:
             arguments["x"] = _with_batches_of(x, batch_size, name)
     else:
-        arguments = _with_split_validation(arguments)
+        arguments = with_split_validation(arguments)
         _check_fits(arguments["x"], batch_size, name)
         arguments["batch_size"] = batch_size
+        arguments = with_streams(arguments, batch_size)
     return FitInput(_with_batched_validation(arguments, model), False)
 
 
@@ -170,7 +168,7 @@ def _check_fits(x: Any, batch_size: int, name: str) -> None:
         )
 
 
-def _with_split_validation(arguments: dict[str, Any]) -> dict[str, Any]:
+def with_split_validation(arguments: dict[str, Any]) -> dict[str, Any]:
     """The last part of the arrays as validation data, where a share is asked for.
 
     As Keras does itself; here the loss before the first step needs them, too.

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 
 from tuning.fit_workload import FitWorkload
+from tuning.grid import Run
+from tuning.trainers.fit_data import takes
 
 SAMPLED_STEPS = 1_000
 """Steps at which a schedule is looked at to find its largest value."""
@@ -53,9 +55,13 @@ class FitModel:
 
     Args:
         workload: what is trained.
+
+    Attributes:
+        run: that the next model is made for; ``None`` for a trial.
     """
 
     def __init__(self, workload: FitWorkload) -> None:
+        self.run: Run | None = None
         self._workload = workload
         self._unbuilt: weakref.WeakSet[Any] = weakref.WeakSet()
         self.takes_maker = takes_argument(workload.build_model)
@@ -68,8 +74,10 @@ class FitModel:
             TypeError: it is no model.
         """
         name = self._workload.name
+        build = self._workload.build_model
+        given = {"run": self.run} if takes(build, "run") else {}
         if not self.takes_maker:
-            model = self._workload.build_model()
+            model = build(**given)
         else:
             made = itertools.count()
 
@@ -77,7 +85,7 @@ class FitModel:
                 next(made)
                 return optimizer(learning_rate)
 
-            model = self._workload.build_model(make_optimizer)
+            model = build(make_optimizer, **given)
             if next(made) == 0:
                 raise ValueError(
                     f"build_model of workload {name!r} takes make_optimizer and does "
@@ -102,17 +110,7 @@ class FitModel:
         """Put the run's optimizer in the place of the model's own."""
         if self.takes_maker:
             return
-        own = model.optimizer
-        is_scaling = isinstance(own, keras.optimizers.LossScaleOptimizer)
-        inner = own.inner_optimizer if is_scaling else own
-        schedule = getattr(inner, "_learning_rate", None)
-        is_schedule = isinstance(
-            schedule, keras.optimizers.schedules.LearningRateSchedule
-        )
-        new = optimizer(schedule if is_schedule else None)
-        model.optimizer = (
-            keras.optimizers.LossScaleOptimizer(new) if is_scaling else new
-        )
+        replace_optimizer(model, optimizer)
 
     def trial_optimizer(self) -> OptimizerMaker:
         """Any optimizer: the model is not trained."""
@@ -148,6 +146,23 @@ class FitModel:
                     "call its build(input_shape), or make it inside build_model."
                 )
         self._unbuilt.update(layer for layer in layers if not layer.built)
+
+
+def replace_optimizer(model: Any, make_optimizer: OptimizerMaker) -> None:
+    """Put a new optimizer in the place of a compiled model's own.
+
+    Args:
+        model: compiled. A ``LossScaleOptimizer`` around its optimizer stays.
+        make_optimizer: called with the ``LearningRateSchedule`` of the model's own
+            optimizer, or ``None`` if that has none.
+    """
+    own = model.optimizer
+    is_scaling = isinstance(own, keras.optimizers.LossScaleOptimizer)
+    inner = own.inner_optimizer if is_scaling else own
+    schedule = getattr(inner, "_learning_rate", None)
+    is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+    new = make_optimizer(schedule if is_schedule else None)
+    model.optimizer = keras.optimizers.LossScaleOptimizer(new) if is_scaling else new
 
 
 def scaled_to(schedule: Any, learning_rate: float, steps: int | None) -> ScaledSchedule:

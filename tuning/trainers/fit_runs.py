@@ -41,7 +41,8 @@ class FitRuns:
         self.traces: collections.Counter[tuple[str, int]] = collections.Counter()
         self._task = task
         self._workload = workload
-        self._builder = ModelBuilder(FitModel(workload), task.shared)
+        self._recipe = FitModel(workload)
+        self._builder = ModelBuilder(self._recipe, task.shared)
         self._last_callbacks: list[Any] = []
 
     def new_log(self, run: Run) -> TrainingLog:
@@ -69,6 +70,9 @@ class FitRuns:
             made.append(optimizer)
             return optimizer
 
+        self._recipe.run = None
+        self._builder.ensure_trial()
+        self._recipe.run = run
         model = self._builder.build(run.seed, make_optimizer)
         facts["optimizer_config"] = made[0].get_config()
         # Again: making the model has drawn as many numbers as it needed.
@@ -78,7 +82,7 @@ class FitRuns:
         if workload.objective is None and validation is None:
             log.objective = "loss"
         if log.objective.startswith("val_") and validation is not None:
-            log.begin(_evaluate(model, validation, arguments))
+            log.begin(evaluate_validation(model, validation, arguments))
             if isinstance(validation, Iterator):  # it is exhausted now
                 seed_all(run.seed)
                 arguments = fit_input(workload, run.batch_size, model).arguments
@@ -157,7 +161,9 @@ def _restored_epoch(callbacks: Sequence[Any], log: TrainingLog) -> int | None:
     return None
 
 
-def _evaluate(model: Any, validation: Any, arguments: Mapping[str, Any]) -> Any:
+def evaluate_validation(
+    model: Any, validation: Any, arguments: Mapping[str, Any]
+) -> Any:
     """The logs of a validation before the first step."""
     parts = validation if isinstance(validation, (tuple, list)) else (validation,)
     named = dict(zip(("x", "y", "sample_weight"), parts, strict=False))

@@ -31,6 +31,7 @@ class LoopRun:
 
     Attributes:
         optimizer: new, at the run's learning rate.
+        run_id: names files that the function writes; see `tuning.grid.Run.run_id`.
         learning_rate: of the run.
         batch_size: of the run.
         seed: of the run; Python's, NumPy's and Keras's random numbers are seeded with
@@ -42,6 +43,7 @@ class LoopRun:
     def __init__(
         self, run: Run, epochs: int, make_optimizer: Callable[[Any], Any]
     ) -> None:
+        self.run_id = run.run_id
         self.learning_rate = run.learning_rate
         self.batch_size = run.batch_size
         self.seed = run.seed

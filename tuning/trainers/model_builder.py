@@ -79,11 +79,19 @@ class ModelBuilder:
         Raises:
             Exception: whatever the workload's functions raise.
         """
+        self.ensure_trial()
+        self.restore()
+        return self._build(seed, optimizer)
+
+    def ensure_trial(self) -> None:
+        """Build a model on trial, unless that has been done.
+
+        Raises:
+            Exception: whatever the workload's functions raise.
+        """
         if not self._had_trial:
             self.build_trial()
             gc.collect()  # layers of a model refer to each other
-        self.restore()
-        return self._build(seed, optimizer)
 
     def build_trial(self) -> Any:
         """Build a model that is not trained, to see which variables models share.

@@ -13,10 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from tuning.array_data import count_examples, map_arrays
-from tuning.trainers.data_order import epoch_order, evaluation_batch
+from tuning.trainers.array_batches import (
+    OrderedBatches,
+    ShuffledBatches,
+    is_streamed,
+)
+from tuning.trainers.data_order import evaluation_batch
 from tuning.trainers.model_input import as_model_input
 from tuning.trainers.schedule import scheduled_rate
 from tuning.trainers.training_log import TrainingLog, losses_of_steps
@@ -50,16 +54,20 @@ def fit(
         schedule: of the learning rate; see `tuning.trainers.schedule.scheduled_rate`.
         examples_per_epoch: see `tuning.workload.Workload`.
     """
-    validation = map_arrays(as_model_input, validation_parts(data))
+    validation: Any = map_arrays(as_model_input, validation_parts(data))
     size = evaluation_batch(count_examples(data.x_val))
     named = dict(zip(("x", "y", "sample_weight"), validation, strict=False))
-    logs = model.evaluate(**named, batch_size=size, verbose=0, return_dict=True)
+    if is_streamed(validation):
+        validation = OrderedBatches(validation, size)
+        logs = model.evaluate(validation, verbose=0, return_dict=True)
+    else:
+        logs = model.evaluate(**named, batch_size=size, verbose=0, return_dict=True)
     log.begin(logs)
     examples = examples_per_epoch or count_examples(data.x_train)
     model.fit(
         ShuffledBatches(training_parts(data), batch_size, seed, examples_per_epoch),
         validation_data=validation,
-        validation_batch_size=size,
+        validation_batch_size=None if is_streamed(validation) else size,
         epochs=epochs,
         shuffle=False,
         verbose=0,
@@ -68,55 +76,6 @@ def fit(
             *([] if schedule == "constant" else [EpochRate(schedule, epochs)]),
         ],
     )
-
-
-class ShuffledBatches(keras.utils.PyDataset):
-    """Batches in the order that the seed gives each epoch."""
-
-    def __init__(
-        self,
-        parts: tuple[Any, ...],
-        batch_size: int,
-        seed: int,
-        examples_per_epoch: int | None = None,
-    ) -> None:
-        super().__init__()
-        self._per_epoch = examples_per_epoch
-        self._parts = map_arrays(as_model_input, parts)
-        self._examples = count_examples(parts)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._epoch = -1
-        self._order = epoch_order(self._examples, seed, 0, examples_per_epoch)
-
-    def __len__(self) -> int:
-        """Steps per epoch, the last one perhaps smaller."""
-        return math.ceil(len(self._order) / self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """The batch of one step: inputs, targets and, if there are any, weights."""
-        start = index * self._batch_size
-        rows = self._order[start : start + self._batch_size]
-        return map_arrays(lambda array: _take(array, rows), self._parts)
-
-    def on_epoch_begin(self) -> None:
-        """Switch to the order of the next epoch.
-
-        Keras calls this before it asks for the epoch's batches. ``on_epoch_end`` comes
-        too late for the first batch, and also once before the first epoch.
-        """
-        self._epoch += 1
-        self._order = epoch_order(
-            self._examples, self._seed, self._epoch, self._per_epoch
-        )
-
-
-def _take(array: Any, rows: np.ndarray) -> Any:
-    if isinstance(array, np.ndarray):
-        return array[rows]
-    import tensorflow as tf
-
-    return tf.gather(array, rows)
 
 
 class EpochRate(keras.callbacks.Callback):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tuning.array_data import map_arrays
+from tuning.file_arrays import as_file_array, opened
+from tuning.fit_workload import FitWorkload
 from tuning.grid import Run
 from tuning.optimizer_names import OptimizerFactory
 from tuning.trainers.optimizers import build_optimizer
@@ -41,6 +44,14 @@ class Task:
     execution: str = "auto"
     shared: Sequence[np.ndarray | None] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: of arrays in files, where they are."""
+        return _with_arrays(as_file_array, vars(self))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the arrays of the other process."""
+        vars(self).update(_with_arrays(opened, state))
+
     def epochs_of(self, run: Run) -> int:
         """Epochs that are planned for a run."""
         return self.epochs if run.epochs is None else run.epochs
@@ -58,3 +69,25 @@ class Task:
             self.options.get(run.optimizer),
             self.custom,
         )
+
+
+def _with_arrays(
+    function: Callable[[Any], Any], state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a task with the function's result in the place of its arrays."""
+    data, workload = state["data"], state["workload"]
+    if data is not None:
+        data = type(data)(*(map_arrays(function, part) for part in data))
+    if isinstance(workload, FitWorkload) and not callable(workload.data):
+        own = _map_containers(function, workload.data)
+        workload = dataclasses.replace(workload, data=own)
+    return {**state, "data": data, "workload": workload}
+
+
+def _map_containers(function: Callable[[Any], Any], part: Any) -> Any:
+    """As `map_arrays`, for what ``fit`` takes: lists stay lists."""
+    if type(part) is dict:
+        return {key: _map_containers(function, one) for key, one in part.items()}
+    if type(part) in (list, tuple):
+        return type(part)(_map_containers(function, one) for one in part)
+    return function(part)

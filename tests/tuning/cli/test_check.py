@@ -102,6 +102,7 @@ def test_an_unsafe_setting_ends_with_status_1_and_is_held_against_a_safe_one(
         (["--max-minutes", 0], "max_minutes must be a positive number; received 0"),
         (["--against", "nothing.json"], "nothing.json does not exist; name the"),
         (["--set", "keras.SGD.momentum=0.9"], "which the grid does not run"),
+        (["--set", "keras.Adam.beta_2=0.9,0.99"], "one value of each option"),
     ],
 )
 def test_a_user_s_mistake_is_told_in_one_line(tmp_path, arguments, told):

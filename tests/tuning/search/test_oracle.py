@@ -38,6 +38,23 @@ def test_every_run_of_the_grid_is_done_once_in_its_order(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_coarse_grid_comes_first_with_all_optimizers_and_batch_sizes(tmp_path):
+    rates = tuple(10.0 ** (k / 2) for k in range(-8, 1))  # four decades
+    grid = make_grid(learning_rates=rates)
+    done = search(tmp_path, grid=grid)
+    assert sorted(done, key=str) == sorted(grid.runs(), key=str)
+    coarse = done[: 4 * 2 * 2]
+    assert {run.seed for run in coarse} == {grid.seeds[0]}
+    for group in {group_of(run) for run in done}:
+        tried = sorted(run.learning_rate for run in coarse if group_of(run) == group)
+        assert len(tried) == 4
+        assert all(3 < b / a < 32 for a, b in itertools.pairwise(tried))
+    # Either part goes through the groups one after the other.
+    for part in (coarse, done[len(coarse) :]):
+        groups = [group for group, _ in itertools.groupby(part, key=group_of)]
+        assert len(groups) == len(set(groups)) == 4
+
+
 def test_recorded_runs_are_not_repeated_and_stand_in_the_project(tmp_path):
     runs = make_grid().runs()
     records = [record_of(runs[i], best_val_loss=0.1 * i) for i in (5, 0, 9)]

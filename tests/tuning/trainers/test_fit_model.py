@@ -30,6 +30,18 @@ def test_shared_layers_without_weights_are_refused():
     assert "call its build(input_shape)" in record.message
 
 
+def test_a_build_with_a_parameter_run_gets_the_run():
+    seen = []
+
+    def build(run=None):
+        seen.append(run)
+        return build_model()
+
+    record = train(make_workload(build_model=build), batch_size=10, rate=0.05)
+    assert record.status == "ok", record.message
+    assert seen == [None, Run("keras.Adam", 10, 0.05, 1)]
+
+
 def test_a_train_step_with_other_optimizers_alone_is_refused():
     class Own(keras.Model):
         def __init__(self):

@@ -13,9 +13,9 @@ from tuning.optimizer_names import (
     check_names,
     file_name,
     parse_name,
-    parse_options,
     split_names,
 )
+from tuning.optimizer_options import parse_options
 from tuning.plan import PLAN_FILE, read_plan
 
 MOMENTUM = "keras.SGD(momentum=0.9)"
@@ -79,7 +79,53 @@ def test_commas_inside_brackets_separate_no_names():
 
 def test_options_belong_to_a_name_with_arguments_too():
     found = parse_options([f"{MOMENTUM}.nesterov=true", "keras.SGD.momentum=0.5"])
-    assert found == {MOMENTUM: {"nesterov": True}, "keras.SGD": {"momentum": 0.5}}
+    assert found.fixed == {MOMENTUM: {"nesterov": True}, "keras.SGD": {"momentum": 0.5}}
+
+
+def test_an_option_with_several_values_makes_several_optimizers():
+    found = parse_options(
+        [
+            "keras_adam.Adam.beta_2=0.9,0.99",
+            "keras_adam.Adam.moment_storage=8bit,float32",
+            "keras_adam.Adam.beta_1=0.8",
+            f"{MOMENTUM}.nesterov=true,false",
+            "keras.AdamW.epsilon=1e-5",
+            "keras.RMSprop.name='a,b'",
+        ]
+    )
+    assert found.fixed == {
+        "keras.AdamW": {"epsilon": 1e-5},
+        "keras.RMSprop": {"name": "a,b"},
+    }
+    names = found.expand(["keras.AdamW", "keras_adam.Adam", MOMENTUM])
+    assert names == [
+        "keras.AdamW",
+        "keras_adam.Adam(beta_2=0.9, moment_storage='8bit', beta_1=0.8)",
+        "keras_adam.Adam(beta_2=0.9, moment_storage='float32', beta_1=0.8)",
+        "keras_adam.Adam(beta_2=0.99, moment_storage='8bit', beta_1=0.8)",
+        "keras_adam.Adam(beta_2=0.99, moment_storage='float32', beta_1=0.8)",
+        "keras.SGD(momentum=0.9, nesterov=True)",
+        "keras.SGD(momentum=0.9, nesterov=False)",
+    ]
+    assert [parse_name(name).arguments["beta_2"] for name in names[1:5]] == [
+        *(0.9, 0.9),
+        *(0.99, 0.99),
+    ]
+
+
+def test_swept_options_need_their_optimizer():
+    found = parse_options(["keras.Adam.beta_2=0.9,0.99"])
+    with pytest.raises(ValueError, match="which the sweep does not run"):
+        found.expand(["keras.SGD"])
+    twice = parse_options([f"{MOMENTUM}.momentum=0.8,0.9"])
+    with pytest.raises(ValueError, match="has the option 'momentum' in its name"):
+        twice.expand([MOMENTUM])
+
+
+def test_a_list_in_brackets_is_one_value():
+    found = parse_options(["keras.Adam.betas=[0.9,0.99]", "keras.Lion.x=[1,2],[3]"])
+    assert found.fixed == {"keras.Adam": {"betas": [0.9, 0.99]}}
+    assert found.swept == {"keras.Lion": {"x": [[1, 2], [3]]}}
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,21 @@ def test_a_run_stands_on_the_hparams_page(tmp_path):
     assert metadata.SESSION_END_INFO_TAG in messages
 
 
+def test_arguments_of_optimizers_are_columns_of_their_own(tmp_path):
+    name = "keras.SGD(momentum=0.9, nesterov=True, name='a')"
+    write_experiment(tmp_path, make_grid(optimizers=(name, "keras.Adam")))
+    write_run(tmp_path, make_record(optimizer=name))
+    experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
+    names = [info.name for info in experiment.hparam_infos]
+    columns = ["optimizer.momentum", "optimizer.nesterov", "optimizer.name"]
+    assert names[4:] == columns
+    messages = read_hparams(read(tmp_path / make_record(optimizer=name).run_id))
+    values = messages[metadata.SESSION_START_INFO_TAG].session_start_info.hparams
+    assert values["optimizer.momentum"].number_value == 0.9
+    assert values["optimizer.nesterov"].bool_value
+    assert values["optimizer.name"].string_value == "a"
+
+
 def test_writing_a_run_again_replaces_it(tmp_path):
     write_run(tmp_path, make_record(best_val_loss=9.0))
     write_run(tmp_path, make_record(best_val_loss=1.0))
