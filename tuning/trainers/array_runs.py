@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import gc
 import logging
 from typing import Any
 
@@ -18,6 +17,7 @@ from tuning.objectives import direction_of
 from tuning.trainers import model_fit
 from tuning.trainers.array_batches import is_streamed
 from tuning.trainers.array_model import ArrayModel
+from tuning.trainers.kept_epochs import Kept, KeptEpochs
 from tuning.trainers.model_builder import ModelBuilder
 from tuning.trainers.optimizers import check_schedule_of, state_bytes, trace_key
 from tuning.trainers.task import Task
@@ -31,9 +31,10 @@ class ArrayRuns:
     """Trains runs on arrays and reuses what runs have in common.
 
     Runs with the same optimizer and batch size share a compiled train function, those
-    with the same optimizer a model and a trace, so they should follow each other, as
-    `tuning.grid.Grid.runs` lists them. Two runs share only if their optimizers differ
-    in nothing but the learning rate (see `tuning.trainers.optimizers.trace_key`).
+    with the same optimizer a model and a trace. Two runs share only if their optimizers
+    differ in nothing but the learning rate: see `tuning.trainers.optimizers.trace_key`.
+    Where models are small, those of several optimizers are kept (`KeptEpochs`). Runs of
+    large models should follow each other, as `tuning.grid.Grid.runs` lists them.
 
     Args:
         task: what all runs have in common.
@@ -56,9 +57,8 @@ class ArrayRuns:
         is_auto = task.execution == "auto"
         self._execution = workload.execution if is_auto else task.execution
         self._states: dict[int, list[np.ndarray]] = {}
-        self._optimizer_states: dict[int, list[np.ndarray]] = {}
-        self._group: Any = None
-        self._group_key: tuple | None = None
+        self._kept = KeptEpochs()
+        self._last: tuple = ()
         self._refused: dict[tuple, str] = {}
 
     def new_log(self, run: Run) -> TrainingLog:
@@ -81,8 +81,9 @@ class ArrayRuns:
         check_schedule_of(run.optimizer, optimizer, self._workload.schedule)
         key = (run.optimizer, run.batch_size, fixed)
         if self._can_compile(key):
-            group = self._group_with_start(key, run, optimizer)
-            if group is not None:
+            kept = self._kept_with_start(key, run, optimizer)
+            if kept is not None:
+                group = kept.group
                 facts["execution"] = group.execution
                 facts["state_bytes"] = state_bytes(group.model.optimizer)
                 group.train(
@@ -91,11 +92,11 @@ class ArrayRuns:
                     run.seed,
                     self._task.epochs_of(run),
                     log,
-                    optimizer_state=self._optimizer_states[run.seed],
+                    optimizer_state=kept.optimizer_states[run.seed],
                     schedule=self._workload.schedule,
                 )
                 return
-        self.drop()
+        self._kept.make_room()
         # A new one: an optimizer that was built belongs to that model for good.
         model = self._builder.build(run.seed, self._task.build_optimizer(run))
         model.optimizer.build(model.trainable_variables)
@@ -127,50 +128,63 @@ class ArrayRuns:
             self._refuse(key, reason)
         return not reason
 
-    def _group_with_start(self, key: tuple, run: Run, optimizer: Any) -> Any:
+    def _kept_with_start(self, key: tuple, run: Run, optimizer: Any) -> Kept | None:
         """The compiled epochs for a run, and in memory what its seed starts from."""
-        group = self._compiled_group(key, run, optimizer)
-        if group is None or run.seed in self._optimizer_states:
-            return group
+        kept = self._compiled(key, run, optimizer)
+        if kept is None or run.seed in kept.optimizer_states:
+            return kept
         model = self._builder.build(run.seed, self._task.build_optimizer(run))
-        if model is group.model:
+        if model is kept.group.model:
             # ``build_model`` returns one model again and again: it has now another
             # optimizer than the one that was traced.
             self.drop()
-            return self._compiled_group(key, run, optimizer)
-        self._remember_start(run.seed, model)
-        return group
+            return self._compiled(key, run, optimizer)
+        self._remember_start(run.seed, model, kept)
+        return kept
 
-    def _compiled_group(self, key: tuple, run: Run, optimizer: Any) -> Any:
+    def _compiled(self, key: tuple, run: Run, optimizer: Any) -> Kept | None:
         """The compiled epochs for this kind of run; ``None`` if it has none.
 
         Batch sizes share the model, its evaluation and the trace of its training.
         """
-        from tuning.trainers.compiled_epochs import CompiledEpochs
-
         name, _, fixed = key
-        is_new = self._group_key != (name, fixed)
-        if is_new:
-            self.drop()
-        model = self._builder.build(run.seed, optimizer) if is_new else None
+        self._last = name, fixed
+        kept = self._kept.get(self._last)
+        model = None
+        if kept is None:
+            self._kept.make_room()
+            model = self._builder.build(run.seed, optimizer)
+            self._kept.forget(model)
         try:
-            if model is not None:
-                self._remember_start(run.seed, model)
-                per_epoch = self._workload.examples_per_epoch
-                group = CompiledEpochs(model, self.data, per_epoch)
-            else:
-                group = self._group
-            traces = group.traces
-            group.set_batch_size(run.batch_size)
+            if kept is None:
+                kept = self._new(model, run.seed)
+                self._kept.add(self._last, kept)
+            traces = kept.traces
+            kept.group.set_batch_size(run.batch_size)
         except Exception as error:
             self.drop()
             # Any model that XLA, TensorFlow or the tracing refuses still trains
             # with fit; if the fault is the model's, fit will raise it again.
             self._refuse(key, format_error(error))
             return None
-        self.traces[run.optimizer, run.batch_size] += group.traces - traces
-        self._group, self._group_key = group, (name, fixed)
-        return group
+        kept.traces = kept.group.traces
+        self.traces[run.optimizer, run.batch_size] += kept.traces - traces
+        return kept
+
+    def _new(self, model: Any, seed: int) -> Kept:
+        """The compiled epochs of a new model.
+
+        Raises:
+            Exception: whatever tracing or compiling the model raises.
+        """
+        from tuning.trainers.compiled_epochs import CompiledEpochs
+
+        starts = Kept(None)
+        self._remember_start(seed, model, starts)
+        other = self._kept.any_group()
+        per_epoch = self._workload.examples_per_epoch
+        starts.group = CompiledEpochs(model, self.data, per_epoch, other)
+        return starts
 
     def _refuse(self, key: tuple, reason: str) -> None:
         """Use ``model.fit`` for this kind of run, and log each reason once.
@@ -191,13 +205,10 @@ class ArrayRuns:
         self._refused[key] = reason
 
     def drop(self) -> None:
-        """Free the model and its compiled functions before the next ones are made."""
-        if self._group is not None:
-            self._group = self._group_key = None
-            self._optimizer_states.clear()
-            gc.collect()  # model and functions refer to each other
+        """See `tuning.trainers.way.Way`."""
+        self._kept.free(self._last)
 
-    def _remember_start(self, seed: int, model: Any) -> None:
+    def _remember_start(self, seed: int, model: Any, kept: Kept) -> None:
         """Keep what a seed's runs start from: values of model and optimizer.
 
         Some of an optimizer's variables begin as copies of the weights: averages, the
@@ -208,7 +219,7 @@ class ArrayRuns:
         if seed not in self._states:
             self._states[seed] = values_of(model.variables)
         model.optimizer.build(model.trainable_variables)
-        self._optimizer_states[seed] = values_of(stored_variables(model.optimizer))
+        kept.optimizer_states[seed] = values_of(stored_variables(model.optimizer))
 
 
 def _why_not_compiled() -> str:

@@ -63,6 +63,7 @@ class CompiledEpochs:
         model: built and compiled (in Keras's sense) with its optimizer.
         data: arrays; kept on the device.
         examples_per_epoch: see `tuning.workload.Workload`.
+        other: compiled epochs on the same data, whose copy is used here, too.
 
     Attributes:
         traces: how often a train function was traced.
@@ -76,7 +77,11 @@ class CompiledEpochs:
     """
 
     def __init__(
-        self, model: Any, data: AnyData, examples_per_epoch: int | None = None
+        self,
+        model: Any,
+        data: AnyData,
+        examples_per_epoch: int | None = None,
+        other: CompiledEpochs | None = None,
     ) -> None:
         # Text as input of compiled code makes TensorFlow end the process.
         for array in (array for part in data for array in arrays_of(part)):
@@ -88,8 +93,12 @@ class CompiledEpochs:
         self.traces = 0
         train, validation = training_parts(data), validation_parts(data)
         # Flat in what is traced, where their nesting is put together again.
-        self._train_data = [tf.convert_to_tensor(a) for a in tf.nest.flatten(train)]
-        self._val_data = [tf.convert_to_tensor(a) for a in tf.nest.flatten(validation)]
+        if other is not None:
+            self._train_data, self._val_data = other._train_data, other._val_data
+        else:
+            flat = tf.nest.flatten(train), tf.nest.flatten(validation)
+            self._train_data = [tf.convert_to_tensor(array) for array in flat[0]]
+            self._val_data = [tf.convert_to_tensor(array) for array in flat[1]]
         self._nesting = tf.nest.map_structure(lambda _: 0, (train, validation))
         self._examples = count_examples(data.x_train)
         self._examples_per_epoch = examples_per_epoch
