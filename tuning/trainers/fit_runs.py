@@ -179,7 +179,8 @@ def evaluate_validation(
 
 def _planned_steps(workload: FitWorkload, epochs: int) -> int | None:
     """Steps of a run, where the workload says how many."""
-    per_epoch = workload.fit_options.get("steps_per_epoch")
+    own = workload.data if isinstance(workload.data, Mapping) else {}
+    per_epoch = {**workload.fit_options, **own}.get("steps_per_epoch")
     planned = None if per_epoch is None else per_epoch * epochs
     counts = [count for count in (planned, workload.max_steps) if count is not None]
     return min(counts, default=None)
