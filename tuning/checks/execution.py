@@ -31,6 +31,7 @@ from tuning.setting import (
     checked_rates,
 )
 from tuning.statistics.setting_card import make_card
+from tuning.statistics.summary import summarize
 from tuning.sweep import directory as directories
 from tuning.sweep.planning import Sweep
 from tuning.sweep.progress import ProgressListener
@@ -164,7 +165,10 @@ def check(
         raise ValueError(_why_unjudged(records, directory))
     card = Card(content)
     card = card if earlier is None else card.against(earlier)
-    write_card_files(directory, card)
+    summary = summarize(records, grid=grid, strategy="edges")
+    curves = [curve for o in summary.optimizers for curve in o.curves]
+    at_setting = [curve for curve in curves if curve.batch_size == setting.batch_size]
+    write_card_files(directory, card, at_setting)
     return card
 
 

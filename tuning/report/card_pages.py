@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from tuning.objectives import name_of, short_name_of
 from tuning.objectives import title_of as in_title
-from tuning.report import colours
+from tuning.report import colours, svg
 from tuning.report.card_text import show_finding, shown_loss, shown_range, title_of
+from tuning.report.figures import draw_loss_curves
 from tuning.report.number_text import (
     NOTHING,
     count_of,
@@ -23,6 +26,7 @@ from tuning.report.rendering import html_template, markdown_template
 from tuning.report.tables import Cell, Table
 from tuning.statistics.setting_card import SettingCard
 from tuning.statistics.setting_figures import SettingFigures, Side
+from tuning.statistics.values import Curve
 
 _STYLE = {
     "series_colours": colours.SERIES_COLOURS,
@@ -31,14 +35,19 @@ _STYLE = {
 }
 
 
-def render_card_html(card: SettingCard, sentences: Sequence[str]) -> str:
+def render_card_html(
+    card: SettingCard, sentences: Sequence[str], curves: Sequence[Curve] = ()
+) -> str:
     """The card as one HTML page.
 
     Args:
         card: the figures.
         sentences: the card in words, the verdict first.
+        curves: at the setting's batch size, to be drawn.
     """
-    return html_template("card.html.j2").render(**_content(card, sentences), **_STYLE)
+    drawing = _drawing(card, curves) if curves else {"svg": "", "legend": []}
+    content = {**_content(card, sentences), **_STYLE, **drawing}
+    return html_template("card.html.j2").render(**content)
 
 
 def render_card_markdown(card: SettingCard, sentences: Sequence[str]) -> str:
@@ -51,9 +60,31 @@ def render_card_markdown(card: SettingCard, sentences: Sequence[str]) -> str:
     return markdown_template("card.md.j2").render(**_content(card, sentences))
 
 
+def _drawing(card: SettingCard, curves: Sequence[Curve]) -> dict[str, Any]:
+    """The objective against the learning rate, with a line at the setting's."""
+    styles = svg.series_styles([curve.optimizer for curve in curves])
+    points = [point for curve in curves for point in curve.points]
+    losses = [point.loss for point in points] + [c.initial_loss for c in curves]
+    drawn = draw_loss_curves(
+        curves,
+        styles,
+        sorted({point.learning_rate for point in points}),
+        colours.loss_scale(losses),
+        identifier="setting",
+        loss_name=name_of(card.objective),
+        direction=card.direction,
+        mark=card.setting.learning_rate,
+    )
+    legend = [(name, Markup(style.legend)) for name, style in styles.items()]
+    return {"svg": Markup(drawn), "legend": legend}
+
+
 def _content(card: SettingCard, sentences: Sequence[str]) -> dict[str, Any]:
     return {
         "title": title_of(card),
+        "is_safe": card.is_safe,
+        "loss": short_name_of(card.objective),
+        "learning_rate": format_rate(card.setting.learning_rate),
         "sentences": sentences,
         "rule_table": _rule_table(card),
         "setting_table": _setting_table(card),

@@ -17,7 +17,12 @@ from tuning.statistics.scaled_rates import is_sgd
 from tuning.statistics.setting_card import Finding, SettingCard
 from tuning.statistics.setting_figures import OtherRate, SettingFigures, Side
 
-_FACTORS = {2.0: "twice", 0.5: "half", 10.0: "ten times", 0.1: "a tenth of"}
+_FACTORS = {
+    2.0: "twice as large",
+    0.5: "half as large",
+    10.0: "ten times as large",
+    0.1: "a tenth as large",
+}
 
 
 def shown_loss(card: SettingCard, loss: float) -> str:
@@ -120,9 +125,11 @@ def _rule(card: SettingCard) -> str:
     bound = ""
     if rule.max_failed_bound is not None:
         bound = f" (upper bound at most {format_share(rule.max_failed_bound)})"
-    share = format_share(rule.max_failed_share)
+    seeds = "no seed fails"
+    if rule.max_failed_share:
+        seeds = f"at most {format_share(rule.max_failed_share)} of the seeds fail"
     return (
-        f"Rule: at most {share} of the seeds fail{bound}, the nearest learning rate "
+        f"Rule: {seeds}{bound}, the nearest learning rate "
         f"that fails is at least {rule.min_decades:g} decades away on each side, and "
         f"at most {format_share(rule.max_loss_gap)} of the improvement is missed. A "
         "run fails if it diverges, ends above its initial loss or misses more than "
@@ -153,29 +160,38 @@ def _side(figures: SettingFigures, side: Side, name: str) -> str:
     rate = figures.setting.learning_rate
     at = rate * factor if name == "above" else rate / factor
     where = (
-        f"{format_number(side.decades)} decades, a factor of {format_number(factor)}"
+        f"{format_number(side.decades)} decades away, a factor of "
+        f"{format_number(factor)}"
     )
     if side.is_lower_bound:
-        text = f"no learning rate fails as far as {format_rate(at)} ({where})"
+        text = f"no learning rate up to {format_rate(at)} fails ({where})."
+        if name == "below":
+            text = f"no learning rate down to {format_rate(at)} fails ({where})."
     else:
-        text = f"learning rates fail from {format_rate(at)} on ({where})"
+        text = (
+            f"the nearest learning rate that fails is about {format_rate(at)} "
+            f"({where})."
+        )
     if side.interval is not None:
         low, high = side.interval.low, side.interval.high
-        far = "no known end" if high is None else format_number(high)
+        far = "any number of" if high is None else format_number(high)
         text += (
-            f"; for one more seed {format_number(low)} to {far} decades (95 %, from "
-            f"{count_of(side.interval.seeds, 'seed')})"
+            f" With another seed it would be {format_number(low)} to {far} decades "
+            f"away (95 % interval from {count_of(side.interval.seeds, 'seed')})."
         )
     if side.stable_decades is not None:
         tolerance = format_share(GOOD_TOLERANCE)
         text += (
-            f"; the range within {tolerance} of the best ends "
+            f" The range of learning rates within {tolerance} of the best ends "
             f"{format_number(abs(side.stable_decades))} decades "
-            + ("away" if side.stable_decades >= 0 else "before the setting")
+            + ("away." if side.stable_decades >= 0 else "before the setting.")
         )
     if side.diverging_rate is not None:
-        text += f"; diverges or harms at {format_rate(side.diverging_rate)}"
-    return f"{start}{text}."
+        text += (
+            f" Training diverges, or ends worse than it began, at "
+            f"{format_rate(side.diverging_rate)}."
+        )
+    return f"{start}{text}"
 
 
 def _best(card: SettingCard) -> str:
@@ -201,11 +217,12 @@ def _costs(figures: SettingFigures) -> list[str]:
             (text for factor, text in _FACTORS.items() if _is(other, factor)), None
         )
         if name is not None:
-            parts.append(f"{name} it {_cost(other)}")
+            parts.append(f"{name} {_cost(other)}")
     if not parts:
         return []
     return [
-        f"A wrong learning rate, in shares of the improvement: {join_words(parts)}."
+        f"A learning rate that is {join_words(parts)}. All are shares of the "
+        "improvement."
     ]
 
 
@@ -253,7 +270,7 @@ def _around(figures: SettingFigures) -> str:
         f"decades {name}"
         for name, side in (("below", figures.below), ("above", figures.above))
     ]
-    return f"fails {' and '.join(parts)} it"
+    return f"learning rates fail {' and '.join(parts)} it"
 
 
 def _effort(card: SettingCard) -> str:

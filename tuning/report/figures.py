@@ -21,7 +21,14 @@ from matplotlib.ticker import (
 from tuning.objectives import title_of, turned
 from tuning.report.colours import LossScale, cell_colours
 from tuning.report.number_text import format_number, format_rate
-from tuning.report.svg import PANEL_INCHES, SOFT, SeriesStyle, set_page_inks, to_svg
+from tuning.report.svg import (
+    INK,
+    PANEL_INCHES,
+    SOFT,
+    SeriesStyle,
+    set_page_inks,
+    to_svg,
+)
 from tuning.statistics.values import Curve, HeatMap
 from tuning.system.paths import in_one_line
 
@@ -36,6 +43,7 @@ def draw_loss_curves(
     by_batch_size: bool = False,
     loss_name: str = "validation loss",
     direction: str = "min",
+    mark: float | None = None,
 ) -> str:
     """Loss against learning rate, as an SVG element.
 
@@ -51,6 +59,7 @@ def draw_loss_curves(
         by_batch_size: whether lines are batch sizes.
         loss_name: what the vertical axis shows.
         direction: of the objective.
+        mark: a learning rate that a vertical line stands at.
     """
     figure = Figure(figsize=PANEL_INCHES, layout="constrained")
     axes = figure.subplots()
@@ -66,6 +75,8 @@ def draw_loss_curves(
         linewidth=1,
         zorder=1,
     )
+    if mark is not None:
+        axes.axvline(mark, color=INK, linewidth=1, zorder=1)
     description = _describe(curves, by_batch_size, loss_name, direction)
     return to_svg(figure, identifier, description)
 

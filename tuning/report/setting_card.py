@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tuning.report.card_pages import render_card_html, render_card_markdown
 from tuning.report.card_text import write_card, write_comparison
 from tuning.statistics.card_comparison import CardComparison, compare_cards
 from tuning.statistics.setting_card import SettingCard
+from tuning.statistics.values import Curve
 from tuning.system.files import write_whole
 from tuning.system.json_files import read_text
 from tuning.system.json_values import InvalidFileError, parse
@@ -84,12 +85,18 @@ class Card:
         return Card(self.content, compare_cards(earlier, self.content))
 
 
-def write_card_files(directory: Path, card: Card) -> None:
-    """Write ``card.json``, ``card.md`` and ``card.html``, each whole or not at all."""
+def write_card_files(directory: Path, card: Card, curves: Sequence[Curve] = ()) -> None:
+    """Write ``card.json``, ``card.md`` and ``card.html``, each whole or not at all.
+
+    Args:
+        directory: of the check.
+        card: that is written.
+        curves: at the setting's batch size, to be drawn.
+    """
     writers: tuple[Callable[[], str], ...] = (
         lambda: json.dumps(card.to_dict(), indent=1, allow_nan=False) + "\n",
         lambda: render_card_markdown(card.content, card.sentences()),
-        lambda: render_card_html(card.content, card.sentences()),
+        lambda: render_card_html(card.content, card.sentences(), curves),
     )
     for name, write in zip(CARD_FILES, writers, strict=True):
         write_whole(directory / name, write())

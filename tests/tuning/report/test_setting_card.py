@@ -10,6 +10,7 @@ from simulated_check import PLANNED, make_check_grid, outcome_of, valley
 from tuning.report.setting_card import Card, read_card, write_card_files
 from tuning.setting import Rule
 from tuning.statistics.setting_card import make_card
+from tuning.statistics.summary import summarize
 
 GRID = make_check_grid()
 SAFE, CLIFF = valley(-4.5, -1.5), valley(-5, -2.8, -2.76)
@@ -29,11 +30,11 @@ def test_a_safe_card_says_so_first():
         "Safe: keras.Adam, learning rate 0.001, batch size 64, on simulated.\n"
     )
     told = " ".join(text.split())
-    assert "Rule: at most 0 % of the seeds fail, the nearest learning rate" in told
+    assert "Rule: no seed fails, the nearest learning rate that fails is at" in told
     assert "Seeds: 0 of 3 fail. With 95 % confidence at most 63.2 % of all" in told
-    assert "Above: learning rates fail from 0.0" in told
+    assert "Above: the nearest learning rate that fails is about 0.0" in told
     assert "Best: " in told
-    assert "twice it costs" in told
+    assert "A learning rate that is twice as large costs" in told
     assert "Batch size 32: the same learning rate misses 0 %" in told
     assert "7.07e-4 (scaled by the square root)" in told
     assert "keras_adam.Adam.robust in its place: validation loss 0.200" in told
@@ -46,7 +47,7 @@ def test_an_unsafe_card_gives_the_reasons():
     assert text.startswith("Not safe: ")
     assert "nearest failing learning rate above 0.0500" in text.split("Rule")[0]
     assert "at least 0.3 wanted" in text
-    assert "diverges or harms at 0.00178" in text
+    assert "diverges, or ends worse than it began, at 0.00178." in text
     assert "below" not in text.split("Rule")[0]
 
 
@@ -127,3 +128,18 @@ def test_what_is_no_card_is_refused(tmp_path, content, told):
         path.write_text(content)
     with pytest.raises(ValueError, match=told):
         read_card(path)
+
+
+def test_the_page_draws_the_curves_and_marks_the_setting(tmp_path):
+    card = card_of(SAFE)
+    write_card_files(tmp_path, card)
+    assert "<svg" not in (tmp_path / "card.html").read_text()
+    records = [outcome_of(SAFE)(run) for run in GRID.runs()]
+    curves = summarize(records, grid=GRID).optimizers[0].curves[:1]
+    write_card_files(tmp_path, card, curves)
+    page = (tmp_path / "card.html").read_text()
+    assert page.count("<svg") == 2  # the drawing, and a line of the legend
+    assert "Validation loss against learning rate at batch size" in page
+    assert '<h1 class="safe">Safe</h1>' in page
+    write_card_files(tmp_path, card_of(CLIFF))
+    assert '<h1 class="unsafe">Not safe</h1>' in (tmp_path / "card.html").read_text()
