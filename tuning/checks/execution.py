@@ -60,7 +60,7 @@ def check(
     max_minutes: float | None = None,
     against: str | Path | None = None,
     on_existing: str = "continue",
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     engine: EngineOptions | str = "local",
     schedule: str | None = None,
     execution: str = "auto",

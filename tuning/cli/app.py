@@ -5,7 +5,9 @@ No command imports TensorFlow before it needs it, so help and reports come at on
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -21,10 +23,32 @@ app = typer.Typer(
     name="keras-adam-sweep",
     help="Measure how an optimizer depends on learning rate and batch size.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # errors stay one plain line
 )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"keras-adam {importlib.metadata.version('keras-adam')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
 for command in (run, check, report, best, claims, tensorboard, workloads):
     app.command()(command)
 
@@ -32,5 +56,5 @@ for command in (run, check, report, best, claims, tensorboard, workloads):
 def shows_only(arguments: Sequence[str]) -> bool:
     """Whether a command line only asks for output in the terminal."""
     return arguments[:1] == ["workloads"] or bool(
-        {"--help", "--dry-run"}.intersection(arguments)
+        {"--help", "--dry-run", "--version"}.intersection(arguments)
     )

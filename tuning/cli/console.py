@@ -70,7 +70,8 @@ def advice_after(arguments: Sequence[str]) -> str:
 
     command = next((word for word in arguments if not word.startswith("-")), "")
     # With --overwrite `tuning.cli.run` changes the line when the sweep has begun.
-    is_sweep = command in ("run", "check", "claims") and "--overwrite" not in arguments
+    starts_over = {"--overwrite", "--dry-run"}.intersection(arguments)
+    is_sweep = command in ("run", "check", "claims") and not starts_over
     return CONTINUES if is_sweep else STARTS_AGAIN
 
 

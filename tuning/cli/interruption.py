@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shlex
 import signal
 import threading
 import time
@@ -36,6 +37,12 @@ CONTINUES_CHECK = "Interrupted; the same command continues the check."
 CONTINUES_WITHOUT_OVERWRITE = (
     "Interrupted; the same command without --overwrite continues the sweep."
 )
+
+
+def continues_in(directory: str) -> str:
+    """The line for a sweep whose directory the user has not named."""
+    command = shlex.join(["keras-adam-sweep", "run", "--resume", "--out", directory])
+    return f"Interrupted; this continues the sweep: {command}"
 
 
 class _Program:

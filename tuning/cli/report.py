@@ -14,6 +14,9 @@ def report(
     directories: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Directories of sweeps.")
     ],
+    opens: Annotated[
+        bool, typer.Option("--open", help="Open the last page in the browser.")
+    ] = False,
 ) -> None:
     """Write report.html, report.md, summary.json and runs.csv from a sweep's records.
 
@@ -23,16 +26,23 @@ def report(
     from tuning.report.report_files import write_report  # drawing: slow to import
 
     with user_errors():
+        page = None
         for directory in directories:
-            typer.echo(write_report(directory))
+            page = write_report(directory)
+            typer.echo(page)
         if len(directories) == 2:
-            _compare(*directories)
+            page = _compare(*directories) or page
+        if opens and page is not None:
+            typer.launch(page.absolute().as_uri())
 
 
-def _compare(first: Path, second: Path) -> None:
+def _compare(first: Path, second: Path) -> Path | None:
     from tuning.report.comparison import write_comparison
 
     try:
-        typer.echo(write_comparison(first, second))
+        page = write_comparison(first, second)
     except ValueError as error:
         typer.echo(f"Not compared: {error}", err=True)
+        return None
+    typer.echo(page)
+    return page

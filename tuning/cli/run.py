@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tuning.cli.interruption import (
     CONTINUES,
     CONTINUES_WITHOUT_OVERWRITE,
     STARTS_AGAIN,
     advise,
+    continues_in,
 )
 from tuning.cli.option_values import read_count, read_integers, read_names, read_rates
+from tuning.cli.outcome import show_results, show_time
 from tuning.cli.session import drive, user_errors
-from tuning.cli.terminal import quiet_tensorflow, summary_table
+from tuning.cli.terminal import quiet_tensorflow
 from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
 from tuning.engines.options import ENGINES, EngineOptions
 from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT
 from tuning.optimizer_options import parse_options
 from tuning.options import COUNTED_STRATEGIES, RUN_STRATEGIES, SCHEDULES
 from tuning.plan import read_plan
-from tuning.runs_file import read_records
 from tuning.sweep import directory as directories
-from tuning.system.paths import in_one_line
 from tuning.workloads import find_workload
-
-NOTHING_TO_JUDGE = 1
 
 
 def run(
@@ -43,8 +41,12 @@ def run(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Directory of the sweep; created if it does not exist.")
-    ] = ...,  # pyright: ignore[reportArgumentType]
+        Path | None,
+        typer.Option(
+            help="Directory of the sweep; created if it does not exist. [default: "
+            "sweeps/WORKLOAD-DATE]"
+        ),
+    ] = None,
     optimizers: Annotated[
         str | None,
         typer.Option(
@@ -157,6 +159,14 @@ def run(
         bool,
         typer.Option("--overwrite", help="Delete the sweep in --out, and start over."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check everything, say how many runs there are and how long they "
+            "take, as far as earlier ones show it, and train nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Train with every optimizer, learning rate, batch size and seed; write a report.
 
@@ -167,7 +177,6 @@ def run(
     with contextlib.suppress(OSError):  # the directory may have been removed
         sys.path.append(str(Path.cwd()))
     given = {
-        "WORKLOAD": workload,
         "--optimizers": optimizers,
         "--learning-rates": learning_rates,
         "--batch-sizes": batch_sizes,
@@ -182,13 +191,21 @@ def run(
     }
     advise(STARTS_AGAIN if overwrite else CONTINUES)
     with user_errors(), real_data_in(data_dir):
+        if out is None:
+            out = _default_directory(workload, resume=resume, extend=extend)
+            if not overwrite:
+                # Tomorrow the same command would have another directory.
+                advise(continues_in(str(out)))
         where = EngineOptions(engine, workers, run_timeout, ray_address, gpus_per_run)
         where.leave_gpus_to_workers()  # before TensorFlow starts
         where.check_reachable()
         if resume:
             _check_alone("--resume", given)
-            drive(
-                lambda sweep, show: sweep.resume_sweep(out, progress=show, engine=where)
+            _check_same_workload(out, workload)
+            begun = drive(
+                lambda sweep, show: sweep.resume_sweep(
+                    out, progress=show, engine=where, dry_run=dry_run
+                )
             )
         else:
             set_options = parse_options(settings or [])
@@ -208,6 +225,7 @@ def run(
                 "strategy": strategy or "grid",
                 "max_runs": max_runs,
                 "engine": where,
+                "dry_run": dry_run,
             }
             name = workload or (_planned_workload(out) if extend else "digits")
             directories.check_directory(out, overwrite=overwrite)
@@ -221,8 +239,40 @@ def run(
 
                 sweep.run_sweep(name, out, progress=show_and_advise, **arguments)
 
-            drive(start)
-        _finish(out, overwrite=overwrite)
+            begun = drive(start)
+        if dry_run:
+            show_time(out, begun, overwrite=overwrite)
+        else:
+            show_results(out, overwrite=overwrite)
+
+
+def _default_directory(workload: str | None, *, resume: bool, extend: bool) -> Path:
+    """The directory of a sweep that is started without ``--out``.
+
+    Raises:
+        ValueError: a sweep that exists is meant.
+    """
+    if resume or extend:
+        option = "--resume" if resume else "--extend"
+        raise ValueError(f"{option} needs --out: the directory of the sweep.")
+    name = (workload or "digits").rpartition(":")[2]
+    out = Path("sweeps") / f"{name}-{datetime.date.today().isoformat()}"
+    typer.echo(f"directory:    {out}", err=True)
+    return out
+
+
+def _check_same_workload(out: Path, workload: str | None) -> None:
+    """Check that a workload which is named with ``--resume`` is the sweep's.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    planned = read_plan(out)
+    if workload not in (None, planned.reference, planned.workload):
+        raise ValueError(
+            f"the sweep in {out} trains {planned.reference or planned.workload!r}; "
+            f"received {workload!r}."
+        )
 
 
 def _planned_workload(out: Path) -> str:
@@ -257,31 +307,6 @@ def check_workload(name: str) -> None:
         with quiet_tensorflow():
             import tensorflow  # noqa: F401
     find_workload(name)
-
-
-def _finish(directory: Path, *, overwrite: bool) -> None:
-    """Show the finished sweep: a table, failures, where the report is."""
-    # Imported here: Matplotlib takes a second, and help and errors need not wait.
-    from tuning.cli.reports import read_summary, write_reports
-
-    records = read_records(directory)
-    failed = [record for record in records if record.status == "failed"]
-    if failed:
-        log = directory / directories.FAILURES_FILE
-        without = " without --overwrite" if overwrite else ""
-        typer.echo(
-            f"{len(failed)} of {len(records)} runs failed; the first, "
-            f"{failed[0].run_id}, with {in_one_line(failed[0].message)} (tracebacks: "
-            f"{log}; the same command{without} tries them again)",
-            err=True,
-        )
-    if len(failed) == len(records):
-        raise typer.Exit(NOTHING_TO_JUDGE)
-    Console().print(summary_table(read_summary(directory)))
-    write_reports(directory)
-    typer.echo(f"report:       {directory / 'report.html'}")
-    command = shlex.join(["keras-adam-sweep", "tensorboard", str(directory)])
-    typer.echo(f"TensorBoard:  {command}")
 
 
 def _check_alone(option: str, given: dict[str, Any]) -> None:

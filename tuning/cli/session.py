@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
 from tuning.cli.interruption import exit_status, take_advice, unwinding
-from tuning.cli.terminal import ProgressDisplay, quiet_tensorflow
+from tuning.cli.terminal import quiet_tensorflow
 from tuning.engines.engine import WorkerStartError
 from tuning.errors import format_error
+from tuning.sweep.display import ProgressDisplay
 from tuning.system.paths import explain_with_place, in_one_line
+
+if TYPE_CHECKING:
+    from tuning.sweep.progress import Progress
 
 USER_ERROR = 2
 
@@ -60,14 +64,20 @@ def log_to(console: Console) -> None:
     )
 
 
-def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) -> None:
+def drive(
+    start: Callable[[Any, Any], Any], *, names_workloads: bool = False
+) -> Progress | None:
     """Start or continue sweeps, with progress on standard error.
 
     Args:
         start: called with the module `tuning.sweep.run` and a progress listener.
-        names_workloads: see `tuning.cli.terminal.ProgressDisplay`.
+        names_workloads: see `tuning.sweep.display.ProgressDisplay`.
+
+    Returns:
+        How far the first sweep was at its start; ``None`` if it did not start.
     """
     console = Console(stderr=True)
+    first: list[Progress] = []
     log_to(console)
     with quiet_tensorflow():
         import tensorflow as tf
@@ -79,7 +89,14 @@ def drive(start: Callable[[Any, Any], Any], *, names_workloads: bool = False) ->
             unwinding(),
             ProgressDisplay(console, names_workloads=names_workloads) as display,
         ):
-            start(sweep, display.show)
+
+            def show(progress: Progress) -> None:
+                if not first:
+                    first.append(progress)
+                display.show(progress)
+
+            start(sweep, show)
     except KeyboardInterrupt:
         typer.echo(take_advice(), err=True)
         raise typer.Exit(exit_status()) from None
+    return first[0] if first else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tuning.engines.engine import Finished
@@ -36,6 +36,14 @@ def read_finished(sweep: Sweep) -> list[RunRecord]:
     )
 
 
+def report_start(sweep: Sweep, recorded: Sequence[RunRecord]) -> list[RunRecord]:
+    """Report how many runs there are, and return those that need not be trained."""
+    finished = [record for record in recorded if record.status != "failed"]
+    began = time.monotonic() - sum(record.seconds for record in finished)
+    _report_progress(sweep, len(finished), None, began)
+    return finished
+
+
 def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     """Train the runs of a sweep that have no record, or one of a failure.
 
@@ -44,10 +52,9 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
         prepared: of its workload.
     """
     recorded = read_finished(sweep)
-    finished = [record for record in recorded if record.status != "failed"]
+    finished = report_start(sweep, recorded)
     done = len(finished)
     began = time.monotonic() - sum(record.seconds for record in finished)
-    _report_progress(sweep, done, None, began)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
     experiment = Experiment(
         tensorboard,
@@ -156,7 +163,7 @@ def _report_progress(
         record: of the last one.
         began: when the sweep would have begun without a pause, by the monotonic clock.
     """
-    if sweep.progress is None:
+    if not callable(sweep.progress):
         return
     options = sweep.options
     total = min(options.max_runs or len(sweep.grid), len(sweep.grid))

@@ -35,7 +35,7 @@ class Sweep:
         options: how runs are chosen and trained.
         engine: where runs are trained.
         custom: the Python program's own optimizer factories by name.
-        progress: called at the start and after every run.
+        progress: see `tuning.sweep.display.listening`.
     """
 
     workload: AnyWorkload
@@ -45,7 +45,7 @@ class Sweep:
     options: SweepOptions
     engine: EngineOptions
     custom: Mapping[str, OptimizerFactory] | None = None
-    progress: ProgressListener | None = None
+    progress: ProgressListener | bool | None = None
 
     @property
     def own_optimizers(self) -> list[str]:

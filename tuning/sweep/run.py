@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import numbers
 import os
@@ -16,7 +17,8 @@ from tuning.options import COUNTED_STRATEGIES, SweepOptions
 from tuning.plan import PLAN_FILE, Plan, check_writable, read_plan, write_plan
 from tuning.records import RunRecord
 from tuning.sweep import directory as directories
-from tuning.sweep.loop import read_finished, train_missing
+from tuning.sweep.display import listening
+from tuning.sweep.loop import read_finished, report_start, train_missing
 from tuning.sweep.planning import (
     Sweep,
     check_same,
@@ -48,13 +50,14 @@ def run_sweep(
     epochs: int | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     on_existing: str = "continue",
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     engine: EngineOptions | str = "local",
     schedule: str | None = None,
     execution: str = "auto",
     command: str = "",
     strategy: str = "grid",
     max_runs: int | None = None,
+    dry_run: bool = False,
     **engine_options: Any,
 ) -> list[RunRecord]:
     """Train a workload with every optimizer at every point of a grid.
@@ -80,13 +83,16 @@ def run_sweep(
             continues this sweep; ``"extend"`` adds the given optimizers, learning
             rates, batch sizes and seeds to it, and trains the runs that are new;
             ``"overwrite"`` removes any sweep and starts over.
-        progress: called at the start and after every run.
+        progress: called at the start and after every run; ``True`` shows a bar and the
+            time left, ``None`` does so in a terminal or a notebook, ``False`` nowhere.
         engine: where runs are trained: ``"local"``, ``"ray"`` or `EngineOptions`.
         schedule: see `tuning.options.SweepOptions`, also for the next four.
         execution: how runs are executed.
         command: how the sweep was started, for the report.
         strategy: which runs of the grid are trained.
         max_runs: the most runs that are trained.
+        dry_run: check everything, report how many runs there are by ``progress``, and
+            train nothing; no file is written.
         **engine_options: fields of `tuning.engines.options.EngineOptions`, such as
             ``workers=4`` or ``run_timeout=600``.
 
@@ -157,24 +163,31 @@ def run_sweep(
         custom=optimizers if isinstance(optimizers, Mapping) else None,
         progress=progress,
     )
-    return carry_out(sweep, overwrite=on_existing == "overwrite", extends=bool(earlier))
+    return carry_out(
+        sweep,
+        overwrite=on_existing == "overwrite",
+        extends=bool(earlier),
+        dry_run=dry_run,
+    )
 
 
 def resume_sweep(
     out: str | Path,
     *,
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     execution: str = "auto",
     engine: EngineOptions | str = "local",
+    dry_run: bool = False,
     **engine_options: Any,
 ) -> list[RunRecord]:
     """Continue the sweep of a directory with the plan that is stored there.
 
     Args:
         out: the sweep's directory.
-        progress: called at the start and after every run.
+        progress: see :func:`run_sweep`.
         execution: how runs are executed; see `tuning.trainers.task.Task`.
-        engine: see :func:`run_sweep`.
+        engine: see :func:`run_sweep`, also for the next.
+        dry_run: train nothing.
         **engine_options: see :func:`run_sweep`.
 
     Returns:
@@ -210,11 +223,11 @@ def resume_sweep(
         engine=engine_of(engine, engine_options),
         progress=progress,
     )
-    return carry_out(sweep, overwrite=False)
+    return carry_out(sweep, overwrite=False, dry_run=dry_run)
 
 
 def carry_out(
-    sweep: Sweep, *, overwrite: bool, extends: bool = False
+    sweep: Sweep, *, overwrite: bool, extends: bool = False, dry_run: bool = False
 ) -> list[RunRecord]:
     """Start or continue a sweep.
 
@@ -222,6 +235,7 @@ def carry_out(
         sweep: what is trained, and where.
         overwrite: whether a sweep that is there is removed.
         extends: whether the grid has grown since the sweep was started.
+        dry_run: check everything and write nothing.
 
     Returns:
         One record per run that was done, in the grid's order.
@@ -237,18 +251,8 @@ def carry_out(
     sweep.engine.check_reachable()
     earlier, is_new = None, False
     if os.path.lexists(directory / PLAN_FILE) and not overwrite:
-        earlier = read_plan(directory)
-        is_new = extends and earlier.grid != sweep.grid
-        if is_new:
-            # What differs is wanted; everything else must be the same.
-            earlier = dataclasses.replace(
-                earlier, grid=sweep.grid, own_optimizers=sweep.own_optimizers
-            )
-        # Checked before data are loaded, which may take minutes.
-        known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
-        check_same(earlier, make_plan(sweep, **known), directory)
-        read_finished(sweep)
-    with directories.claimed(directory):
+        earlier, is_new = _earlier_plan(sweep, extends=extends)
+    with contextlib.nullcontext() if dry_run else directories.claimed(directory):
         check_optimizers(sweep.grid, sweep.custom, sweep.workload.schedule)
         prepared = prepare(sweep.workload, sweep.grid)
         plan = make_plan(sweep, prepared.counts, prepared.fingerprints)
@@ -256,14 +260,38 @@ def carry_out(
         if earlier:
             check_same(earlier, plan, directory)
             warn_of_other_versions(earlier, plan)
-        with directories.write_errors_explained(directory):
-            if not earlier:
-                directories.clear_sweep(directory)
-            if not earlier or is_new:
-                directories.clear_experiment(directory)
-                write_plan(directory, plan)
-            train_missing(sweep, prepared)
+        with listening(sweep.progress) as listener:
+            sweep = dataclasses.replace(sweep, progress=listener)
+            if dry_run:
+                return report_start(sweep, read_finished(sweep) if earlier else [])
+            with directories.write_errors_explained(directory):
+                if not earlier:
+                    directories.clear_sweep(directory)
+                if not earlier or is_new:
+                    directories.clear_experiment(directory)
+                    write_plan(directory, plan)
+                train_missing(sweep, prepared)
     return read_finished(sweep)
+
+
+def _earlier_plan(sweep: Sweep, *, extends: bool) -> tuple[Plan, bool]:
+    """The plan of the sweep that is there, and whether its grid has grown since.
+
+    Raises:
+        ValueError: it is the plan of another sweep, or cannot be read.
+    """
+    earlier = read_plan(sweep.directory)
+    is_new = extends and earlier.grid != sweep.grid
+    if is_new:
+        # What differs is wanted; everything else must be the same.
+        earlier = dataclasses.replace(
+            earlier, grid=sweep.grid, own_optimizers=sweep.own_optimizers
+        )
+    # Checked before data are loaded, which may take minutes.
+    known = {"data": earlier.data, "fingerprints": earlier.fingerprints}
+    check_same(earlier, make_plan(sweep, **known), sweep.directory)
+    read_finished(sweep)
+    return earlier, is_new
 
 
 def _check_extension(earlier: Plan, custom: Mapping[str, Any]) -> None:

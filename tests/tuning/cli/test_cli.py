@@ -1,3 +1,4 @@
+import functools
 import importlib
 import json
 import os
@@ -12,7 +13,8 @@ from command_line import invoke
 from rich.console import Console
 from sweep_values import make_grid, make_record
 
-from tuning.cli import console, terminal
+from tuning.cli import console, interruption, report, terminal
+from tuning.sweep import display
 from tuning.sweep.progress import Progress
 
 TINY = "tiny_workload:WORKLOAD"
@@ -303,8 +305,68 @@ def test_resume_takes_no_other_options(sweep, tmp_path):
     assert "holds no sweep.json" in result.stderr
 
 
+def test_resume_may_name_the_workload_it_continues(sweep):
+    result = invoke("run", TINY, "--out", sweep, "--resume")
+    assert result.exit_code == 0, result.output
+    result = invoke("run", "digits", "--out", sweep, "--resume")
+    assert result.exit_code == 2
+    assert f"trains '{TINY}'; received 'digits'" in result.stderr
+
+
+def test_without_out_the_directory_is_named_after_workload_and_date(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("run", TINY, *SMALL)
+    assert result.exit_code == 0, result.output
+    (directory,) = tmp_path.glob("sweeps/*")
+    assert re.fullmatch(r"WORKLOAD-\d{4}-\d{2}-\d{2}", directory.name)
+    assert f"directory:    {directory.relative_to(tmp_path)}" in result.stderr
+    for option in ("--resume", "--extend"):
+        result = invoke("run", option)
+        assert result.exit_code == 2
+        assert f"{option} needs --out" in result.stderr
+
+
+def test_an_interruption_names_the_directory_that_nobody_named():
+    line = interruption.continues_in("sweeps/two words")
+    assert line.endswith("keras-adam-sweep run --resume --out 'sweeps/two words'")
+
+
+def test_a_dry_run_counts_the_runs_and_writes_nothing(sweep, tmp_path):
+    result = invoke("run", TINY, "--out", tmp_path / "new", *SMALL, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "2 runs, 2 of them to be trained." in result.stdout
+    assert "the time is not known" in result.stdout
+    assert not (tmp_path / "new").exists()
+    path = sweep / "runs.jsonl"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    before = contents(sweep)
+    result = invoke("run", "--out", sweep, "--resume", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "2 runs, 1 of them to be trained." in result.stdout
+    assert "A run has taken" in result.stdout
+    assert contents(sweep) == before
+    wrong = invoke("run", TINY, "--out", sweep, "--dry-run", "--epochs", 2)
+    assert wrong.exit_code == 2
+    assert "holds another sweep" in wrong.stderr
+
+
+def test_the_version_is_shown():
+    result = invoke("--version")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"keras-adam \d+\.\d+\.\d+\S*\n", result.stdout)
+
+
+def test_a_report_is_opened(sweep, monkeypatch):
+    opened = []
+    monkeypatch.setattr(report.typer, "launch", opened.append)
+    assert invoke("report", sweep, "--open").exit_code == 0
+    assert opened == [(sweep / "report.html").as_uri()]
+
+
 def test_a_missing_or_unknown_option_is_an_error_of_the_user(tmp_path):
-    assert invoke("run").exit_code == 2
+    assert invoke("check").exit_code == 2
     assert invoke("run", "--out", tmp_path, "--speed", "9").exit_code == 2
 
 
@@ -512,10 +574,10 @@ def show_progress(is_terminal, tmp_path):
     path = tmp_path / "shown"
     with path.open("w") as file:
         screen = Console(file=file, force_terminal=is_terminal, width=100)
-        with terminal.ProgressDisplay(screen) as display:
-            display.show(Progress(0, 2, None))
-            display.show(Progress(1, 2, make_record(0, status="diverged")))
-            display.show(Progress(2, 2, make_record(1)))
+        with display.ProgressDisplay(screen) as shown:
+            shown.show(Progress(0, 2, None))
+            shown.show(Progress(1, 2, make_record(0, status="diverged")))
+            shown.show(Progress(2, 2, make_record(1)))
     return path.read_text()
 
 
@@ -527,25 +589,51 @@ def test_progress_is_a_bar_in_a_terminal(tmp_path):
 
 def test_progress_is_lines_elsewhere(tmp_path, monkeypatch):
     assert show_progress(False, tmp_path) == "0 of 2 runs\n2 of 2 runs (1 diverged)\n"
-    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0)
     lines = show_progress(False, tmp_path).splitlines()
     assert re.fullmatch(r"1 of 2 runs \(1 diverged\), about .* left", lines[1])
 
 
 def told_at_times(tmp_path, monkeypatch, events):
-    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0)
     now = 0.0
     clock = types.SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr(terminal, "time", clock)
+    monkeypatch.setattr(display, "time", clock)
     path = tmp_path / "shown"
     with (
         path.open("w") as file,
-        terminal.ProgressDisplay(Console(file=file)) as display,
+        display.ProgressDisplay(Console(file=file)) as shown,
     ):
         for at, progress in events:
             now = at
-            display.show(progress)
+            shown.show(progress)
     return path.read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("asked", "force_terminal", "shows"),
+    [
+        (None, True, True),
+        (None, False, False),
+        (True, False, True),
+        (False, True, False),
+    ],
+)
+def test_a_program_s_sweep_is_shown_where_somebody_looks(
+    monkeypatch, capsys, asked, force_terminal, shows
+):
+    made = functools.partial(Console, force_terminal=force_terminal)
+    monkeypatch.setattr(display, "Console", made)
+    with display.listening(asked) as listener:
+        assert (listener is not None) == shows
+        if listener is not None:
+            listener(Progress(0, 2, None))
+    assert ("0/2" in capsys.readouterr().err) == (shows and force_terminal)
+
+
+def test_a_listener_of_the_program_s_own_is_called():
+    with display.listening(print) as listener:
+        assert listener is print
 
 
 def test_time_left_follows_what_runs_are_expected_to_take(tmp_path, monkeypatch):
