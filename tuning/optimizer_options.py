@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,7 +79,13 @@ def parse_options(assignments: Sequence[str]) -> OptimizerOptions:
                 "comma to sweep them."
             )
         parts = [part.strip() for part in split_outside(texts[0], ",")]
-        of_optimizer[option] = [_parse_value(p) for p in parts if p or len(parts) == 1]
+        values_given = [_parse_value(p) for p in parts if p or len(parts) == 1]
+        if not values_given or not all(map(_is_finite, values_given)):
+            raise ValueError(
+                f"the values of option {optimizer}.{option} must be given, and numbers "
+                f"must be finite; received {texts[0].strip()!r}."
+            )
+        of_optimizer[option] = values_given
     swept = {
         name: options
         for name, options in values.items()
@@ -107,6 +114,10 @@ def _variants(name: str, options: Mapping[str, Sequence[Any]]) -> list[str]:
         written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         variants.append(f"{target}({written})")
     return variants
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _parse_value(text: str) -> Any:

@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from tuning.array_data import count_examples
 from tuning.checks.loaded_once import LoadedOnce
 from tuning.engines.options import EngineOptions
+from tuning.fit_workload import FitWorkload
 from tuning.grid import Grid
 from tuning.optimizer_names import OptimizerFactory, check_names, file_name
 from tuning.options import CHECK, SweepOptions
@@ -37,6 +40,8 @@ from tuning.sweep.planning import Sweep
 from tuning.sweep.progress import ProgressListener
 from tuning.sweep.run import carry_out, engine_of
 from tuning.system.paths import check_path, in_one_line, show_path
+from tuning.trainers.dataset_batches import is_dataset
+from tuning.trainers.fit_data import is_batch_source
 from tuning.workload import Workload, load_checked_data
 from tuning.workload_kinds import AnyWorkload
 from tuning.workloads import find_workload
@@ -163,12 +168,14 @@ def check(
     )
     if content is None:
         raise ValueError(_why_unjudged(records, directory))
-    card = Card(content)
-    card = card if earlier is None else card.against(earlier)
     summary = summarize(records, grid=grid, strategy="edges")
     curves = [curve for o in summary.optimizers for curve in o.curves]
     at_setting = [curve for curve in curves if curve.batch_size == setting.batch_size]
+    card = Card(content)
     write_card_files(directory, card, at_setting)
+    if earlier is not None:
+        card = card.against(earlier)
+        write_card_files(directory, card, at_setting)
     return card
 
 
@@ -226,7 +233,25 @@ def _with_sizes(
         available = count_examples(data.x_train)
         most = min(available, workload.examples_per_epoch or available)
         sizes = [size for size in sizes if size <= most]
-    return workload, tuple(size for size in sizes if size >= 1)
+    elif isinstance(workload, FitWorkload):
+        if is_batch_source(workload.data) and not is_dataset(workload.data):
+            sizes = [batch_size]  # these batches cannot be cut anew
+        most = _examples_of(workload)
+        sizes = [size for size in sizes if most is None or size <= most]
+    # That of the setting first: it decides whether the training can be done at all.
+    others = (size for size in sizes if size >= 1 and size != batch_size)
+    return workload, (batch_size, *others)
+
+
+def _examples_of(workload: FitWorkload) -> int | None:
+    """Training examples of a workload whose data are arrays; else ``None``."""
+    data = workload.data
+    if not isinstance(data, Mapping) or is_batch_source(data.get("x")):
+        return None
+    parts = keras.tree.flatten(data.get("x"))
+    counts = [part.shape[0] for part in parts if getattr(part, "shape", None)]
+    share = {**workload.fit_options, **data}.get("validation_split") or 0.0
+    return math.floor(min(counts) * (1 - share)) if counts else None
 
 
 def _why_unjudged(records: Sequence[RunRecord], directory: Path) -> str:

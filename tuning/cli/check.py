@@ -142,6 +142,10 @@ def check(
             "machine]"
         ),
     ] = None,
+    gpus_per_run: Annotated[
+        float,
+        typer.Option(help="GPUs that Ray reserves for each run; may be a fraction."),
+    ] = 0.0,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Delete the check in --out, and start over."),
@@ -158,7 +162,7 @@ def check(
     advise(STARTS_AGAIN if overwrite else CONTINUES_CHECK)
     found: list[Any] = []
     with user_errors(), real_data_in(data_dir):
-        where = EngineOptions(engine, workers, run_timeout, ray_address)
+        where = EngineOptions(engine, workers, run_timeout, ray_address, gpus_per_run)
         where.leave_gpus_to_workers()  # before TensorFlow starts
         where.check_reachable()
         rule = Rule(min_decades, max_loss_gap, max_failed_share, max_failed_bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -211,7 +212,8 @@ def run(
             set_options = parse_options(settings or [])
             names = read_names(optimizers)
             if set_options.swept:
-                names = set_options.expand(names or SWEPT_BY_DEFAULT)
+                swept = list(set_options.swept) if extend else SWEPT_BY_DEFAULT
+                names = set_options.expand(names or swept)
             arguments: dict[str, Any] = {
                 "optimizers": names,
                 "learning_rates": read_rates(learning_rates),
@@ -255,7 +257,7 @@ def _default_directory(workload: str | None, *, resume: bool, extend: bool) -> P
     if resume or extend:
         option = "--resume" if resume else "--extend"
         raise ValueError(f"{option} needs --out: the directory of the sweep.")
-    name = (workload or "digits").rpartition(":")[2]
+    name = re.sub(r"[^\w.=+-]+", "-", workload or "digits")
     out = Path("sweeps") / f"{name}-{datetime.date.today().isoformat()}"
     typer.echo(f"directory:    {out}", err=True)
     return out

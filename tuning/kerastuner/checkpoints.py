@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,9 +107,13 @@ def keep_best(
         settings: the records of each; the weights of other runs stay.
         count: of how many settings weights are kept.
     """
-    losses = [mean_loss(some) for some in settings]
-    order = sorted((loss, i) for i, loss in enumerate(losses) if loss is not None)
-    chosen = [best_of(settings[i]) for _, i in order[:count]]
+    # Among equals by name: the order of the settings is another one in the end.
+    order = sorted(
+        (loss, min(record.run_id for record in some), place)
+        for place, some in enumerate(settings)
+        if (loss := mean_loss(some)) is not None
+    )
+    chosen = [best_of(settings[place]) for *_, place in order[:count]]
     wanted = {record.run_id for record in chosen if record is not None}
     for record in itertools.chain(*settings):
         if record.run_id not in wanted:
@@ -118,11 +122,17 @@ def keep_best(
 
 def remove_all(directory: Path) -> None:
     """Remove the weights of all runs of a sweep that is started over."""
-    for weights in list((directory / DIRECTORY).rglob(WEIGHTS_FILE)):
+    pattern = f"*/batch=*/lr=*/seed=*/{WEIGHTS_FILE}"
+    for weights in list((directory / DIRECTORY).glob(pattern)):
         _remove(directory, weights.parent)
 
 
 def _remove(directory: Path, folder: Path) -> None:
-    if folder.is_dir():
-        check_inside(directory, folder)
-        shutil.rmtree(folder)
+    """Remove what `BestWeights` has written for a run, and nothing else."""
+    if not folder.is_dir():
+        return
+    check_inside(directory, folder)
+    for name in (WEIGHTS_FILE, BUILD_FILE):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the user has put something there
+        folder.rmdir()

@@ -37,7 +37,7 @@ def _name_of(optimizer: Any) -> str | None:
         found = f"keras.{name}"
     elif module.partition(".")[0] == "keras_adam":
         if _config(optimizer) == _config(kind.robust(learning_rate=0.001)):
-            return ROBUST
+            return f"keras_adam.{name}.robust"
         found = f"keras_adam.{name}"
     else:
         found = f"{module}:{name}"

@@ -134,6 +134,11 @@ class RobustnessTuner(keras_tuner.Tuner):
         self._seeds = seeds
         self._checkpoints = checked_count(checkpoints)
         self._listener = sweep_options.pop("progress", None)
+        if not (callable(self._listener) or self._listener in (None, True, False)):
+            raise TypeError(
+                "progress must be a function, True, False or None; received "
+                f"{self._listener!r}."
+            )
         self._sweep_options = sweep_options
         self._starts_over = overwrite
         self._records: dict[str, RunRecord] = {}
@@ -354,9 +359,9 @@ class RobustnessTuner(keras_tuner.Tuner):
         else:
             self._records[record.run_id] = record
             self._prune(self._records.values(), is_complete=False)
-            if verbose:
+            if verbose and self._listener is not False:
                 sys.stdout.write(describe_progress(progress) + "\n")
-        if self._listener is not None:
+        if callable(self._listener):
             self._listener(progress)
 
     def _prune(self, records: Iterable[RunRecord], *, is_complete: bool) -> None:

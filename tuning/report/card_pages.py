@@ -16,7 +16,6 @@ from tuning.report import colours, svg
 from tuning.report.card_text import show_finding, shown_loss, shown_range, title_of
 from tuning.report.figures import draw_loss_curves
 from tuning.report.number_text import (
-    NOTHING,
     count_of,
     format_number,
     format_rate,
@@ -140,21 +139,25 @@ def _setting_row(card: SettingCard, figures: SettingFigures) -> tuple[Cell, ...]
         ),
         _distance_cell(figures.below),
         _distance_cell(figures.above),
-        Cell(format_number(figures.below.stable_decades)),
-        Cell(format_number(figures.above.stable_decades)),
+        _stable_cell(figures.below),
+        _stable_cell(figures.above),
         Cell(format_rate(figures.best_rate)),
         Cell(shown_loss(card, figures.best_loss)),
         Cell(str(figures.runs)),
     )
 
 
+def _stable_cell(side: Side) -> Cell:
+    bound = "\N{GREATER-THAN OR EQUAL TO} " if side.is_stable_to_end else ""
+    return Cell(bound + format_number(side.stable_decades))
+
+
 def _distance_cell(side: Side) -> Cell:
     bound = "\N{GREATER-THAN OR EQUAL TO} " if side.is_lower_bound else ""
     note = ""
     if side.interval is not None:
-        high = side.interval.high
-        end = NOTHING if high is None else format_number(high)
-        note = f"[{format_number(side.interval.low)}, {end}]"
+        low, high = side.interval.low, side.interval.high
+        note = f"[{format_number(low)}, {format_number(high)}]"
     return Cell(bound + format_number(side.decades), note=note)
 
 
@@ -209,8 +212,8 @@ def _definitions(card: SettingCard) -> list[tuple[str, str]]:
             "Fails below, above",
             "powers of ten from the setting to the learning rate at which the mean "
             "starts to fail, interpolated between two tried ones; in brackets the 95 % "
-            "prediction interval for one more seed, if distances are normally "
-            "distributed over seeds. A dash stands where no learning rate failed.",
+            "prediction interval for another seed, if distances are normally "
+            "distributed over seeds. There is none where a seed never failed.",
         ),
         (
             "Within 5 %",

@@ -95,6 +95,8 @@ def show_finding(finding: Finding) -> tuple[str, str, str]:
         side = finding.name.removeprefix("decades ")
         what = f"Decades to the nearest failing learning rate {side}"
         return what, format_number(value), f"at least {limit:g}"
+    if finding.name == "unjudged seeds":
+        return "Seeds at the setting whose run raised an error", f"{value:g}", "none"
     if finding.name == "undecided":
         return (
             "Steps of the search that the budget left undecided",
@@ -174,15 +176,16 @@ def _side(figures: SettingFigures, side: Side, name: str) -> str:
         )
     if side.interval is not None:
         low, high = side.interval.low, side.interval.high
-        far = "any number of" if high is None else format_number(high)
         text += (
-            f" With another seed it would be {format_number(low)} to {far} decades "
+            f" With another seed it would be {format_number(low)} to "
+            f"{format_number(high)} decades "
             f"away (95 % interval from {count_of(side.interval.seeds, 'seed')})."
         )
     if side.stable_decades is not None:
         tolerance = format_share(GOOD_TOLERANCE)
+        ends = "reaches at least" if side.is_stable_to_end else "ends"
         text += (
-            f" The range of learning rates within {tolerance} of the best ends "
+            f" The range of learning rates within {tolerance} of the best {ends} "
             f"{format_number(abs(side.stable_decades))} decades "
             + ("away." if side.stable_decades >= 0 else "before the setting.")
         )

@@ -34,6 +34,7 @@ class CheckOracle(SweepOracle):
         max_minutes: no run begins later than this, where the seconds of earlier runs
             count; ``None``: no limit.
         clock: returns seconds; tests pass their own.
+        workers: how many runs are trained at the same time.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class CheckOracle(SweepOracle):
         max_runs: int | None = None,
         max_minutes: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        workers: int = 1,
     ) -> None:
         most = min(max_runs or len(grid), len(grid))
         super().__init__(**search_arguments(grid), max_trials=most)
@@ -58,7 +61,7 @@ class CheckOracle(SweepOracle):
         self._under_way: set[tuple[Group, Point]] = set()
         spent = 0.0
         for record in records:
-            spent += record.seconds
+            spent += record.seconds / workers
             self.add_finished(record)
             self._note(record)
         self._clock = clock

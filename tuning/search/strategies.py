@@ -23,7 +23,7 @@ from tuning.search.oracle import GridOracle, SweepOracle
 
 
 def make_oracle(
-    options: SweepOptions, grid: Grid, finished: Iterable[RunRecord]
+    options: SweepOptions, grid: Grid, finished: Iterable[RunRecord], workers: int = 1
 ) -> SweepOracle:
     """The oracle of a strategy, with the runs that took place already.
 
@@ -31,6 +31,7 @@ def make_oracle(
         options: name the strategy, and how many runs at most.
         grid: the runs that can be chosen.
         finished: records of earlier runs.
+        workers: how many runs are trained at the same time.
     """
     strategy = options.strategy
     if strategy == "grid":
@@ -39,7 +40,7 @@ def make_oracle(
         return EdgesOracle(grid, finished)
     if options.check is not None:
         limits = options.max_runs, options.max_minutes
-        return CheckOracle(grid, options.check, finished, *limits)
+        return CheckOracle(grid, options.check, finished, *limits, workers=workers)
     if strategy == "hyperband":
         oracle = HyperbandSweepOracle(grid)
     else:

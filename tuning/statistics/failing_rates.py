@@ -176,6 +176,7 @@ def collect(
     losses: dict[Point, float | None] = {}
     outright: set[Point] = set()
     initial: list[float] = []
+    diverged: list[Point] = []
     for record in records:
         point = (rates.index(record.learning_rate), seeds.index(record.seed))
         losses[point] = judged_loss(record)
@@ -183,9 +184,16 @@ def collect(
             initial.append(record.initial_loss)
             if is_bad(record):
                 outright.add(point)
+        elif record.status == "diverged":
+            diverged.append(point)
+    mean = statistics.fmean(initial) if initial else None
+    if mean is not None:
+        # A loop may diverge before it has reported a loss. It has failed all the same.
+        losses.update(dict.fromkeys(diverged, mean))
+        outright.update(diverged)
     return TriedRates(
         rates=rates,
         losses=losses,
-        initial_loss=statistics.fmean(initial) if initial else None,
+        initial_loss=mean,
         outright=frozenset(outright),
     )

@@ -194,7 +194,7 @@ def make_card(
         objective=objective,
         epochs=grid.epochs,
         rule=rule,
-        findings=judge(figures, rule, undecided),
+        findings=judge(figures, rule, undecided, _unjudged(own, setting)),
         figures=figures,
         other_sizes=tuple(other for other in other_sizes if other is not None),
         robust=rivals[0] if rivals else None,
@@ -222,8 +222,18 @@ def by_group(
     return {group: collect(some, rates, seeds) for group, some in groups.items()}
 
 
+ROUNDED_DECADES = 1e-3
+"""The learning rates of a check are rounded to four digits."""
+
+
+def _unjudged(tried: TriedRates, setting: Setting) -> int:
+    """Seeds at the setting whose run raised an error."""
+    start = list(tried.rates).index(setting.learning_rate)
+    return sum(loss is None for (i, _), loss in tried.losses.items() if i == start)
+
+
 def judge(
-    figures: SettingFigures, rule: Rule, undecided: int = 0
+    figures: SettingFigures, rule: Rule, undecided: int = 0, unjudged: int = 0
 ) -> tuple[Finding, ...]:
     """Hold a setting against the parts of the rule.
 
@@ -232,6 +242,7 @@ def judge(
         rule: of the verdict.
         undecided: steps of the search that the verdict needs and the budget has cut
             off. A better learning rate, or one that fails, may have been missed.
+        unjudged: seeds at the setting that gave no result.
     """
     findings = [
         Finding(
@@ -246,7 +257,7 @@ def judge(
         is_met = bound <= rule.max_failed_bound
         findings.append(Finding("their bound", bound, rule.max_failed_bound, is_met))
     for name, side in (("below", figures.below), ("above", figures.above)):
-        is_met = side.decades >= rule.min_decades * (1 - 1e-9)
+        is_met = side.decades >= rule.min_decades - ROUNDED_DECADES
         findings.append(
             Finding(f"decades {name}", side.decades, rule.min_decades, is_met)
         )
@@ -254,6 +265,8 @@ def judge(
     findings.append(
         Finding("loss gap", gap, rule.max_loss_gap, gap <= rule.max_loss_gap)
     )
+    if unjudged:
+        findings.append(Finding("unjudged seeds", unjudged, 0.0, False))
     if undecided:
         findings.append(Finding("undecided", undecided, 0.0, False))
     return tuple(findings)

@@ -57,6 +57,8 @@ class Side:
             outside of it; ``None`` if nothing was learned.
         diverging_rate: the nearest tried learning rate at which a seed diverged or
             ended above its initial loss.
+        is_stable_to_end: whether the stable range reaches the last learning rate that
+            was tried, so that its own end is not known.
     """
 
     decades: Number
@@ -66,6 +68,7 @@ class Side:
     interval: DistanceInterval | None
     stable_decades: Number | None
     diverging_rate: LearningRate | None
+    is_stable_to_end: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +194,7 @@ def _side(tried: TriedRates, start: int, step: int, rule: Rule, stride: int) -> 
     if is_coarse:
         decades = tried.decades(start, bracket.inside)
     bad = sorted({i for i, _ in tried.outright if (i - start) * step >= 0})
+    stable = _to_end_of_stable_range(tried, start, step)
     nearest_bad = (bad[0] if step > 0 else bad[-1]) if bad else None
     return Side(
         decades=decades,
@@ -198,7 +202,8 @@ def _side(tried: TriedRates, start: int, step: int, rule: Rule, stride: int) -> 
         last_rate=tried.rates[bracket.inside],
         failing_rate=None if outside is None else tried.rates[outside],
         interval=_interval(tried, start, step, share, stride),
-        stable_decades=_to_end_of_stable_range(tried, start, step),
+        stable_decades=stable[0],
+        is_stable_to_end=stable[1],
         diverging_rate=None if nearest_bad is None else tried.rates[nearest_bad],
     )
 
@@ -208,7 +213,8 @@ def _interval(
 ) -> DistanceInterval | None:
     """The interval from the seeds whose own first failing learning rate is known.
 
-    A seed that was tried up to the end of the grid without failing counts, too.
+    ``None`` if some seed was tried up to the end of the grid and did not fail: where it
+    would fail is not known, so nothing can be said of other seeds.
     """
     end = 0 if step < 0 else len(tried.rates) - 1
     brackets: list[Bracket] = []
@@ -223,21 +229,25 @@ def _interval(
             is_known = abs(found.outside - found.inside) <= stride
         if is_known:
             brackets.append(found)
+    if any(bracket.outside is None for bracket in brackets):
+        return None
     ends = next_value_interval(
         [bracket.decades for bracket in brackets],
         [bracket.width for bracket in brackets],
     )
     if ends is None:
         return None
-    is_open = any(bracket.outside is None for bracket in brackets)
     return DistanceInterval(
         low=max(0.0, ends[0]),
-        high=None if is_open else max(0.0, ends[1]),
+        high=max(0.0, ends[1]),
         seeds=len(brackets),
     )
 
 
-def _to_end_of_stable_range(tried: TriedRates, start: int, step: int) -> float | None:
+def _to_end_of_stable_range(
+    tried: TriedRates, start: int, step: int
+) -> tuple[float | None, bool]:
+    """Decades to the end of the stable range, and whether it may go on there."""
     indices = list(tried.means)
     region = find_good_region(
         [tried.rates[i] for i in indices],
@@ -245,9 +255,13 @@ def _to_end_of_stable_range(tried: TriedRates, start: int, step: int) -> float |
         tried.initial_loss or 0.0,
     )
     if region is None:
-        return None
-    end = region.low_rate if step < 0 else region.high_rate
-    return step * math.log10(end / tried.rates[start])
+        return None, False
+    end, is_open = (
+        (region.low_rate, region.touches_low_edge)
+        if step < 0
+        else (region.high_rate, region.touches_high_edge)
+    )
+    return step * math.log10(end / tried.rates[start]), is_open
 
 
 def _at_other_rate(

@@ -7,9 +7,12 @@ process to process: numbers that Keras appends to names, addresses, compiled cod
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import inspect
 import json
 import re
+import textwrap
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -51,6 +54,17 @@ def fingerprint_model(model: Any) -> str:
         config = None  # a subclass of Model need not have one
     text = json.dumps([type(model).__name__, variables, config], sort_keys=True)
     return f"{zlib.crc32(text.encode()):08x}"
+
+
+def fingerprint_function(function: Any) -> str | None:
+    """A checksum of what a function does; ``None`` if its source cannot be read.
+
+    Comments and layout do not count.
+    """
+    with contextlib.suppress(OSError, TypeError, SyntaxError, ValueError):
+        source = textwrap.dedent(inspect.getsource(function))
+        return f"{zlib.crc32(ast.dump(ast.parse(source)).encode()):08x}"
+    return None
 
 
 def describe_loss(loss: Any) -> str:

@@ -39,9 +39,15 @@ def read_finished(sweep: Sweep) -> list[RunRecord]:
 def report_start(sweep: Sweep, recorded: Sequence[RunRecord]) -> list[RunRecord]:
     """Report how many runs there are, and return those that need not be trained."""
     finished = [record for record in recorded if record.status != "failed"]
-    began = time.monotonic() - sum(record.seconds for record in finished)
+    began = _began(sweep, finished)
     _report_progress(sweep, len(finished), None, began)
     return finished
+
+
+def _began(sweep: Sweep, finished: Sequence[RunRecord]) -> float:
+    """When the sweep would have begun without a pause, by the monotonic clock."""
+    seconds = sum(record.seconds for record in finished)
+    return time.monotonic() - seconds / (sweep.engine.workers or 1)
 
 
 def train_missing(sweep: Sweep, prepared: Preparation) -> None:
@@ -54,7 +60,7 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     recorded = read_finished(sweep)
     finished = report_start(sweep, recorded)
     done = len(finished)
-    began = time.monotonic() - sum(record.seconds for record in finished)
+    began = _began(sweep, finished)
     tensorboard = sweep.directory / directories.TENSORBOARD_DIRECTORY
     experiment = Experiment(
         tensorboard,
@@ -66,7 +72,8 @@ def train_missing(sweep: Sweep, prepared: Preparation) -> None:
     for record in recorded:
         experiment.add(record)
     sweep_events.write_missing(tensorboard, recorded)
-    oracle = make_oracle(sweep.options, sweep.grid, finished)
+    workers = sweep.engine.workers or 1
+    oracle = make_oracle(sweep.options, sweep.grid, finished, workers)
     del recorded, finished  # most of the driver's memory in a large sweep
     if not oracle.has_more():
         return

@@ -110,8 +110,19 @@ def check_same(earlier: Plan, now: Plan, directory: Path) -> None:
         )
 
 
-def warn_of_other_versions(earlier: Plan, now: Plan) -> None:
-    """Log in one line which packages have changed since the sweep was started."""
+def warn_of_changes(earlier: Plan, now: Plan) -> None:
+    """Log what has changed since the sweep was started and may change its results.
+
+    A training function may have been repaired, so that other code is no other sweep.
+    """
+    functions = {p.fingerprints.get("function") for p in (earlier, now)} - {None}
+    if len(functions) > 1:
+        logger.warning(
+            "The training function of %r has changed since this sweep was started. "
+            "Runs that are recorded are not trained again; with --overwrite "
+            "(on_existing='overwrite') all are.",
+            now.workload,
+        )
     changed = [
         f"{name} {earlier.versions.get(name)} -> {version}"
         for name, version in now.versions.items()

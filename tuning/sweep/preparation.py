@@ -15,7 +15,11 @@ from tuning.array_data import count_examples
 from tuning.errors import user_code
 from tuning.fit_workload import FitWorkload
 from tuning.grid import Grid
-from tuning.sweep.fingerprint import fingerprint_data, fingerprint_model
+from tuning.sweep.fingerprint import (
+    fingerprint_data,
+    fingerprint_function,
+    fingerprint_model,
+)
 from tuning.system.process_end import os_exit_raises
 from tuning.trainers.array_model import ArrayModel
 from tuning.trainers.fit_data import fit_input, is_batch_source
@@ -70,7 +74,9 @@ def prepare(workload: AnyWorkload, grid: Grid) -> Preparation:
         return _prepare_arrays(workload, grid)
     if isinstance(workload, FitWorkload):
         return _prepare_fit(workload, grid)
-    return Preparation()
+    return Preparation(
+        fingerprints={"function": fingerprint_function(workload.function)}
+    )
 
 
 def _prepare_arrays(workload: Workload, grid: Grid) -> Preparation:

@@ -23,7 +23,7 @@ from tuning.sweep.planning import (
     Sweep,
     check_same,
     make_plan,
-    warn_of_other_versions,
+    warn_of_changes,
 )
 from tuning.sweep.preparation import prepare
 from tuning.sweep.progress import ProgressListener
@@ -259,7 +259,7 @@ def carry_out(
         check_writable(plan)
         if earlier:
             check_same(earlier, plan, directory)
-            warn_of_other_versions(earlier, plan)
+            warn_of_changes(earlier, plan)
         with listening(sweep.progress) as listener:
             sweep = dataclasses.replace(sweep, progress=listener)
             if dry_run:

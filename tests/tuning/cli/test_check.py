@@ -152,7 +152,7 @@ def test_python_gets_the_card(tmp_path, monkeypatch):
     assert "learning rate 0.01, batch size 32, on tiny" in str(card)
     directory = tmp_path / "checks/tiny-keras.Adam-lr=0.01-batch=32"
     plan = json.loads((directory / "sweep.json").read_text())
-    assert plan["grid"]["batch_sizes"] == [16, 32]
+    assert plan["grid"]["batch_sizes"] == [32, 16]
     assert plan["check"]["setting"]["batch_size"] == 32
     assert [progress.finished for progress in seen] == [0, 1, 2, 3, 4]
     assert {progress.total for progress in seen} == {4}

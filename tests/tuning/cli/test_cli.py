@@ -320,7 +320,7 @@ def test_without_out_the_directory_is_named_after_workload_and_date(
     result = invoke("run", TINY, *SMALL)
     assert result.exit_code == 0, result.output
     (directory,) = tmp_path.glob("sweeps/*")
-    assert re.fullmatch(r"WORKLOAD-\d{4}-\d{2}-\d{2}", directory.name)
+    assert re.fullmatch(r"tiny_workload-WORKLOAD-\d{4}-\d{2}-\d{2}", directory.name)
     assert f"directory:    {directory.relative_to(tmp_path)}" in result.stderr
     for option in ("--resume", "--extend"):
         result = invoke("run", option)

@@ -27,6 +27,7 @@ def test_arguments_of_other_tuners_say_what_to_do(name):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        ({"progress": 3}, TypeError, "progress must be a function, True, False or"),
         ({"epochs": 3}, TypeError, "no argument 'epochs'; besides its own"),
         ({"checkpoints": -1}, ValueError, "checkpoints must be the number"),
         ({"objective": ["loss"]}, TypeError, "the name of one logged quantity"),

@@ -107,5 +107,13 @@ def test_weights_of_the_best_runs_alone_are_kept(tmp_path):
     assert kept(2, settings) == [(0.1, 0), (0.01, 0)]
     # Settings that are not complete keep all.
     assert kept(1, settings[:1]) == [(0.1, 0), (0.01, 0), (0.01, 1), (1.0, 0), (1.0, 1)]
+    # Which of two equal ones stays does not depend on their order.
+    equal = [[record(0.2, 0, 0.5, 0.5)], [record(0.02, 0, 0.5, 0.5)]]
+    records += [one for some in equal for one in some]
+    first = kept(1, equal)
+    assert kept(1, equal[::-1]) == first
+    mine = tmp_path / checkpoints.DIRECTORY / checkpoints.WEIGHTS_FILE
+    mine.touch()  # by a callback of the user's own
     checkpoints.remove_all(tmp_path)
+    assert mine.exists()
     assert not any(checkpoints.has_weights(tmp_path, r) for r in records)

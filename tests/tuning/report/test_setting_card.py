@@ -96,7 +96,9 @@ def test_the_files_hold_the_same_and_need_nothing_else(tmp_path):
     for name in ("The rule", "The setting and its neighbours", "Other learning rates"):
         assert name in page.text
         assert f"## {name}" in markdown
-    assert "<b>" not in card._repr_html_()
+    named = dataclasses.replace(card.content, workload="<b>x</b>")
+    assert "&lt;b&gt;x" in Card(named)._repr_html_()
+    assert "<b>" not in Card(named)._repr_html_()
 
 
 def test_a_card_is_read_back_and_compared(tmp_path):

@@ -120,7 +120,8 @@ def test_where_nothing_fails_the_distances_are_lower_bounds():
         assert side.is_lower_bound
         assert side.decades == pytest.approx(3.0)
         assert side.failing_rate is None
-        assert side.interval.high is None
+        assert side.interval is None  # no seed has shown where it would fail
+        assert side.is_stable_to_end
 
 
 def test_a_setting_that_diverges_with_some_seeds_is_not_safe():
@@ -158,14 +159,32 @@ def test_what_is_better_is_named():
     assert card.figures.below.stable_decades < 0
 
 
-def test_runs_that_raised_an_error_are_counted_only():
+def test_a_setting_is_not_safe_while_some_of_its_runs_raise_errors():
     def loss(run):
         return "failed" if run.seed == 2 else 0.5
 
     card = card_of(loss)
     assert card.failed_runs == 25 * 3 * 2
     assert card.figures.seeds == 2
+    assert not card.is_safe
+    assert [f.name for f in card.findings if not f.is_met] == ["unjudged seeds"]
     assert card_of(lambda _: "failed") is None
+
+
+def test_a_run_that_diverged_before_its_first_report_has_failed():
+    records = [outcome_of(lambda _: 0.5)(run) for run in GRID.runs()]
+    records = [
+        dataclasses.replace(
+            r, status="diverged", initial_loss=None, final_val_loss=None
+        )
+        if (r.learning_rate, r.seed) == (1e-3, 2)
+        else r
+        for r in records
+    ]
+    card = make_card(records, GRID, PLANNED, most_runs=100)
+    assert (card.figures.seeds, card.figures.failed_seeds) == (3, 1)
+    assert not card.is_safe
+    assert card.figures.above.diverging_rate == 1e-3
 
 
 def test_a_card_can_be_written_and_read():

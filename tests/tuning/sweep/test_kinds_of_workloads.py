@@ -108,6 +108,20 @@ def test_another_objective_is_another_sweep(tmp_path):
         run_sweep(other, tmp_path, **small)
 
 
+def test_another_training_function_is_told_of(tmp_path, caplog):
+    def report_once(run):
+        run.report(1, loss=run.optimizer.learning_rate)
+
+    def report_half(run):
+        run.report(1, loss=run.optimizer.learning_rate / 2)
+
+    small = GRID | {"batch_sizes": [10], "seeds": 1}
+    for function, told in ((report_once, 0), (report_once, 0), (report_half, 1)):
+        with caplog.at_level(logging.WARNING, logger="tuning"):
+            run_sweep(tuning.training(function, name="loop"), tmp_path, **small)
+        assert caplog.text.count("has changed since this sweep was started") == told
+
+
 def test_a_dataset_that_is_made_once_is_told_of(tmp_path, caplog):
     pinned = dataclasses.replace(BY_FIT, data=kinds_of_workloads.datasets())
     with caplog.at_level(logging.WARNING, logger="tuning"):

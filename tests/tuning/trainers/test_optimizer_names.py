@@ -122,6 +122,12 @@ def test_swept_options_need_their_optimizer():
         twice.expand([MOMENTUM])
 
 
+@pytest.mark.parametrize("values", [",", "NaN,1.0", "1e400"])
+def test_values_that_no_optimizer_could_have_are_refused(values):
+    with pytest.raises(ValueError, match=r"option keras.Adam.clipnorm must be given"):
+        parse_options([f"keras.Adam.clipnorm={values}"])
+
+
 def test_a_list_in_brackets_is_one_value():
     found = parse_options(["keras.Adam.betas=[0.9,0.99]", "keras.Lion.x=[1,2],[3]"])
     assert found.fixed == {"keras.Adam": {"betas": [0.9, 0.99]}}
