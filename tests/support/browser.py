@@ -29,7 +29,7 @@ addEventListener("load", () => {
     scrollWidth: document.documentElement.scrollWidth,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     ink: style.color, page: style.backgroundColor,
-    verdict: document.querySelector(".verdict li").getBoundingClientRect().top,
+    verdict: document.querySelector(".answer, .verdict").getBoundingClientRect().top,
     charts: [...document.querySelectorAll(".panels svg")].map(e => e.clientWidth),
     outside: wide.map(e => e.outerHTML.slice(0, 80)),
   };

@@ -2,7 +2,7 @@
 
 import html.parser
 
-VOID = {"meta", "br", "img", "link", "hr", "input"}
+VOID = {"meta", "br", "img", "link", "hr", "input", "wbr"}
 
 
 class Page(html.parser.HTMLParser):

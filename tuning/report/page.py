@@ -5,48 +5,69 @@ The page needs no other file and no network. A summary goes in, a text comes out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from tuning.objectives import title_of
+from tuning.records import RunRecord
 from tuning.report import colours, figures, notes, svg, tables
+from tuning.report.answer_text import write_answer
 from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
+from tuning.statistics.answer import answer
 from tuning.statistics.values import Summary
 
 
-def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
+def render_html(
+    summary: Summary,
+    plan: Mapping[str, Any] | None = None,
+    records: Sequence[RunRecord] = (),
+) -> str:
     """The report as one HTML page that needs nothing else.
 
     Args:
         summary: of the sweep.
         plan: fields of ``sweep.json``; the page shows those that exist.
+        records: that the summary was made of; without them nothing is recommended.
     """
     template = html_template("report.html.j2")
-    return template.render(**_content(summary, plan or {}), **_drawings(summary))
+    return template.render(
+        **_content(summary, plan or {}, records), **_drawings(summary)
+    )
 
 
-def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
+def render_markdown(
+    summary: Summary,
+    plan: Mapping[str, Any] | None = None,
+    records: Sequence[RunRecord] = (),
+) -> str:
     """The report as GitHub Markdown: the same sentences and tables, no drawings.
 
     Args:
         summary: of the sweep.
         plan: fields of ``sweep.json``.
+        records: see :func:`render_html`.
     """
     template = markdown_template("report.md.j2")
     heat_tables = [
         (optimizer.name, tables.heat_table(optimizer, summary.direction))
         for optimizer in summary.optimizers
     ]
-    return template.render(**_content(summary, plan or {}), heat_tables=heat_tables)
+    return template.render(
+        **_content(summary, plan or {}, records), heat_tables=heat_tables
+    )
 
 
-def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _content(
+    summary: Summary, plan: Mapping[str, Any], records: Sequence[RunRecord]
+) -> dict[str, Any]:
     """The content of both forms of the report."""
+    found = answer(summary, records)
     return {
+        "answer": write_answer(found, summary, plan) if found else None,
         "workload": summary.workload,
         "loss": summary.short_name,
         "loss_title": title_of(summary.short_name),
