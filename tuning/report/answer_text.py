@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tuning.objectives import name_of, title_of
@@ -14,11 +13,12 @@ from tuning.report.number_text import (
     format_ratio,
     join_words,
 )
+from tuning.report.range_text import format_range
 from tuning.report.recommendation import advise
 from tuning.statistics.answer import Answer, Rival
 from tuning.statistics.confidence import Reason
 from tuning.statistics.recommendation import Recommendation
-from tuning.statistics.values import GoodRegion, Summary
+from tuning.statistics.values import Summary
 
 MOST_RIVALS = 3
 """Other optimizers that the card names; the figures below show all of them."""
@@ -39,7 +39,7 @@ class AnswerCard(NamedTuple):
         call: the optimizer with its learning rate, as in Python.
         batch_size: as text.
         figures: what it reaches, how far one can go, how sure that is.
-        rivals: what works with other optimizers, one sentence each.
+        others: what works with other optimizers and batch sizes, one sentence each.
         compile_line: to paste.
         reasons: why this was chosen, one sentence each.
     """
@@ -47,7 +47,7 @@ class AnswerCard(NamedTuple):
     call: str
     batch_size: str
     figures: tuple[Figure, ...]
-    rivals: tuple[str, ...]
+    others: tuple[str, ...]
     compile_line: str
     reasons: tuple[str, ...]
 
@@ -78,7 +78,10 @@ def write_answer(
             _range_figure(recommended),
             _confidence(found),
         ),
-        rivals=tuple(_rival(rival, summary) for rival in found.rivals[:MOST_RIVALS]),
+        others=(
+            *(_rival(rival, summary) for rival in found.rivals[:MOST_RIVALS]),
+            *_other_sizes(recommended, summary),
+        ),
         compile_line=advice.compile_line,
         reasons=advice.reasons,
     )
@@ -89,24 +92,6 @@ def write_call(optimizer: str, learning_rate: float) -> str:
     name, _, arguments = optimizer.partition("(")
     rate = format_rate(learning_rate)
     return f"{name}({rate}, {arguments}" if arguments else f"{name}({rate})"
-
-
-def write_range(region: GoodRegion) -> str:
-    """A stable range as text: ``1e-4 to 3``.
-
-    Ends that lie between trained learning rates get two digits, rounded inwards.
-    """
-    ends = (region.low_rate, region.high_rate)
-    low = ends[0] if region.touches_low_edge else _round(ends[0], math.ceil)
-    high = ends[1] if region.touches_high_edge else _round(ends[1], math.floor)
-    low, high = (low, high) if low < high else ends
-    return f"{format_rate(low)} to {format_rate(high)}"
-
-
-def _round(rate: float, direction: Callable[[float], int]) -> float:
-    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
-    # Nine digits: what is whole but for float rounding stays as it is.
-    return direction(round(rate / unit, 9)) * unit
 
 
 def _objective(found: Answer, summary: Summary) -> Figure:
@@ -131,7 +116,7 @@ def _range_figure(found: Recommendation) -> Figure:
         note = f"cliff {up}, none below within the sweep"
     else:
         note = f"cliffs {up} and {down}"
-    return Figure("Learning rates that work", write_range(region), note)
+    return Figure("Learning rates that work", format_range(region), note)
 
 
 def _confidence(found: Answer) -> Figure:
@@ -164,8 +149,21 @@ def _rival(rival: Rival, summary: Summary) -> str:
         return f"{rival.optimizer} learned nothing at this batch size."
     best = format_metric(summary.objective, rival.best)
     if rival.is_as_good:
-        return f"{rival.optimizer} works from {write_range(region)}."
+        return f"{rival.optimizer} works from {format_range(region)}."
     return (
         f"{rival.optimizer} does not get as far: {best} at best, from "
-        f"{write_range(region)}."
+        f"{format_range(region)}."
     )
+
+
+def _other_sizes(found: Recommendation, summary: Summary) -> list[str]:
+    """Whether the learning rate has to follow the batch size."""
+    (optimizer,) = (o for o in summary.optimizers if o.name == found.optimizer)
+    sizes = [curve.batch_size for curve in optimizer.curves]
+    if len(sizes) < 2:
+        return []
+    where = f"at every batch size from {min(sizes)} to {max(sizes)}"
+    if optimizer.shared_range is None:
+        return [f"No one learning rate of {found.optimizer} works {where}."]
+    rates = format_range(optimizer.shared_range)
+    return [f"{found.optimizer} works from {rates} {where}."]

@@ -139,7 +139,7 @@ def comparison_table(rows: tuple[ComparedOptimizer, ...], words: Words) -> Table
         "difference",
         f"{words.best.capitalize()} {words.loss}",
         "difference",
-        "Good rates, decades",
+        "Stable range, decades",
         "difference",
         "Diverged",
         "Time per step, ratio",
@@ -190,7 +190,7 @@ def _sentence(row: ComparedOptimizer, names: tuple[str, str], words: Words) -> s
     figures = (
         (f"mean {words.loss} over the rates", mean, words.better, sign, ""),
         (f"{words.best} {words.loss}", best, words.better, sign, ""),
-        ("region of good rates", row.good_decades, "wider", 1, " decades"),
+        ("stable range of learning rates", row.good_decades, "wider", 1, " decades"),
     )
     clear, open_ = [], []
     for figure, difference, better, sign, unit in figures:
@@ -255,9 +255,9 @@ def _definitions(names: tuple[str, str], words: Words) -> list[tuple[str, str]]:
             "at the best shared rate, averaged over batch sizes.",
         ),
         (
-            "Good rates",
-            "width of the region of rates that miss at most 5 % of the improvement, "
-            "averaged over batch sizes.",
+            "Stable range",
+            "width of the unbroken range of learning rates that miss at most 5 % of the "
+            "improvement, averaged over batch sizes.",
         ),
         (
             "Time per step, ratio",

@@ -5,7 +5,7 @@ from __future__ import annotations
 NOTHING = "\N{EN DASH}"
 """Shown if there is no figure."""
 
-_SHARES = frozenset({"accuracy", "acc", "precision", "recall"})
+SHARES = frozenset({"accuracy", "acc", "precision", "recall"})
 """Last words of the names of quantities that are shares."""
 
 
@@ -50,7 +50,7 @@ def format_metric(name: str, value: float | None) -> str:
         name: as it is logged: ``accuracy``, ``val_accuracy``, ``mae``.
         value: of it.
     """
-    is_share = name.rpartition("_")[2] in _SHARES and 0 <= (value or 0.0) <= 1
+    is_share = name.rpartition("_")[2] in SHARES and 0 <= (value or 0.0) <= 1
     return format_share(value) if is_share else format_number(value)
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tuning.objectives import title_of
 from tuning.records import RunRecord
-from tuning.report import colours, figures, notes, svg, tables
+from tuning.report import colours, figures, notes, scripts, svg, tables
 from tuning.report.answer_text import write_answer
 from tuning.report.number_text import format_number
 from tuning.report.rendering import html_template, markdown_template
@@ -66,6 +66,11 @@ def _content(
 ) -> dict[str, Any]:
     """The content of both forms of the report."""
     found = answer(summary, records)
+    meanings = notes.meanings(summary)
+
+    def explained(table: tables.Table) -> tables.Table:
+        return table._replace(meanings=meanings)
+
     return {
         "answer": write_answer(found, summary, plan) if found else None,
         "workload": summary.workload,
@@ -76,8 +81,9 @@ def _content(
         "description": plan.get("description") or "",
         "verdict": write_verdict(summary),
         "order": "widest region" if summary.strategy == "edges" else "most robust",
-        "optimizer_table": tables.optimizer_table(summary),
-        "curve_table": tables.curve_table(summary),
+        "optimizer_table": explained(tables.optimizer_table(summary)),
+        "curve_table": explained(tables.curve_table(summary)),
+        "range_table": explained(tables.range_table(summary)),
         "excluded_table": tables.excluded_table(summary),
         "definitions": notes.definitions(summary),
         "budget": notes.budget(summary, plan),
@@ -134,6 +140,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         if optimizer.curves and len(sizes) > 1
     ]
     return {
+        "scripts": scripts.inline(scripts.TABLES),
         "optimizer_panels": optimizer_panels,
         "size_legend": [(name, Markup(s.legend)) for name, s in size_styles.items()],
         "heat_maps": heat_maps,

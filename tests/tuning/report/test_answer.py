@@ -5,7 +5,8 @@ from html_page import Page
 from judged_records import as_accuracy, make_records
 
 from tuning.report import render_html, render_markdown
-from tuning.report.answer_text import write_answer, write_call, write_range
+from tuning.report.answer_text import write_answer, write_call
+from tuning.report.range_text import format_range
 from tuning.report.rendering import breakable
 from tuning.statistics.answer import answer
 from tuning.statistics.summary import summarize
@@ -41,7 +42,7 @@ def test_the_card_names_the_setting_and_its_figures():
         "\N{MULTIPLICATION SIGN} below"
     )
     assert confidence[1:] == ("fair", "only 2 seeds")
-    assert card.rivals == (
+    assert card.others == (
         "keras.SGD does not get as far: 0.900 at best, from 0.0089 to 0.011.",
     )
 
@@ -86,7 +87,7 @@ def test_a_call_is_written_as_in_python(name, call):
     ],
 )
 def test_ends_of_a_range_are_rounded_inwards(low, high, touches, text):
-    assert write_range(GoodRegion(low, high, 1.0, *touches)) == text
+    assert format_range(GoodRegion(low, high, 1.0, *touches)) == text
 
 
 def test_the_card_comes_first_and_needs_no_script():
