@@ -256,8 +256,8 @@ def _definitions(names: tuple[str, str], words: Words) -> list[tuple[str, str]]:
         ),
         (
             "Stable range",
-            "width of the unbroken range of learning rates that miss at most 5 % of the "
-            "improvement, averaged over batch sizes.",
+            "width of the unbroken range of learning rates that miss at most 5 % of "
+            "the improvement, averaged over batch sizes.",
         ),
         (
             "Time per step, ratio",

@@ -12,12 +12,14 @@ from markupsafe import Markup
 
 from tuning.objectives import title_of
 from tuning.records import RunRecord
-from tuning.report import colours, figures, notes, scripts, svg, tables
+from tuning.report import colours, figures, notes, svg, tables
 from tuning.report.answer_text import write_answer
 from tuning.report.number_text import format_number
+from tuning.report.plot import plot_content
+from tuning.report.plot_data import Plotted
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
-from tuning.statistics.answer import answer
+from tuning.statistics.answer import Answer, answer
 from tuning.statistics.values import Summary
 
 
@@ -33,9 +35,14 @@ def render_html(
         plan: fields of ``sweep.json``; the page shows those that exist.
         records: that the summary was made of; without them nothing is recommended.
     """
-    template = html_template("report.html.j2")
-    return template.render(
-        **_content(summary, plan or {}, records), **_drawings(summary)
+    found = answer(summary, records)
+    plotted = Plotted(summary, records, plan or {})
+    return html_template("report.html.j2").render(
+        **_content(summary, plan or {}, found),
+        **_drawings(summary),
+        **plot_content(
+            [plotted], sweep_scale(summary), found.recommendation if found else None
+        ),
     )
 
 
@@ -56,16 +63,14 @@ def render_markdown(
         (optimizer.name, tables.heat_table(optimizer, summary.direction))
         for optimizer in summary.optimizers
     ]
-    return template.render(
-        **_content(summary, plan or {}, records), heat_tables=heat_tables
-    )
+    content = _content(summary, plan or {}, answer(summary, records))
+    return template.render(**content, heat_tables=heat_tables)
 
 
 def _content(
-    summary: Summary, plan: Mapping[str, Any], records: Sequence[RunRecord]
+    summary: Summary, plan: Mapping[str, Any], found: Answer | None
 ) -> dict[str, Any]:
     """The content of both forms of the report."""
-    found = answer(summary, records)
     meanings = notes.meanings(summary)
 
     def explained(table: tables.Table) -> tables.Table:
@@ -106,6 +111,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
     rates = sorted(
         {*summary.learning_rates, *(p.learning_rate for c in curves for p in c.points)}
     )
+    run_rates = sorted({p.learning_rate for c in curves for p in c.points})
     panels = []
     for size in sorted({curve.batch_size for curve in curves}):
         drawing = figures.draw_loss_curves(
@@ -140,7 +146,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         if optimizer.curves and len(sizes) > 1
     ]
     return {
-        "scripts": scripts.inline(scripts.TABLES),
+        "plotted_rates": {rate: place for place, rate in enumerate(run_rates)},
         "optimizer_panels": optimizer_panels,
         "size_legend": [(name, Markup(s.legend)) for name, s in size_styles.items()],
         "heat_maps": heat_maps,

@@ -52,7 +52,8 @@ def test_writes_four_files_and_returns_the_page(sweep):
 
 def test_another_objective_is_called_by_its_name(sweep):
     lines = (sweep / "runs.jsonl").read_text().splitlines()
-    records = [json.loads(line) | {"objective": "val_mae"} for line in lines]
+    changes = {"objective": "val_mae", "history": {"val_mae": [0.5]}}
+    records = [json.loads(line) | changes for line in lines]
     text = "".join(json.dumps(record) + "\n" for record in records)
     (sweep / "runs.jsonl").write_text(text)
     page = write_report(sweep).read_text()
@@ -206,10 +207,11 @@ def test_page_comes_in_the_promised_order(records, plan, grid):
     text = Page(render_html(summarize(records, grid=grid), plan, records)).text
     parts = [
         "with batch size",
+        "Loss against learning rate",
         "Most robust to the learning rate",
         "Learning rates that work",
         "Loss by learning rate and batch size",
-        "Loss against learning rate",
+        "All batch sizes side by side",
         "Robustness per optimizer",
         "Each optimizer at each batch size",
         "Runs that could not be judged",
