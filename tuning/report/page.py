@@ -40,9 +40,7 @@ def render_html(
     return html_template("report.html.j2").render(
         **_content(summary, plan or {}, found),
         **_drawings(summary),
-        **plot_content(
-            [plotted], sweep_scale(summary), found.recommendation if found else None
-        ),
+        **plot_content([plotted], found.recommendation if found else None),
     )
 
 
@@ -98,7 +96,7 @@ def _content(
 def _drawings(summary: Summary) -> dict[str, Any]:
     """The content of the HTML page alone: heat maps, curves and their colours."""
     curves = [curve for o in summary.optimizers for curve in o.curves]
-    scale = sweep_scale(summary)
+    scale = colours.sweep_scale(summary)
     heat_maps = []
     for optimizer in summary.optimizers:
         rows = [
@@ -159,14 +157,6 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         "scale_high": format_number(summary.shown(scale.high)),
         "is_logarithmic": scale.is_logarithmic,
     }
-
-
-def sweep_scale(summary: Summary) -> colours.LossScale:
-    """One colour scale for all losses of a sweep."""
-    curves = [curve for o in summary.optimizers for curve in o.curves]
-    losses = [curve.initial_loss for curve in curves]
-    losses += [point.loss for curve in curves for point in curve.points]
-    return colours.loss_scale(losses or [0.0])
 
 
 def _cell_style(cell: tables.HeatCell, scale: colours.LossScale) -> str:

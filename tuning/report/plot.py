@@ -8,20 +8,19 @@ from typing import Any
 
 from tuning.objectives import title_of
 from tuning.report import scripts
-from tuning.report.colours import LossScale
+from tuning.report.colours import sweep_scale
 from tuning.report.plot_data import Plotted, all_series, plot_data
 from tuning.report.range_bars import axis_of, range_bars
 from tuning.statistics.recommendation import Recommendation
 
 
 def plot_content(
-    sweeps: Sequence[Plotted], scale: LossScale, chosen: Recommendation | None = None
+    sweeps: Sequence[Plotted], chosen: Recommendation | None = None
 ) -> dict[str, Any]:
     """The content of ``plot.html.j2``, and the scripts that the page ends with.
 
     Args:
         sweeps: judged by the same objective.
-        scale: of the objective: whether its axis begins as a logarithmic one.
         chosen: the setting whose runs are shown first, of the first sweep.
 
     Returns:
@@ -45,7 +44,9 @@ def plot_content(
         "plot": {
             "axis": json.dumps(axis_of(series)),
             "start": json.dumps(start),
-            "is_logarithmic": scale.is_logarithmic,
+            "is_logarithmic": any(
+                sweep_scale(sweep.summary).is_logarithmic for sweep in sweeps
+            ),
             "groups": groups,
             "metrics": [metric["title"] for metric in data["metrics"]],
             "label": f"{title_of(summary.loss_name)} against learning rate, one line "
