@@ -31,6 +31,7 @@ class Cell(NamedTuple):
         text: shown in the cell.
         is_best: whether it is the best of its column.
         note: shown less prominently, such as an interval.
+        badge: a verdict beside the text, shown in a colour of its own.
         value: by which the column is sorted, where the text has a unit; ``None`` if
             the first number in the text will do.
     """
@@ -38,6 +39,7 @@ class Cell(NamedTuple):
     text: str
     is_best: bool = False
     note: str = ""
+    badge: str = ""
     value: float | None = None
 
 

@@ -30,7 +30,8 @@
     body.append(...rows);
   }
 
-  for (const table of document.querySelectorAll("table.figures")) {
+  // Rows of a grouped table belong under the row above them.
+  for (const table of document.querySelectorAll("table.figures:not(.grouped)")) {
     if (table.tBodies[0].rows.length < 2) continue;
     [...table.tHead.rows[0].cells].forEach((header, column) => {
       const button = document.createElement("button");
