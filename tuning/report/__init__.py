@@ -1,7 +1,8 @@
 """The report of a sweep, for people: HTML, Markdown, CSV and JSON.
 
 `report_files` reads and writes files, and `page` renders them. `verdict` puts the
-figures into words, `figures` draws, `tables` and `notes` arrange. `comparison` compares
+figures into words, `answer_text` says what to use, `figures` draws, `tables` and `notes`
+arrange. `plot` and the scripts in ``browser/`` make the page move. `comparison` compares
 two sweeps. Nothing here computes a statistic.
 """
 

@@ -37,7 +37,7 @@ def html_template(name: str, *folders: Path) -> jinja2.Template:
 
 def breakable(name: str) -> Markup:
     """A name whose lines may break after the signs of a call, not within a word."""
-    parts = re.split(r"(?<=[.,:(=/])(?=\S)", name)
+    parts = re.split(r"(?<=[.,:(=/_])(?<!\d\.)(?=\S)", name)
     return Markup("<wbr>").join(escape(part) for part in parts)
 
 

@@ -105,4 +105,5 @@ def test_without_a_setting_the_card_says_so():
 
 def test_long_names_may_break_between_their_parts():
     assert breakable("a.B(c=1)") == "a.<wbr>B(<wbr>c=<wbr>1)"
+    assert breakable("f(0.01, a_b)") == "f(<wbr>0.01, a_<wbr>b)"
     assert breakable("<b>.c") == "&lt;b&gt;.<wbr>c"
