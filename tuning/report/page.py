@@ -17,6 +17,7 @@ from tuning.report.answer_text import write_answer
 from tuning.report.number_text import format_number
 from tuning.report.plot import plot_content
 from tuning.report.plot_data import Plotted
+from tuning.report.range_table import range_table
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
 from tuning.statistics.answer import Answer, answer
@@ -86,7 +87,7 @@ def _content(
         "order": "widest region" if summary.strategy == "edges" else "most robust",
         "optimizer_table": explained(tables.optimizer_table(summary)),
         "curve_table": explained(tables.curve_table(summary)),
-        "range_table": explained(tables.range_table(summary)),
+        "range_table": explained(range_table(summary)),
         "excluded_table": tables.excluded_table(summary),
         "definitions": notes.definitions(summary),
         "budget": notes.budget(summary, plan),

@@ -1,13 +1,11 @@
 """What the plots of a page are drawn from, as compact JSON.
 
-Means over seeds are always there. Curves over epochs are kept for every run as long as
-they fit into `MOST_VALUES`; of larger sweeps fewer epochs are kept, and of the largest
-only means over seeds.
+Means over seeds are always there. How much of the learning curves is kept says
+`tuning.report.plot_histories`.
 """
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,17 +13,17 @@ from typing import Any, NamedTuple
 from tuning.objectives import name_of, turned
 from tuning.records import RunRecord
 from tuning.report.number_text import SHARES
+from tuning.report.plot_histories import (
+    MOST_VALUES,
+    OBJECTIVE,
+    choose_epochs,
+    count_epochs,
+    learning_curves,
+    mean_and_ends,
+    shorten,
+)
 from tuning.report.svg import series_look
-from tuning.statistics.seed_losses import judged_loss
 from tuning.statistics.values import Curve, Summary
-
-MOST_VALUES = 250_000
-"""Values of learning curves in a page: about 1.8 MB of text."""
-
-LEAST_EPOCHS = 12
-"""Epochs that a curve of a large sweep keeps."""
-
-_OBJECTIVE = "objective"
 
 
 class Plotted(NamedTuple):
@@ -68,7 +66,7 @@ def plot_data(
 
     Args:
         sweeps: judged by the same objective.
-        most_values: see `MOST_VALUES`.
+        most_values: see `tuning.report.plot_histories.MOST_VALUES`.
     """
     summary = sweeps[0].summary
     series = all_series(sweeps)
@@ -76,13 +74,13 @@ def plot_data(
     names = _metrics([run for some in runs for run in some], summary.objective)
     rates = plotted_rates(series)
     every = [run for some in runs for run in some]
-    step, has_seeds = _thinning(every, names, most_values)
+    step, has_seeds = choose_epochs(every, names, most_values)
     curves, lines = [], []
     for place, (one, some) in enumerate(zip(series, runs, strict=True)):
         for curve in _curves(one):
             at_size = [r for r in some if r.batch_size == curve.batch_size]
             curves.append(_curve(place, curve, at_size, names, rates, one))
-            lines += _histories(place, at_size, names, rates, step, has_seeds)
+            lines += learning_curves(place, at_size, names, rates, step, has_seeds)
     return {
         "metrics": [_metric(name, summary) for name in names],
         "falls": summary.direction == "min",
@@ -98,7 +96,7 @@ def plot_data(
         ],
         "curves": curves,
         "runs": lines,
-        "epochs": max((_epochs(run) for run in every), default=0),
+        "epochs": max((count_epochs(run) for run in every), default=0),
         "step": step,
     }
 
@@ -131,11 +129,11 @@ def _metrics(runs: Sequence[RunRecord], objective: str) -> list[str]:
     """The objective, then what else was logged: of validation first."""
     logged = dict.fromkeys(name for run in runs for name in run.history)
     others = [name for name in logged if name != objective]
-    return [_OBJECTIVE, *sorted(others, key=lambda name: not name.startswith("val_"))]
+    return [OBJECTIVE, *sorted(others, key=lambda name: not name.startswith("val_"))]
 
 
 def _metric(name: str, summary: Summary) -> dict[str, Any]:
-    key = summary.objective if name == _OBJECTIVE else name
+    key = summary.objective if name == OBJECTIVE else name
     title = name_of(key)
     if title == key:  # neither of the two losses
         rest = key.removeprefix("val_")
@@ -164,102 +162,29 @@ def _curve(
     for name in names:
         rows = []
         for rate in rates:
-            if name == _OBJECTIVE:
+            if name == OBJECTIVE:
                 point = points.get(rate)
                 known = (
                     [point.loss, point.lowest_loss, point.highest_loss] if point else []
                 )
                 values = [turned(value, direction) for value in known]
             else:
-                values = _spread([_last(r, name) for r in by_rate.get(rate, [])])
+                values = mean_and_ends([_last(r, name) for r in by_rate.get(rate, [])])
             low_first = [values[0], *sorted(values[1:])] if values else [None] * 3
-            rows.append([_short(value) for value in low_first])
+            rows.append([shorten(value) for value in low_first])
         columns.append([list(column) for column in zip(*rows, strict=True)])
     return {
         "o": place,
         "b": curve.batch_size,
-        "initial": _short(turned(curve.initial_loss, direction)),
+        "initial": shorten(turned(curve.initial_loss, direction)),
         "values": columns,
         "diverged": [points[r].diverged if r in points else 0 for r in rates],
     }
 
 
-def _spread(values: Sequence[float | None]) -> list[float]:
-    """Mean, least and greatest; nothing if a value is missing."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return []
-    return [math.fsum(known) / len(known), min(known), max(known)]
-
-
 def _last(run: RunRecord, name: str) -> float | None:
     values = run.history.get(name) or [None]
     return values[-1] if run.status == "ok" else None
-
-
-def _thinning(
-    runs: Sequence[RunRecord], names: Sequence[str], most_values: int
-) -> tuple[int, bool]:
-    """Of how many epochs one is kept, and whether every seed has its own curve."""
-    epochs = max((_epochs(run) for run in runs), default=0)
-    total = len(runs) * len(names) * epochs
-    step = max(1, math.ceil(total / most_values))
-    if epochs and epochs // step < min(LEAST_EPOCHS, epochs):
-        return max(1, epochs // LEAST_EPOCHS), False
-    return step, True
-
-
-def _epochs(run: RunRecord) -> int:
-    return max((len(values) for values in run.history.values()), default=0)
-
-
-def _histories(
-    place: int,
-    runs: Sequence[RunRecord],
-    names: Sequence[str],
-    rates: Sequence[float],
-    step: int,
-    has_seeds: bool,
-) -> list[dict[str, Any]]:
-    """The learning curves of one optimizer and batch size."""
-    found: dict[int, list[RunRecord]] = {}
-    for run in runs:
-        if run.learning_rate in rates:
-            found.setdefault(rates.index(run.learning_rate), []).append(run)
-    lines = []
-    for rate, some in sorted(found.items()):
-        groups = [[run] for run in some] if has_seeds else [some]
-        for group in groups:
-            objective = group[0].objective
-            keys = [objective if name == _OBJECTIVE else name for name in names]
-            lines.append(
-                {
-                    "o": place,
-                    "b": group[0].batch_size,
-                    "r": rate,
-                    "s": group[0].seed if has_seeds else None,
-                    "end": _ends(group),
-                    "h": [_history(group, key, step) for key in keys],
-                }
-            )
-    return lines
-
-
-def _ends(group: Sequence[RunRecord]) -> float | None:
-    """What the runs are judged by, a mean."""
-    losses = [judged_loss(run) for run in group]
-    values = _spread(losses)
-    return _short(turned(values[0], group[0].direction)) if values else None
-
-
-def _history(group: Sequence[RunRecord], key: str, step: int) -> list[float | None]:
-    """A metric over the epochs, a mean over runs, of every ``step``-th epoch."""
-    lists = [run.history.get(key) or [] for run in group]
-    length = min(len(values) for values in lists)
-    # The last epoch is always there, so count from the end.
-    epochs = range((length - 1) % step, length, step) if length else ()
-    means = [_spread([values[epoch] for values in lists]) for epoch in epochs]
-    return [_short(mean[0]) if mean else None for mean in means]
 
 
 def _command(one: Series) -> str:
@@ -284,10 +209,3 @@ def _command(one: Series) -> str:
     if plan.get("schedule") not in (None, "constant"):
         words += ["--schedule", str(plan["schedule"])]
     return shlex.join(words)
-
-
-def _short(value: float | None) -> float | None:
-    """Four significant digits; ``None`` for what JSON cannot hold."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.4g}")
