@@ -93,7 +93,7 @@ def check_names(names: Sequence[str], custom: Collection[str] | None = None) -> 
             message lists them.
     """
     custom = custom or ()
-    unknown = [name for name in names if name not in custom and not _is_name(name)]
+    unknown = [name for name in names if name not in custom and not is_name(name)]
     if unknown:
         own = "".join(f"{name}, " for name in custom)
         raise ValueError(
@@ -155,7 +155,8 @@ def split_outside(text: str, separator: str, most: int = -1) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Whether a name has one of the allowed forms."""
     try:
         parse_name(name)
     except ValueError:

@@ -1,5 +1,6 @@
 """A real browser without a window, for tests of what a reader sees."""
 
+import html
 import json
 import os
 import re
@@ -19,6 +20,8 @@ needs_chromium = pytest.mark.skipif(
 MEASURE = """
 <script>
 addEventListener("load", () => {
+  const isClosed = [...document.querySelectorAll("details")].filter(e => !e.open);
+  isClosed.forEach(e => { e.open = true; });
   const style = getComputedStyle(document.body);
   const wide = [...document.querySelectorAll("main *")].filter(e => {
     if (e.closest(".scroll, .maps figure, svg, .hidden")) return false;
@@ -29,7 +32,7 @@ addEventListener("load", () => {
     scrollWidth: document.documentElement.scrollWidth,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     ink: style.color, page: style.backgroundColor,
-    verdict: document.querySelector(".verdict li").getBoundingClientRect().top,
+    verdict: document.querySelector(".answer, .verdict").getBoundingClientRect().top,
     charts: [...document.querySelectorAll(".panels svg")].map(e => e.clientWidth),
     outside: wide.map(e => e.outerHTML.slice(0, 80)),
   };
@@ -76,6 +79,37 @@ def look_at(tmp_path, page, *, width, is_dark):
         f"--blink-settings=preferredColorScheme={scheme}",
     )
     return json.loads(re.search(r'<pre id="told">(.*?)</pre>', dom, re.S)[1])
+
+
+def ask(tmp_path, page, script):
+    """What a script finds on a page of ours, once the page's own scripts have run.
+
+    Args:
+        tmp_path: for the browser's files.
+        page: path of the page.
+        script: the body of a JavaScript function that returns plain data.
+    """
+    asked = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const out = document.createElement("pre");
+  out.id = "told";
+  try {
+    out.textContent = JSON.stringify((() => { SCRIPT })());
+  } catch (error) {
+    out.textContent = JSON.stringify(String(error));
+  }
+  document.body.append(out);
+}, 100));
+</script>
+""".replace("SCRIPT", script)
+    copy = tmp_path / "asked.html"
+    copy.write_text(page.read_text().replace("</body>", f"{asked}</body>"))
+    dom = run_chromium(
+        tmp_path, copy.as_uri(), "--dump-dom", "--virtual-time-budget=2000"
+    )
+    found = re.search(r'<pre id="told">(.*?)</pre>', dom, re.S)[1]
+    return json.loads(html.unescape(found))
 
 
 class Browser:

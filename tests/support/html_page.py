@@ -2,7 +2,7 @@
 
 import html.parser
 
-VOID = {"meta", "br", "img", "link", "hr", "input"}
+VOID = {"meta", "br", "img", "link", "hr", "input", "wbr"}
 
 
 class Page(html.parser.HTMLParser):
@@ -11,7 +11,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open_tags, self.tags, self.ids, self.references = [], [], [], []
-        self.text = ""
+        self.text, self.scripts = "", []
         self.feed(text)
         self.close()
 
@@ -32,4 +32,7 @@ class Page(html.parser.HTMLParser):
         assert self.open_tags.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        if self.open_tags[-1:] == ["script"]:
+            self.scripts.append(data)
+        else:
+            self.text += data

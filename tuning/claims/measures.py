@@ -100,14 +100,14 @@ MEASURES: Mapping[str, Measure] = {
         "where that is a tenth of the initial loss or more",
         unit="share",
     ),
-    "batch drift": Measure(
-        "batch drift",
+    "gap between batch sizes": Measure(
+        "gap between batch sizes",
         good_range_gap,
         "difference",
-        "decades by which the ranges of good rates (that miss at most 5 % of the "
-        "improvement) of two batch sizes lie apart; 0 if one rate is good at all of "
-        "them; the whole grid if an optimizer does not gain a tenth of the initial "
-        "loss where another does",
+        "decades by which the stable ranges of learning rates (that miss at most 5 % "
+        "of the improvement) of two batch sizes lie apart; 0 if they overlap, that is "
+        "if one learning rate is stable at all of them; the whole grid if an optimizer "
+        "does not gain a tenth of the initial loss where another does",
     ),
     "state": Measure(
         "state",

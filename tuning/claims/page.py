@@ -22,7 +22,7 @@ from tuning.claims.findings import BeyondStock, Judgement
 from tuning.claims.measures import MEASURES
 from tuning.claims.results import Results, read_results
 from tuning.claims.verdicts import beyond_stock, judge_all
-from tuning.report import colours, svg
+from tuning.report import colours, scripts, svg
 from tuning.report.number_text import count_of, format_rate, format_seconds, join_words
 from tuning.report.rendering import html_template, markdown_template
 from tuning.statistics.rivals import RivalComparison
@@ -236,6 +236,7 @@ def _drawn(results: Results) -> dict[str, Any]:
         "series_colours": colours.SERIES_COLOURS,
         "colour_bar": colours.colour_bar(),
         "map_width": 0,
+        "scripts": scripts.inline(scripts.TABLES),
     }
 
 

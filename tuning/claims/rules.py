@@ -91,7 +91,7 @@ CLAIMS = (
         "It is robust to the learning rate and the batch size.",
         (
             Evidence("normalised sensitivity", (SGD, MOMENTUM, ADAGRAD, RMSPROP)),
-            Evidence("batch drift", (), at_most=0.25),
+            Evidence("gap between batch sizes", (), at_most=0.25),
         ),
     ),
     Claim(
@@ -121,7 +121,7 @@ RULES = (
     "is not judged.",
     "Where the claim asks for no more than a certain amount, that amount takes the "
     "place of 1 or 0, and reaching it is good enough: 1.02 times a rival's state, 1.05 "
-    "times its peak memory, a batch drift of a quarter of a decade.",
+    "times its peak memory, a quarter of a decade between batch sizes.",
     "A claim is supported if every judged measure supports it against every rival, "
     "not supported if none does so even in part, and mixed otherwise.",
     "Beyond Keras's Adam: better or worse if the interval over workloads and seeds "

@@ -10,7 +10,7 @@ from tuning.claims.findings import BeyondStock, Finding, Judgement
 from tuning.claims.measures import MEASURES
 from tuning.claims.rules import CLAIMS, Claim, Evidence
 from tuning.report.number_text import NOTHING, format_bytes, format_number, format_share
-from tuning.report.tables import Cell, Table, brackets
+from tuning.report.tables import Cell, Table
 from tuning.statistics.rivals import Estimate, RivalComparison, figure_of
 from tuning.statistics.task_runs import Measure, TaskRuns
 from tuning.statistics.values import Interval
@@ -44,7 +44,7 @@ def overview_table(judgements: Sequence[Judgement]) -> Table:
         rows.append(
             (
                 Cell(claim.name),
-                *(Cell(of_claim[s].verdict, is_best=True) for s in subjects),
+                *(_verdict_cell(of_claim[s].verdict) for s in subjects),
             )
         )
         for evidence in claim.evidence:
@@ -68,7 +68,7 @@ def claim_table(judgements: Sequence[Judgement]) -> Table:
         name = f"{measure_name(finding.evidence)}, {against or label(rival or '')}"
         cells = [_finding_cell(j.findings[number]) for j in judgements]
         rows.append((Cell(name), *cells))
-    verdicts = tuple(Cell(j.verdict, is_best=True) for j in judgements)
+    verdicts = tuple(_verdict_cell(j.verdict) for j in judgements)
     return Table(headers, (*rows, (Cell("Verdict"), *verdicts)))
 
 
@@ -104,9 +104,14 @@ def beyond_table(found: Sequence[BeyondStock]) -> Table:
                 for b in found
                 if b.evidence == one and b.comparison.subject == subject
             )
-            text = f"{_pooled_text(of_it.comparison)} {of_it.standing}"
-            note = _interval_text(of_it.comparison.pooled) + _counts(of_it.comparison)
-            cells.append(Cell(text, of_it.standing == "better", note))
+            cells.append(
+                Cell(
+                    _pooled_text(of_it.comparison),
+                    of_it.standing == "better",
+                    _interval_and_counts(of_it.comparison),
+                    of_it.standing,
+                )
+            )
         kind = "ratio" if MEASURES[one.measure].compared_by == "ratio" else "difference"
         rows.append((Cell(f"{measure_name(one)}, {kind}"), *cells))
     return Table(("Measure", *(label(s) for s in subjects)), tuple(rows))
@@ -136,19 +141,24 @@ def _closest_cell(findings: Sequence[Finding]) -> Cell:
     rival = f" of {label(comparison.rival)}" if comparison.rival else ""
     if MEASURES[comparison.measure].compared_by == "difference" and rival:
         rival = rival.replace(" of ", " from ")
-    note = _interval_text(comparison.pooled)
-    if closest.verdict == "not judged":
-        note += " not judged"
-    return Cell(f"{_pooled_text(comparison)}{rival}", note=note.strip())
+    badge = closest.verdict if closest.verdict == "not judged" else ""
+    return Cell(
+        f"{_pooled_text(comparison)}{rival}",
+        note=_interval_text(comparison),
+        badge=badge,
+    )
 
 
 def _finding_cell(finding: Finding) -> Cell:
     comparison = finding.comparison
     if comparison.pooled is None:
-        return Cell(f"{NOTHING} {finding.verdict}")
-    note = _interval_text(comparison.pooled) + _counts(comparison)
-    text = f"{_pooled_text(comparison)} {finding.verdict}"
-    return Cell(text, finding.verdict == "supported", note)
+        return Cell(NOTHING, badge=finding.verdict)
+    return Cell(
+        _pooled_text(comparison),
+        finding.verdict == "supported",
+        _interval_and_counts(comparison),
+        finding.verdict,
+    )
 
 
 def _figure_cell(measure: Measure, estimate: Estimate | None, least: str) -> Cell:
@@ -166,31 +176,48 @@ def _brackets(measure: Measure, interval: Interval) -> str:
     return f"[{', '.join(ends)}]"
 
 
+def _verdict_cell(verdict: str) -> Cell:
+    return Cell("", is_best=True, badge=verdict)
+
+
 def _pooled_text(comparison: RivalComparison) -> str:
     if comparison.pooled is None:
         return NOTHING
-    value = comparison.pooled.value
+    text = _pooled_number(comparison, comparison.pooled.value)
+    is_ratio = MEASURES[comparison.measure].compared_by == "ratio"
+    if comparison.rival is not None and is_ratio:
+        text += " \N{MULTIPLICATION SIGN}"
+    return text
+
+
+def _pooled_number(comparison: RivalComparison, value: float) -> str:
+    """A figure, ratio or difference over the workloads: shares in percent."""
     measure = MEASURES[comparison.measure]
     if comparison.rival is None:
         return figure_text(measure, value)
     if measure.compared_by == "ratio":
-        return f"{format_number(value)} \N{MULTIPLICATION SIGN}"
+        return format_number(value)
     sign = "+" if value > 0 else "-" if value < 0 else ""
     size = abs(value)
     is_share = measure.unit == "share"
     return sign + (format_share(size) if is_share else format_number(size))
 
 
-def _interval_text(pooled: Estimate | None) -> str:
+def _interval_text(comparison: RivalComparison) -> str:
+    """The interval in the same unit as the figure; empty if it has no width."""
+    pooled = comparison.pooled
     if pooled is None or pooled.interval is None:
         return ""
-    if math.isclose(pooled.interval.low, pooled.interval.high, rel_tol=1e-9):
+    low, high = pooled.interval.low, pooled.interval.high
+    if math.isclose(low, high, rel_tol=1e-9):
         return ""
-    return brackets(pooled.interval)
+    return f"[{', '.join(_pooled_number(comparison, end) for end in (low, high))}]"
 
 
-def _counts(comparison: RivalComparison) -> str:
-    """On how many workloads the subject is better, even and worse."""
-    outcomes = ("better", "even", "worse")
-    counts = "/".join(str(comparison.count(outcome)) for outcome in outcomes)
-    return f" {counts}"
+def _interval_and_counts(comparison: RivalComparison) -> str:
+    """The interval, and on how many workloads the subject is better, even and worse."""
+    counts = {
+        outcome: comparison.count(outcome) for outcome in ("better", "even", "worse")
+    }
+    told = [f"{outcome} on {count}" for outcome, count in counts.items() if count]
+    return "; ".join(part for part in (_interval_text(comparison), *told) if part)

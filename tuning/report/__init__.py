@@ -1,8 +1,9 @@
 """The report of a sweep, for people: HTML, Markdown, CSV and JSON.
 
-`report_files` reads and writes files, and `page` renders them. `verdict` puts the
-figures into words, `figures` draws, `tables` and `notes` arrange. `comparison` compares
-two sweeps. Nothing here computes a statistic.
+`report_files` reads and writes files, and `page` renders them. `answer_text` says what
+to use, `verdict` puts the figures into words, `figures` draws, `tables` and `notes`
+arrange. `plot` and the scripts in ``browser/`` make a page interactive. `comparison`
+compares two sweeps. Nothing here computes a statistic.
 """
 
 from tuning.report.comparison import write_comparison

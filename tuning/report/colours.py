@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.colors import to_hex
 
 from tuning.objectives import turned
+from tuning.statistics.values import Summary
 
 SERIES_COLOURS = (
     ("#0072b2", "#5ab4f0"),
@@ -69,6 +70,14 @@ def loss_scale(losses: Sequence[float]) -> LossScale:
     """
     low, high = min(losses), max(losses)
     return LossScale(low, high, low > 0 and high / low > _LOG_FROM_RATIO)
+
+
+def sweep_scale(summary: Summary) -> LossScale:
+    """One colour scale for all losses of a sweep."""
+    curves = [curve for o in summary.optimizers for curve in o.curves]
+    losses = [curve.initial_loss for curve in curves]
+    losses += [point.loss for curve in curves for point in curve.points]
+    return loss_scale(losses or [0.0])
 
 
 def cell_colours(loss: float, scale: LossScale) -> tuple[str, str]:

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tuning.objectives import short_name_of
-from tuning.plan import PLAN_FILE, read_plan_fields
+from tuning.objectives import short_name_of, title_of
 from tuning.report import colours
 from tuning.report.number_text import format_number, format_share, join_words
+from tuning.report.plot import plot_content
+from tuning.report.plot_data import Plotted
 from tuning.report.rendering import html_template, markdown_template
+from tuning.report.results import read_results
 from tuning.report.tables import Cell, Table, brackets
-from tuning.runs_file import read_records
 from tuning.statistics.comparison import (
     ComparedOptimizer,
     Comparison,
@@ -44,12 +45,14 @@ def write_comparison(first: Path, second: Path) -> Path:
         ValueError: the sweeps have nothing in common, or a plan cannot be read.
     """
     first, second = check_path(first, "first"), check_path(second, "second")
-    comparison = compare(read_records(first), read_records(second))
-    plans = [read_plan_fields(path / PLAN_FILE) for path in (first, second)]
+    results = [read_results(first), read_results(second)]
+    comparison = compare(results[0].records, results[1].records)
+    plans = [result.plan for result in results]
     names = _names(first, second)
     content = {
         "workload": comparison.workload,
         "names": names,
+        "loss_title": title_of(short_name_of(comparison.objective)),
         "verdict": write_comparison_verdict(comparison, names, plans),
         "table": comparison_table(comparison.optimizers, _words(comparison)),
         "curve_table": comparison_table(comparison.curves, _words(comparison)),
@@ -75,7 +78,13 @@ def write_comparison(first: Path, second: Path) -> Path:
         "colour_bar": colours.colour_bar(),
         "map_width": 0,
     }
-    page = html_template("comparison.html.j2").render(**content, **style)
+    sweeps = [
+        Plotted(result.summary, result.records, result.plan, name)
+        for result, name in zip(results, names, strict=True)
+    ]
+    page = html_template("comparison.html.j2").render(
+        **content, **style, **plot_content(sweeps)
+    )
     write_whole(second / "comparison.html", page)
     return second / "comparison.html"
 
@@ -139,7 +148,7 @@ def comparison_table(rows: tuple[ComparedOptimizer, ...], words: Words) -> Table
         "difference",
         f"{words.best.capitalize()} {words.loss}",
         "difference",
-        "Good rates, decades",
+        "Stable range, decades",
         "difference",
         "Diverged",
         "Time per step, ratio",
@@ -190,7 +199,7 @@ def _sentence(row: ComparedOptimizer, names: tuple[str, str], words: Words) -> s
     figures = (
         (f"mean {words.loss} over the rates", mean, words.better, sign, ""),
         (f"{words.best} {words.loss}", best, words.better, sign, ""),
-        ("region of good rates", row.good_decades, "wider", 1, " decades"),
+        ("stable range of learning rates", row.good_decades, "wider", 1, " decades"),
     )
     clear, open_ = [], []
     for figure, difference, better, sign, unit in figures:
@@ -255,9 +264,9 @@ def _definitions(names: tuple[str, str], words: Words) -> list[tuple[str, str]]:
             "at the best shared rate, averaged over batch sizes.",
         ),
         (
-            "Good rates",
-            "width of the region of rates that miss at most 5 % of the improvement, "
-            "averaged over batch sizes.",
+            "Stable range",
+            "width of the unbroken range of learning rates that miss at most 5 % of "
+            "the improvement, averaged over batch sizes.",
         ),
         (
             "Time per step, ratio",

@@ -8,6 +8,7 @@ from typing import Any
 
 from tuning.objectives import title_of
 from tuning.report.number_text import format_rate, format_seconds, format_share
+from tuning.statistics.confidence import LEAST_SEEDS, LEAST_STEPS
 from tuning.statistics.values import Summary
 
 
@@ -50,15 +51,17 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
             "ranked.",
         ),
         (
-            "Good rates",
+            "Stable range, learning rates that work",
             f"the unbroken range of rates around the best one that miss at most "
             f"{tolerance} of the improvement from the initial to the best {loss}, "
-            "interpolated over the logarithm of the rate; ≥ means that it reaches the "
-            "end of the grid and may be wider.",
+            "interpolated over the logarithm of the rate; beyond its ends is the "
+            "cliff. ≥ means that it reaches the end of the grid and may be wider.",
         ),
         (
-            "Drift",
-            "decades between the lowest and the highest best rate of any batch size.",
+            "Stable at every batch size",
+            "the part that the stable ranges of all batch sizes share, as a share of "
+            "all that they cover, in decades: 100 % if the learning rate need not "
+            "follow the batch size.",
         ),
         (
             "Worst regret",
@@ -67,7 +70,7 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
         ),
         ("Diverged", "share of runs in which a loss became infinite or undefined."),
         (
-            "Bad",
+            "Not improved",
             f"share of runs that diverged or ended {side} their initial {loss}.",
         ),
         (
@@ -85,7 +88,38 @@ def definitions(summary: Summary) -> list[tuple[str, str]]:
             f"target {loss}; a run that never reached it counts as infinite.",
         ),
         ("State", "bytes of the optimizer's variables."),
+        (
+            "Confidence",
+            "high without a doubt, fair with one, low with two or with a single seed. "
+            f"Doubts: fewer than {LEAST_SEEDS} seeds; runs of fewer than {LEAST_STEPS} "
+            "steps; a stable range that goes on beyond an edge of the sweep less than "
+            "a decade away; no other learning rate in the stable range; missing runs.",
+        ),
     ]
+
+
+_DEFINED_AS = {
+    "S, best of any": "S, best of any",
+    "S, own best": "S, learning-rate sensitivity",
+    "its median": "S, learning-rate sensitivity",
+    "Stable range, decades": "Stable range, learning rates that work",
+    "Stable at every batch size": "Stable at every batch size",
+    "every batch size": "Stable at every batch size",
+    "Worst regret": "Worst regret",
+    "Diverged": "Diverged",
+    "Not improved": "Not improved",
+    "± over seeds": "± over seeds",
+    "at rate": "Arrow beside a rate",
+    "Steps to target": "Steps to target",
+    "State": "State",
+}
+"""Headers of tables -> the term that defines them."""
+
+
+def meanings(summary: Summary) -> dict[str, str]:
+    """What the columns of the tables mean, by header."""
+    known = dict(definitions(summary))
+    return {header: known[term] for header, term in _DEFINED_AS.items()}
 
 
 def budget(summary: Summary, plan: Mapping[str, Any]) -> list[tuple[str, str]]:

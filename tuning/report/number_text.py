@@ -5,6 +5,9 @@ from __future__ import annotations
 NOTHING = "\N{EN DASH}"
 """Shown if there is no figure."""
 
+SHARES = frozenset({"accuracy", "acc", "precision", "recall"})
+"""Last words of the names of quantities that are shares."""
+
 
 def format_number(value: float | None) -> str:
     """Three significant digits: ``0.123``, ``2.30``, ``1230``, ``4.56e-5``."""
@@ -38,6 +41,23 @@ def format_share(share: float | None) -> str:
         return NOTHING
     percent = 100 * share
     return f"{percent:.0f} %" if percent in {0, 100} else f"{percent:.3g} %"
+
+
+def format_metric(name: str, value: float | None) -> str:
+    """A value of a logged quantity: accuracies and the like as a percentage.
+
+    Args:
+        name: as it is logged: ``accuracy``, ``val_accuracy``, ``mae``.
+        value: of it.
+    """
+    is_share = name.rpartition("_")[2] in SHARES and 0 <= (value or 0.0) <= 1
+    return format_share(value) if is_share else format_number(value)
+
+
+def format_ratio(ratio: float) -> str:
+    """How many times as large, at most two digits: ``1.5 ×``, ``32 ×``, ``3200 ×``."""
+    rounded = float(f"{ratio:.2g}")
+    return f"{rounded:g} \N{MULTIPLICATION SIGN}"
 
 
 def format_bytes(count: int | None) -> str:

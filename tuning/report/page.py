@@ -5,48 +5,78 @@ The page needs no other file and no network. A summary goes in, a text comes out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from tuning.objectives import title_of
+from tuning.records import RunRecord
 from tuning.report import colours, figures, notes, svg, tables
+from tuning.report.answer_text import write_answer
 from tuning.report.number_text import format_number
+from tuning.report.plot import plot_content
+from tuning.report.plot_data import Plotted
+from tuning.report.range_table import range_table
 from tuning.report.rendering import html_template, markdown_template
 from tuning.report.verdict import write_verdict
+from tuning.statistics.answer import Answer, answer
 from tuning.statistics.values import Summary
 
 
-def render_html(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
+def render_html(
+    summary: Summary,
+    plan: Mapping[str, Any] | None = None,
+    records: Sequence[RunRecord] = (),
+) -> str:
     """The report as one HTML page that needs nothing else.
 
     Args:
         summary: of the sweep.
         plan: fields of ``sweep.json``; the page shows those that exist.
+        records: that the summary was made of; without them nothing is recommended.
     """
-    template = html_template("report.html.j2")
-    return template.render(**_content(summary, plan or {}), **_drawings(summary))
+    found = answer(summary, records)
+    plotted = Plotted(summary, records, plan or {})
+    return html_template("report.html.j2").render(
+        **_content(summary, plan or {}, found),
+        **_drawings(summary),
+        **plot_content([plotted], found.recommendation if found else None),
+    )
 
 
-def render_markdown(summary: Summary, plan: Mapping[str, Any] | None = None) -> str:
+def render_markdown(
+    summary: Summary,
+    plan: Mapping[str, Any] | None = None,
+    records: Sequence[RunRecord] = (),
+) -> str:
     """The report as GitHub Markdown: the same sentences and tables, no drawings.
 
     Args:
         summary: of the sweep.
         plan: fields of ``sweep.json``.
+        records: see :func:`render_html`.
     """
     template = markdown_template("report.md.j2")
     heat_tables = [
         (optimizer.name, tables.heat_table(optimizer, summary.direction))
         for optimizer in summary.optimizers
     ]
-    return template.render(**_content(summary, plan or {}), heat_tables=heat_tables)
+    content = _content(summary, plan or {}, answer(summary, records))
+    return template.render(**content, heat_tables=heat_tables)
 
 
-def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _content(
+    summary: Summary, plan: Mapping[str, Any], found: Answer | None
+) -> dict[str, Any]:
     """The content of both forms of the report."""
+    meanings = notes.meanings(summary)
+
+    def explained(table: tables.Table) -> tables.Table:
+        return table._replace(meanings=meanings)
+
     return {
+        "answer": write_answer(found, summary, plan) if found else None,
         "workload": summary.workload,
         "loss": summary.short_name,
         "loss_title": title_of(summary.short_name),
@@ -55,8 +85,9 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
         "description": plan.get("description") or "",
         "verdict": write_verdict(summary),
         "order": "widest region" if summary.strategy == "edges" else "most robust",
-        "optimizer_table": tables.optimizer_table(summary),
-        "curve_table": tables.curve_table(summary),
+        "optimizer_table": explained(tables.optimizer_table(summary)),
+        "curve_table": explained(tables.curve_table(summary)),
+        "range_table": explained(range_table(summary)),
         "excluded_table": tables.excluded_table(summary),
         "definitions": notes.definitions(summary),
         "budget": notes.budget(summary, plan),
@@ -66,7 +97,7 @@ def _content(summary: Summary, plan: Mapping[str, Any]) -> dict[str, Any]:
 def _drawings(summary: Summary) -> dict[str, Any]:
     """The content of the HTML page alone: heat maps, curves and their colours."""
     curves = [curve for o in summary.optimizers for curve in o.curves]
-    scale = sweep_scale(summary)
+    scale = colours.sweep_scale(summary)
     heat_maps = []
     for optimizer in summary.optimizers:
         rows = [
@@ -79,6 +110,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
     rates = sorted(
         {*summary.learning_rates, *(p.learning_rate for c in curves for p in c.points)}
     )
+    run_rates = sorted({p.learning_rate for c in curves for p in c.points})
     panels = []
     for size in sorted({curve.batch_size for curve in curves}):
         drawing = figures.draw_loss_curves(
@@ -113,6 +145,7 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         if optimizer.curves and len(sizes) > 1
     ]
     return {
+        "plotted_rates": {rate: place for place, rate in enumerate(run_rates)},
         "optimizer_panels": optimizer_panels,
         "size_legend": [(name, Markup(s.legend)) for name, s in size_styles.items()],
         "heat_maps": heat_maps,
@@ -125,14 +158,6 @@ def _drawings(summary: Summary) -> dict[str, Any]:
         "scale_high": format_number(summary.shown(scale.high)),
         "is_logarithmic": scale.is_logarithmic,
     }
-
-
-def sweep_scale(summary: Summary) -> colours.LossScale:
-    """One colour scale for all losses of a sweep."""
-    curves = [curve for o in summary.optimizers for curve in o.curves]
-    losses = [curve.initial_loss for curve in curves]
-    losses += [point.loss for curve in curves for point in curve.points]
-    return colours.loss_scale(losses or [0.0])
 
 
 def _cell_style(cell: tables.HeatCell, scale: colours.LossScale) -> str:

@@ -95,7 +95,7 @@ def describe_strategy(summary: Summary) -> list[str]:
         ]
     learned = [o for o in summary.optimizers if o.has_learned]
     sentence = (
-        f"The edges of the good rates were found with {share}; S, a mean over all "
+        f"The edges of the stable ranges were found with {share}; S, a mean over all "
         "rates, needs the whole grid."
     )
     if not learned:
@@ -105,8 +105,8 @@ def describe_strategy(summary: Summary) -> list[str]:
     following = learned[len(equal) :]
     after = f" (next {following[0].name}, {_width(following[0])})" if following else ""
     return [
-        f"Widest region of good rates: {join_words(equal)}, {width} decades on average "
-        f"over batch sizes{after}.",
+        f"Widest stable range of learning rates: {join_words(equal)}, {width} decades "
+        f"on average over batch sizes{after}.",
         sentence,
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.objectives import turned
-from tuning.optimizer_names import parse_name
+from tuning.optimizer_names import is_name, parse_name
 from tuning.report.number_text import count_of, format_number, format_rate
 from tuning.report.results import read_results
 from tuning.statistics.limits import GOOD_TOLERANCE
@@ -73,21 +73,33 @@ def recommend(directory: str | Path, *, tolerance: float = GOOD_TOLERANCE) -> Ad
         ValueError: no record can be read, or no run improved on the initial loss.
     """
     directory = check_path(directory, "directory")
-    records, plan, grid, summary = read_results(directory, tolerance)
+    records, plan, _, summary = read_results(directory, tolerance)
     found = recommend_setting(summary, records)
     if found is None:
         raise ValueError(
             f"no run in {show_path(directory)} ended below its initial loss, so "
             "nothing can be recommended: try other learning rates or more epochs."
         )
-    options = {} if grid is None else grid.options.get(found.optimizer, {})
-    custom = plan.get("own_optimizers") or ()
-    line = (
-        f"# {found.optimizer} is made by your own program: give it learning_rate="
-        f"{found.learning_rate:g}"
-        if found.optimizer in custom
-        else compile_line(found, options)
-    )
+    return advise(found, plan, tolerance)
+
+
+def advise(found: Recommendation, plan: Mapping[str, Any], tolerance: float) -> Advice:
+    """A recommendation with its reasons and the line to paste.
+
+    Args:
+        found: the recommendation.
+        plan: fields of ``sweep.json``; options of the optimizer are taken from it.
+        tolerance: see `recommend`.
+    """
+    own = found.optimizer in (plan.get("own_optimizers") or ())
+    if own or not is_name(found.optimizer):
+        line = (
+            f"# {found.optimizer} is made by your own program: give it learning_rate="
+            f"{found.learning_rate:g}"
+        )
+    else:
+        options = (plan.get("grid") or {}).get("options") or {}
+        line = compile_line(found, options.get(found.optimizer, {}))
     return Advice(found, reasons_for(found, tolerance), line)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from tuning.report.number_text import format_rate
 
@@ -30,7 +31,14 @@ def html_template(name: str, *folders: Path) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["rate"] = format_rate
+    environment.filters["breakable"] = breakable
     return environment.get_template(name)
+
+
+def breakable(name: str) -> Markup:
+    """A name whose lines may break after the signs of a call, not within a word."""
+    parts = re.split(r"(?<=[.,:(=/_])(?<!\d\.)(?=\S)", name)
+    return Markup("<wbr>").join(escape(part) for part in parts)
 
 
 def markdown_template(name: str, *folders: Path) -> jinja2.Template:

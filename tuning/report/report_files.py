@@ -54,8 +54,8 @@ def write_report(directory: Path, *, good_tolerance: float = GOOD_TOLERANCE) -> 
         directory / "summary.json", json.dumps(plain, indent=1, allow_nan=False) + "\n"
     )
     write_whole(directory / "runs.csv", _to_csv(records))
-    write_whole(directory / "report.md", render_markdown(summary, plan))
-    write_whole(directory / "report.html", render_html(summary, plan))
+    write_whole(directory / "report.md", render_markdown(summary, plan, records))
+    write_whole(directory / "report.html", render_html(summary, plan, records))
     return directory / "report.html"
 
 

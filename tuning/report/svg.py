@@ -44,6 +44,19 @@ class SeriesStyle:
     legend: str
 
 
+def series_look(index: int) -> tuple[int, int]:
+    """The colour and the dashes of a series: the same in drawings and in the browser.
+
+    Args:
+        index: place of the series.
+
+    Returns:
+        A place in `SERIES_COLOURS`, and one among four line styles, 0 being solid.
+    """
+    count = len(SERIES_COLOURS)
+    return index % count, (index + index // count) % len(_DASHES)
+
+
 def series_styles(names: Sequence[str], kind: str = "legend") -> dict[str, SeriesStyle]:
     """A style per series, in the given order; repeats only after 32 of them.
 
@@ -51,12 +64,11 @@ def series_styles(names: Sequence[str], kind: str = "legend") -> dict[str, Serie
         names: of the series.
         kind: prefix of the ids of the legends' drawings, which are unique in the page.
     """
-    count = len(SERIES_COLOURS)
     styles = {}
     for index, name in enumerate(names):
-        marker = _MARKERS[index % count]
-        dashes = _DASHES[(index + index // count) % len(_DASHES)]
-        colour = _placeholder(index % count)
+        number, dash = series_look(index)
+        marker, dashes = _MARKERS[number], _DASHES[dash]
+        colour = _placeholder(number)
         styles[name] = SeriesStyle(colour, marker, dashes, "")
     return {
         name: dataclasses.replace(style, legend=_draw_legend(style, name, kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tuning.objectives import turned
@@ -14,6 +15,7 @@ from tuning.report.number_text import (
     format_seconds,
     format_share,
 )
+from tuning.report.range_text import format_range
 from tuning.statistics.values import Curve, Interval, OptimizerSummary, Summary
 
 _LONGEST_REASON = 600
@@ -28,18 +30,30 @@ class Cell(NamedTuple):
         text: shown in the cell.
         is_best: whether it is the best of its column.
         note: shown less prominently, such as an interval.
+        badge: a verdict beside the text, shown in a colour of its own.
+        value: by which the column is sorted, where the text has a unit; ``None`` if
+            the first number in the text will do.
     """
 
     text: str
     is_best: bool = False
     note: str = ""
+    badge: str = ""
+    value: float | None = None
 
 
 class Table(NamedTuple):
-    """A table of text; each row's first cell names the row."""
+    """A table of text; each row's first cell names the row.
+
+    Attributes:
+        headers: of the columns.
+        rows: of cells, as many as there are headers.
+        meanings: what columns mean, by header, as far as that needs saying.
+    """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    meanings: Mapping[str, str] = MappingProxyType({})
 
 
 class HeatCell(NamedTuple):
@@ -67,12 +81,12 @@ def optimizer_table(summary: Summary) -> Table:
         "S, best of any",
         "S, own best",
         "its median",
-        "Good rates, decades",
+        "Stable range, decades",
         _best_header(summary),
-        "Drift, decades",
+        "Stable at every batch size",
         "Worst regret",
         "Diverged",
-        "Bad",
+        "Not improved",
         "Time per step",
         "State",
     )
@@ -99,9 +113,9 @@ def curve_table(summary: Summary) -> Table:
         "at rate",
         "S, own best",
         "S, best of any",
-        "Good rates, decades",
+        "Stable range, decades",
         "Diverged",
-        "Bad",
+        "Not improved",
         "Steps to target",
         "Time per step",
         "Runs",
@@ -219,12 +233,24 @@ def _optimizer_row(
         Cell(format_number(optimizer.median_sensitivity)),
         Cell(bound + decades),
         Cell(shown_loss(optimizer.best_loss, direction), is_best("best_loss"), place),
-        Cell(format_number(optimizer.best_rate_drift)),
+        _shared_cell(optimizer),
         Cell(format_number(optimizer.worst_regret), is_best("worst_regret")),
         Cell(format_share(optimizer.diverged_share)),
         Cell(format_share(optimizer.bad_share)),
-        Cell(format_seconds(optimizer.seconds_per_step)),
-        Cell(format_bytes(optimizer.state_bytes)),
+        Cell(
+            format_seconds(optimizer.seconds_per_step), value=optimizer.seconds_per_step
+        ),
+        Cell(format_bytes(optimizer.state_bytes), value=optimizer.state_bytes),
+    )
+
+
+def _shared_cell(optimizer: OptimizerSummary) -> Cell:
+    if optimizer.stable_overlap is None:
+        return Cell(NOTHING)
+    region = optimizer.shared_range
+    return Cell(
+        format_share(optimizer.stable_overlap),
+        note=format_range(region) if region else "no learning rate",
     )
 
 
@@ -239,7 +265,7 @@ def _curve_row(curve: Curve, direction: str) -> tuple[Cell, ...]:
     region = curve.good_region
     rates, decades = "", "none"
     if region is not None:
-        rates = f"{format_rate(region.low_rate)} … {format_rate(region.high_rate)}"
+        rates = format_range(region)
         bound = "≥ " if region.is_lower_bound else ""
         decades = bound + format_number(region.decades)
     steps = curve.steps_to_target
@@ -257,7 +283,7 @@ def _curve_row(curve: Curve, direction: str) -> tuple[Cell, ...]:
         Cell(format_share(curve.diverged_share)),
         Cell(format_share(curve.bad_share)),
         Cell(NOTHING if steps is None else f"{steps:.0f}"),
-        Cell(format_seconds(curve.seconds_per_step)),
+        Cell(format_seconds(curve.seconds_per_step), value=curve.seconds_per_step),
         Cell(str(curve.runs)),
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from tuning.report import figures
-from tuning.report.page import render_markdown, sweep_scale
+from tuning.report.colours import sweep_scale
+from tuning.report.page import render_markdown
 from tuning.statistics.values import Summary
 
 

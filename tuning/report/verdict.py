@@ -38,7 +38,7 @@ def write_verdict(summary: Summary) -> tuple[str, ...]:
        any learning rate and batch size, and the next optimizer's. Optimizers with the
        same three digits are named together.
        With another strategy than ``grid``, a sentence on how runs were chosen replaces
-       1 and 2. With ``edges`` there is also the *widest region of good rates*: the
+       1 and 2. With ``edges`` there is also the *widest stable range*: the
        largest mean width in decades over batch sizes.
     4. Optimizers whose best learning rate lies on an edge of the grid, per edge.
     5. Optimizers that never improved on the initial loss; others that did not improve

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tuning.records import RunRecord
+from tuning.statistics.batch_overlap import shared_range, stable_overlap
 from tuning.statistics.means import mean_or_none, median_or_none
 from tuning.statistics.seed_losses import (
     SeedLosses,
@@ -88,7 +89,8 @@ def summarize_optimizer(
         best_loss=best.best_loss if best else None,
         best_loss_rate=best.best_rate if best else None,
         best_loss_batch_size=best.batch_size if best else None,
-        best_rate_drift=_drift([c.best_rate for c in curves if c.good_region]),
+        shared_range=shared_range([c.good_region for c in curves]),
+        stable_overlap=stable_overlap([c.good_region for c in curves]),
         worst_regret=max(regrets, default=None),
         seconds_per_step=median_or_none([c.seconds_per_step for c in curves]),
         state_bytes=max(
@@ -154,12 +156,6 @@ def _heat_map(
         ),
         runs=tuple(tuple(p.runs if p else 0 for p in row) for row in rows),
     )
-
-
-def _drift(rates: Sequence[float]) -> float | None:
-    if len(rates) < 2:
-        return None
-    return math.log10(max(rates)) - math.log10(min(rates))
 
 
 def best_of_any_optimizer(curves: Sequence[Curve]) -> dict[int, float]:

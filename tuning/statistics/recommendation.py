@@ -112,11 +112,11 @@ def recommend_setting(
     curve, region, point = max(as_good, key=lambda c: (c.region.decades, -c.point.loss))
     longest = max(record.epochs for record in records)
     records = [record for record in records if record.epochs == longest]
-    chosen = _runs_at(records, curve.optimizer, curve.batch_size, point.learning_rate)
+    chosen = runs_at(records, curve.optimizer, curve.batch_size, point.learning_rate)
     judged = {r.run_id: judged_loss(r) for r in records}
     loss, luckiest = min((j, i) for i, j in judged.items() if j is not None)
     luckiest_record = next(r for r in records if r.run_id == luckiest)
-    beside_luckiest = _runs_at(
+    beside_luckiest = runs_at(
         records,
         luckiest_record.optimizer,
         luckiest_record.batch_size,
@@ -175,9 +175,10 @@ def _middle(curve: Curve, region: GoodRegion) -> Point:
     )
 
 
-def _runs_at(
+def runs_at(
     records: Sequence[RunRecord], optimizer: str, batch_size: int, rate: float
 ) -> list[RunRecord]:
+    """The runs of a setting at one learning rate that did not fail."""
     return [
         record
         for record in records

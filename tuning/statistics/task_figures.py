@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tuning.records import RunRecord
+from tuning.statistics.batch_overlap import gap_between
 from tuning.statistics.curves import find_good_region
 from tuning.statistics.means import mean_or_none
 from tuning.statistics.seed_losses import is_bad, learning_rate_sensitivity
@@ -117,8 +118,8 @@ def normalised_sensitivity(
 def good_range_gap(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None:
     """Decades between the good regions of two batch sizes; 0 if they overlap.
 
-    ``max(0, log10(highest lower end / lowest upper end))`` over the batch sizes at
-    which any optimizer learned. If this optimizer did not learn at one of them, the gap
+    `tuning.statistics.batch_overlap.gap_between` over the batch sizes at which any
+    optimizer learned. If this optimizer did not learn at one of them, the gap
     is the width of the whole grid.
     """
     rates = task.learning_rates
@@ -138,9 +139,7 @@ def good_range_gap(task: TaskRuns, optimizer: str, seeds: Seeds) -> float | None
         return None
     if any(region is None for region in regions):
         return math.log10(rates[-1] / rates[0])
-    highest = max(region.low_rate for region in regions if region)
-    lowest = min(region.high_rate for region in regions if region)
-    return max(0.0, math.log10(highest / lowest))
+    return gap_between([region for region in regions if region])
 
 
 def state_bytes_per_parameter(

@@ -179,9 +179,10 @@ class OptimizerSummary:
         best_loss: least loss of any rate and batch size.
         best_loss_rate: its learning rate.
         best_loss_batch_size: its batch size.
-        best_rate_drift: decades between the lowest and the highest of the batch
-            sizes' best rates; ``None`` with fewer than two batch sizes at which the
-            optimizer learned.
+        shared_range: learning rates that are stable at every batch size; ``None`` if
+            there are none. See `tuning.statistics.batch_overlap.shared_range`.
+        stable_overlap: share of the stable learning rates that are stable at every
+            batch size. See `tuning.statistics.batch_overlap.stable_overlap`.
         worst_regret: largest difference between a loss and the best loss of any
             optimizer at the same batch size, over planned learning rates and batch
             sizes.
@@ -211,7 +212,8 @@ class OptimizerSummary:
     best_loss: float | None
     best_loss_rate: float | None
     best_loss_batch_size: int | None
-    best_rate_drift: float | None
+    shared_range: GoodRegion | None
+    stable_overlap: float | None
     worst_regret: float | None
     seconds_per_step: float | None
     state_bytes: int | None

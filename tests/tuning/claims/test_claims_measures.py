@@ -191,23 +191,23 @@ def test_drift_is_the_gap_between_the_ranges_of_good_rates():
     # Good at 16: up to 5 % of an improvement of 2 above 0, that is at 1e-3 and 0.1 / 2
     # of the way to 1e-2; at 64: from 0.1 / 2 of the way before 1e-1.
     records = at_sizes(b16=(0.0, 2.0, 2.0), b64=(2.0, 2.0, 0.0))
-    assert figure("batch drift", records) == pytest.approx(2 - 2 * 0.05)
+    assert figure("gap between batch sizes", records) == pytest.approx(2 - 2 * 0.05)
     same = at_sizes(b16=(0.0, 0.0, 2.0), b64=(2.0, 0.0, 0.0))
-    assert figure("batch drift", same) == 0.0
+    assert figure("gap between batch sizes", same) == 0.0
 
 
 @pytest.mark.parametrize("bad", [3.0, 1.9])
 def test_learning_nothing_where_another_learns_drifts_over_the_whole_grid(bad):
     records = at_sizes(b16=(0.0, 2.0, 2.0), b64=(bad, bad, bad))
-    assert figure("batch drift", records) is None  # nobody learned at 64
+    assert figure("gap between batch sizes", records) is None  # nobody learned at 64
     records.append(make_run(SGD, size=64, rate=0.01, final=0.0))
-    assert figure("batch drift", records) == pytest.approx(2.0)
+    assert figure("gap between batch sizes", records) == pytest.approx(2.0)
 
 
 def test_drift_needs_two_batch_sizes_and_every_rate():
-    assert figure("batch drift", at_sizes(b16=(0.0, 2.0, 2.0))) is None
+    assert figure("gap between batch sizes", at_sizes(b16=(0.0, 2.0, 2.0))) is None
     records = at_sizes(b16=(0.0, 2.0, 2.0), b64=(2.0, 2.0, 0.0))
-    assert figure("batch drift", records[:-1]) is None
+    assert figure("gap between batch sizes", records[:-1]) is None
 
 
 def test_state_is_bytes_per_parameter_trained_or_only_built():

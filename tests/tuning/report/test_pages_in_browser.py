@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from browser import look_at, needs_chromium
+from browser import ask, look_at, needs_chromium
 from claims_records import write_claims_directory
 from colours import contrast
 from simulated_check import PLANNED, make_check_grid, outcome_of, valley
@@ -28,6 +28,44 @@ def test_a_report_fits_its_window_and_can_be_read(sweep, tmp_path, width, is_dar
     check(seen, width, is_dark)
     assert seen["charts"]
     assert min(seen["charts"]) > 250  # wide enough for its labels
+
+
+def test_a_click_on_a_cell_shows_its_runs(sweep, tmp_path):
+    page = write_report(sweep)
+    told = ask(tmp_path, page, CLICKS)
+    assert told["before"].startswith("keras.Adam, learning rate ")
+    assert told["after"] == "my.pkg:lion_2, learning rate 1e-4, batch size 128"
+    assert told["batch"] == "128"
+    assert told["bars"] == 1  # those of the chosen batch size
+    assert told["pressed"] == ["true", "false"]
+    assert told["title"] == "Training loss"
+    assert not told["open"]  # the drawings make way for the plot
+    assert told["sorted"] == ["ascending", "keras.Adam"]
+
+
+CLICKS = """
+const part = name => document.querySelector(`[data-part="${name}"]`);
+const before = part("runs-title").textContent;
+document.querySelector('.maps td[data-o="1"][data-b="128"][data-r="0"]').click();
+const after = part("runs-title").textContent;
+const bars = [...document.querySelectorAll(".bars")].filter(b => !b.hidden);
+const buttons = [...bars[0].querySelectorAll("button")];
+buttons[1].click();
+part("metric").value = "1";
+part("metric").dispatchEvent(new Event("change"));
+const header = document.querySelector("table.figures th");
+header.querySelector("button").click();
+return {
+  before, after, bars: bars.length, batch: part("batch").value,
+  pressed: buttons.map(b => b.getAttribute("aria-pressed")),
+  title: part("metric").selectedOptions[0].textContent,
+  open: document.querySelector("details.drawings").open,
+  sorted: [
+    header.getAttribute("aria-sort"),
+    document.querySelector("table.figures tbody th").textContent,
+  ],
+};
+"""
 
 
 def test_a_comparison_fits_its_window_and_can_be_read(sweep, tmp_path):

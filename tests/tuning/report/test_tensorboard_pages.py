@@ -47,7 +47,7 @@ def test_the_verdict_stands_on_the_text_page(tmp_path, summary):
     events = write(tmp_path, summary)
     (event,) = events.Tensors("verdict")
     text = tensor_util.make_ndarray(event.tensor_proto).item().decode()
-    assert "## Verdict" in text
+    assert "## What the sweep shows" in text
     assert "- Most robust to the learning rate: " in text
 
 

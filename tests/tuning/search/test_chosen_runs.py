@@ -110,14 +110,14 @@ def test_edges_leads_with_the_widest_region(tmp_path):
     done = list(search(tmp_path, "edges").values())
     summary = summarize(done, grid=GRID, strategy="edges")
     told = write_verdict(summary)
-    assert told[0].startswith("Widest region of good rates: ")
+    assert told[0].startswith("Widest stable range of learning rates: ")
     assert f"with {len(done)} of the grid's {len(GRID)} runs" in told[1]
     assert not summary.missing_runs
     assert not any("not compared" in s.lower() or "missing" in s for s in told)
     for optimizer in summary.optimizers:
         assert optimizer.mean_sensitivity is None  # no mean over chosen rates
     table = optimizer_table(summary)
-    assert table.headers[:3] == ("Optimizer", "Good rates, decades", "Lowest loss")
+    assert table.headers[:3] == ("Optimizer", "Stable range, decades", "Lowest loss")
     assert "Worst regret" not in table.headers
     assert [len(row) for row in table.rows] == [len(table.headers)] * 2
     assert not any("partial" in row[0].text for row in table.rows)

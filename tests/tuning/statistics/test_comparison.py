@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from html_page import Page
 from judged_records import DIVERGED, FAILED, INITIAL, RATES, make_record, make_records
 
 from tuning.report import write_comparison
@@ -144,8 +145,12 @@ def test_a_comparison_is_written_into_the_second_sweep(tmp_path):
     page = write_comparison(tmp_path / "one", tmp_path / "two")
     assert page == tmp_path / "two/comparison.html"
     text = page.read_text()
-    assert "<script" not in text
-    assert "http" not in text
+    told = Page(text)
+    assert attack in told.text
+    assert not any("src" in attrs for tag, attrs in told.tags if tag == "script")
+    (data,) = (json.loads(t) for t in told.scripts if t.startswith('{"metrics"'))
+    assert [series["name"] for series in data["series"]] == ["one: adam", "two: adam"]
+    assert len(data["runs"]) == 12
     assert "the lowest loss is lower in two" in text
     assert "one → two" in text
     markdown = (tmp_path / "two/comparison.md").read_text()

@@ -143,9 +143,10 @@ def test_figures_over_batch_sizes():
     assert steep.mean_sensitivity_to_best_of_any == pytest.approx((1.9 / 3 + 1 / 3) / 2)
     assert slow.mean_sensitivity == pytest.approx(0.65 / 2)
     assert slow.mean_sensitivity_to_best_of_any == pytest.approx((0.85 + 1.5) / 2)
-    # Best rates 0.01 and 0.1; slow learns at one batch size only.
-    assert steep.best_rate_drift == pytest.approx(1.0)
-    assert slow.best_rate_drift is None
+    # Steep is stable around 0.01 at 32, and up to 0.1 at 128, but not in between; slow
+    # learns at one batch size only.
+    assert (steep.shared_range, steep.stable_overlap) == (None, 0.0)
+    assert (slow.shared_range, slow.stable_overlap) == (None, 0.0)
     # Worst cells: 1.8 - 0.5, and 2 - 0.5 at batch 128.
     assert steep.worst_regret == pytest.approx(1.3)
     assert slow.worst_regret == pytest.approx(1.5)
