@@ -11,6 +11,7 @@ import pytest
 from kinds_of_workloads import BY_FIT, KINDS
 from places import PYTHONPATH
 
+import tuning
 from tuning import read_records, resume_sweep, run_sweep, write_report
 from tuning.engines.engine import WorkerStartError
 from tuning.runs_file import RUNS_FILE
