@@ -14,11 +14,20 @@ import typer
 from tuning.cli.interruption import CONTINUES_CHECK, STARTS_AGAIN, advise
 from tuning.cli.run import check_workload
 from tuning.cli.session import drive, user_errors
-from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
-from tuning.engines.options import ENGINES, EngineOptions
+from tuning.cli.shared_options import (
+    DataDirectory,
+    EngineName,
+    Epochs,
+    GpusPerRun,
+    RayAddress,
+    RunTimeout,
+    Schedule,
+    Workers,
+)
+from tuning.data_sources.public_data import real_data_in
+from tuning.engines.options import EngineOptions
 from tuning.optimizer_names import ALLOWED, check_names
 from tuning.optimizer_options import parse_options
-from tuning.options import SCHEDULES
 from tuning.setting import MOST_RUNS, SEEDS, Rule, check_rule, check_setting
 
 NOT_SAFE = 1
@@ -73,13 +82,7 @@ def check(
     seeds: Annotated[
         int, typer.Option(help="Seeds at the setting and near the decision.")
     ] = SEEDS,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="Passes over the training data per run. [default: that of the "
-            "workload]"
-        ),
-    ] = None,
+    epochs: Epochs = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,13 +91,7 @@ def check(
             "keras.Adam.beta_2=0.99; may be repeated.",
         ),
     ] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How the learning rate changes over a run: {', '.join(SCHEDULES)}. "
-            "[default: constant, unless the workload has another]"
-        ),
-    ] = None,
+    schedule: Schedule = None,
     max_runs: Annotated[
         int,
         typer.Option(help="The most runs; the card says what was left out."),
@@ -110,42 +107,12 @@ def check(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON in place of text.")
     ] = False,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=DIRECTORY_VARIABLE,
-            help="Directory of real data to train on; missing files are downloaded "
-            "into it. [default: embedded data]",
-        ),
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help=f"Where runs are trained: {', '.join(ENGINES)}.")
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of runs at the same time. [default: 1; with ray as many as "
-            "the cluster has room for]"
-        ),
-    ] = None,
-    run_timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds after which a run is stopped and counts as failed. "
-            "[default: no limit]"
-        ),
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a running Ray cluster. [default: starts Ray on this "
-            "machine]"
-        ),
-    ] = None,
-    gpus_per_run: Annotated[
-        float,
-        typer.Option(help="GPUs that Ray reserves for each run; may be a fraction."),
-    ] = 0.0,
+    data_dir: DataDirectory = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    run_timeout: RunTimeout = None,
+    ray_address: RayAddress = None,
+    gpus_per_run: GpusPerRun = 0.0,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Delete the check in --out, and start over."),

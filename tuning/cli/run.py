@@ -22,12 +22,22 @@ from tuning.cli.interruption import (
 from tuning.cli.option_values import read_count, read_integers, read_names, read_rates
 from tuning.cli.outcome import show_results, show_time
 from tuning.cli.session import drive, user_errors
+from tuning.cli.shared_options import (
+    DataDirectory,
+    EngineName,
+    Epochs,
+    GpusPerRun,
+    RayAddress,
+    RunTimeout,
+    Schedule,
+    Workers,
+)
 from tuning.cli.terminal import quiet_tensorflow
-from tuning.data_sources.public_data import DIRECTORY_VARIABLE, real_data_in
-from tuning.engines.options import ENGINES, EngineOptions
+from tuning.data_sources.public_data import real_data_in
+from tuning.engines.options import EngineOptions
 from tuning.optimizer_names import ALLOWED, SWEPT_BY_DEFAULT
 from tuning.optimizer_options import parse_options
-from tuning.options import COUNTED_STRATEGIES, RUN_STRATEGIES, SCHEDULES
+from tuning.options import COUNTED_STRATEGIES, RUN_STRATEGIES
 from tuning.plan import read_plan
 from tuning.sweep import directory as directories
 from tuning.workloads import find_workload
@@ -69,21 +79,8 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(help="Number of seeds, counted from 0. [default: 2]")
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="Passes over the training data per run. [default: that of the "
-            "workload]"
-        ),
-    ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar=DIRECTORY_VARIABLE,
-            help="Directory of real data to train on; missing files are downloaded "
-            "into it. [default: embedded data]",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    data_dir: DataDirectory = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,13 +90,7 @@ def run(
             "May be repeated.",
         ),
     ] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How the learning rate changes over a run: {', '.join(SCHEDULES)} "
-            "(falls to zero). [default: constant, unless the workload has another]"
-        ),
-    ] = None,
+    schedule: Schedule = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -114,34 +105,11 @@ def run(
             f"{' and '.join(COUNTED_STRATEGIES)}."
         ),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help=f"Where runs are trained: {', '.join(ENGINES)}.")
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of runs at the same time. [default: 1; with ray as many as "
-            "the cluster has room for]"
-        ),
-    ] = None,
-    run_timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds after which a run is stopped and counts as failed. "
-            "[default: no limit]"
-        ),
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a running Ray cluster. [default: starts Ray on this "
-            "machine]"
-        ),
-    ] = None,
-    gpus_per_run: Annotated[
-        float,
-        typer.Option(help="GPUs that Ray reserves for each run; may be a fraction."),
-    ] = 0.0,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    run_timeout: RunTimeout = None,
+    ray_address: RayAddress = None,
+    gpus_per_run: GpusPerRun = 0.0,
     resume: Annotated[
         bool,
         typer.Option(
