@@ -83,8 +83,7 @@ def write_experiment(
     axes = {
         "optimizer": grid.optimizers,
         "learning_rate": grid.learning_rates,
-        "batch_size": grid.batch_sizes,
-        "seed": grid.seeds,
+        "batch_size": [str(size) for size in grid.batch_sizes],
     }
     arguments = dict.fromkeys(
         argument for name in grid.optimizers for argument in optimizer_arguments(name)
@@ -95,6 +94,7 @@ def write_experiment(
                 hparams.HParam(n, hparams.Discrete(values))
                 for n, values in axes.items()
             ),
+            hparams.HParam("log10_learning_rate"),
             *(hparams.HParam(name) for name in arguments),
         ],
         metrics=[

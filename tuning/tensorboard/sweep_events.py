@@ -8,6 +8,8 @@ are written as separate scalars, once per run.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,16 +54,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
     status = (
         api_pb2.STATUS_FAILURE if record.status == "failed" else api_pb2.STATUS_SUCCESS
     )
-    start = hparams.hparams_pb(
-        {
-            "optimizer": record.optimizer,
-            "learning_rate": record.learning_rate,
-            "batch_size": record.batch_size,
-            "seed": record.seed,
-            **optimizer_arguments(record.optimizer),
-        },
-        trial_id=record.run_id,
-    )
+    start = hparams.hparams_pb(hparams_of(record), trial_id=setting_of(record))
     by_step: dict[int, dict[str, float]] = {}
     for tag, step, value in scalars(record):
         by_step.setdefault(step, {})[tag] = value
@@ -111,6 +104,25 @@ def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
     for name, value in _metrics_at_best_loss(record).items():
         if is_finite(value):
             yield f"{BEST}{name}", 0, value
+
+
+def setting_of(record: RunRecord) -> str:
+    """The group that the page HParams shows as one row: the same but for the seed."""
+    return re.sub(r"/seed=\d+", "", record.run_id)
+
+
+def hparams_of(record: RunRecord) -> dict[str, bool | float | str]:
+    """The columns of the page HParams that say what was trained.
+
+    The batch size is a text, because the page shows the number 64 as ``64.000``.
+    """
+    return {
+        "optimizer": record.optimizer,
+        "learning_rate": record.learning_rate,
+        "log10_learning_rate": round(math.log10(record.learning_rate), 6),
+        "batch_size": str(record.batch_size),
+        **optimizer_arguments(record.optimizer),
+    }
 
 
 def optimizer_arguments(name: str) -> dict[str, bool | float | str]:

@@ -113,10 +113,12 @@ def test_a_run_stands_on_the_hparams_page(tmp_path):
     write_run(tmp_path, RECORD)
     messages = read_hparams(read(tmp_path / RECORD.run_id))
     start = messages[metadata.SESSION_START_INFO_TAG].session_start_info
-    assert start.group_name == RECORD.run_id
+    assert start.group_name == "keras.SGD/batch=8/lr=0.1"  # seeds are one row
     assert start.hparams["optimizer"].string_value == "keras.SGD"
     assert start.hparams["learning_rate"].number_value == pytest.approx(0.1)
-    assert start.hparams["batch_size"].number_value == 8
+    assert start.hparams["log10_learning_rate"].number_value == -1
+    assert start.hparams["batch_size"].string_value == "8"
+    assert "seed" not in start.hparams
     assert metadata.SESSION_END_INFO_TAG in messages
 
 
