@@ -50,7 +50,8 @@ def _launch_tensorboard(logs: Path, port: int | None) -> str:
             argv=[None, "--logdir", str(logs), "--host", "127.0.0.1", *chosen]
         )
         try:
-            return board.launch()
+            # Curves as they were measured, and with the page that shows them first.
+            return f"{board.launch()}?smoothing=0#timeseries"
         except program.TensorBoardServerException as error:
             raise ValueError(str(error)) from None
 

@@ -15,6 +15,7 @@ from tuning.tensorboard.report_events import STEPS_PER_DECADE
 from tuning.tensorboard.sweep_events import (
     BEST,
     FINAL,
+    SECONDS,
     optimizer_arguments,
     other_metrics,
 )
@@ -112,7 +113,7 @@ def _metric_names(metrics: Sequence[str], objective: str) -> dict[str, str]:
     return {
         f"{BEST}{objective}": f"best {name}",
         f"{FINAL}{objective}": f"final {name}",
-        "seconds_per_step": "seconds per step",
+        SECONDS: "seconds per step",
         **{
             f"{BEST}{metric}": f"{metric.removeprefix('val_')} at the best {short}"
             for metric in metrics

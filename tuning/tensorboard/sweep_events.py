@@ -25,13 +25,13 @@ from tuning.tensorboard.event_file import (
     write_events,
 )
 
-BEST, FINAL = "best_", "final_"
-"""Prefixes of the objective: its best and its last value.
+BEST, FINAL, SECONDS = "summary/best_", "summary/final_", "summary/seconds_per_step"
+"""Tags of what is written once per run: the objective's best and last value, the time.
 
-``best_`` stands before other metrics, too: their value where the objective is best.
-
-This is not the metric's own best value: it is not known whether higher or lower is
-better, and users keep the weights of one epoch."""
+They begin with ``summary/``, so that the page Time Series shows the curves first.
+`BEST` stands before other metrics, too: their value where the objective is best. This
+is not the metric's own best value: it is not known whether higher or lower is better,
+and users keep the weights of one epoch."""
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -100,7 +100,7 @@ def scalars(record: RunRecord) -> Iterator[tuple[str, int, float]]:
         if is_finite(loss):
             yield f"{prefix}{record.objective}", 0, turned(loss, record.direction)
     if is_finite(record.seconds_per_step):
-        yield "seconds_per_step", 0, record.seconds_per_step
+        yield SECONDS, 0, record.seconds_per_step
     for name, value in _metrics_at_best_loss(record).items():
         if is_finite(value):
             yield f"{BEST}{name}", 0, value

@@ -109,7 +109,7 @@ def test_every_page_is_written_on_a_backend_other_than_tensorflow(tmp_path):
     assert {record.execution for record in read_records(out)} == {"model.fit"}
     logs = out / "tensorboard"
     assert (
-        "best_val_loss"
+        "summary/best_val_loss"
         in read(logs / "keras.SGD/batch=16/lr=0.01/seed=0").Tags()["tensors"]
     )
     assert "_hparams_/experiment" in read(logs).Tags()["tensors"]

@@ -42,9 +42,9 @@ def test_a_run_is_read_back_as_it_was_recorded(tmp_path):
     events = read(tmp_path / "keras.SGD/batch=8/lr=0.1/seed=0")
     assert read_scalar(events, "epoch_loss") == {1: 1.5, 2: 3.0}
     assert read_scalar(events, "epoch_val_loss") == {0: 2.0, 1: 1.0, 2: 4.0}
-    assert read_scalar(events, "best_val_loss") == {0: 1.0}
-    assert read_scalar(events, "seconds_per_step") == {0: 0.25}
-    assert "final_val_loss" not in events.Tags()["tensors"]
+    assert read_scalar(events, "summary/best_val_loss") == {0: 1.0}
+    assert read_scalar(events, "summary/seconds_per_step") == {0: 0.25}
+    assert "summary/final_val_loss" not in events.Tags()["tensors"]
 
 
 def test_metrics_are_told_at_the_best_validation_loss(tmp_path):
@@ -56,13 +56,13 @@ def test_metrics_are_told_at_the_best_validation_loss(tmp_path):
     }
     write_run(tmp_path, make_record(epochs=3, history=history))
     events = read(tmp_path / make_record().run_id)
-    assert read_scalar(events, "best_val_accuracy") == {0: pytest.approx(0.6)}
-    assert "best_val_mean_error" not in events.Tags()["tensors"]
+    assert read_scalar(events, "summary/best_val_accuracy") == {0: pytest.approx(0.6)}
+    assert "summary/best_val_mean_error" not in events.Tags()["tensors"]
     write_experiment(tmp_path, make_grid(), ["val_accuracy"])
     experiment = read_hparams(read(tmp_path))[metadata.EXPERIMENT_TAG].experiment
     last = experiment.metric_infos[-1]
     assert (last.name.tag, last.display_name) == (
-        "best_val_accuracy",
+        "summary/best_val_accuracy",
         "accuracy at the best loss",
     )
 
@@ -83,9 +83,11 @@ def test_a_rising_objective_is_written_as_it_is(tmp_path):
     write_run(tmp_path, record)
     events = read(tmp_path / record.run_id)
     assert read_scalar(events, "epoch_val_accuracy") == {0: 0.25, 1: 0.75, 2: 0.5}
-    assert read_scalar(events, "best_val_accuracy") == {0: 0.75}
-    assert read_scalar(events, "final_val_accuracy") == {0: 0.5}
-    assert read_scalar(events, "best_val_loss") == {0: 3.0}  # at the best accuracy
+    assert read_scalar(events, "summary/best_val_accuracy") == {0: 0.75}
+    assert read_scalar(events, "summary/final_val_accuracy") == {0: 0.5}
+    assert read_scalar(events, "summary/best_val_loss") == {
+        0: 3.0
+    }  # at the best accuracy
 
 
 def test_metrics_that_only_a_run_knows_are_added_to_the_page(tmp_path):
@@ -142,13 +144,13 @@ def test_writing_a_run_again_replaces_it(tmp_path):
     write_run(tmp_path, make_record(best_val_loss=1.0))
     directory = tmp_path / make_record().run_id
     assert len(list(directory.iterdir())) == 1
-    assert read_scalar(read(directory), "best_val_loss") == {0: 1.0}
+    assert read_scalar(read(directory), "summary/best_val_loss") == {0: 1.0}
 
 
 def test_a_number_that_is_not_finite_is_left_out(tmp_path):
     write_run(tmp_path, make_record(best_val_loss=math.inf, initial_loss=math.nan))
     tags = read(tmp_path / make_record().run_id).Tags()["tensors"]
-    assert not {"best_val_loss", "epoch_val_loss"} & set(tags)
+    assert not {"summary/best_val_loss", "epoch_val_loss"} & set(tags)
 
 
 def test_the_experiment_names_its_axes_once(tmp_path):
@@ -161,7 +163,7 @@ def test_the_experiment_names_its_axes_once(tmp_path):
     }
     assert domains["optimizer"] == ["keras.SGD", "keras_adam.Adam"]
     assert domains["learning_rate"] == [0.01, 0.1]
-    assert experiment.metric_infos[0].name.tag == "best_val_loss"
+    assert experiment.metric_infos[0].name.tag == "summary/best_val_loss"
 
 
 @contextlib.contextmanager
@@ -194,7 +196,7 @@ def test_a_full_disk_leaves_the_earlier_events_of_a_run(tmp_path):
     for size in (10, 300):
         with files_of_at_most(size), pytest.raises(OSError, match="cannot be written"):
             write_run(tmp_path, RECORD)
-    assert read_scalar(read(directory), "best_val_loss") == {0: 9.0}
+    assert read_scalar(read(directory), "summary/best_val_loss") == {0: 9.0}
     # And a run without events does not look as if it had some.
     with files_of_at_most(300), pytest.raises(OSError, match="cannot be written"):
         write_run(tmp_path, make_record(1))
@@ -224,7 +226,7 @@ def test_an_image_keeps_its_pixels(tmp_path):
 def test_a_number_beyond_float32_is_left_out(tmp_path, value):
     write_run(tmp_path, make_record(best_val_loss=value, initial_loss=1.0))
     tags = read(tmp_path / make_record().run_id).Tags()["tensors"]
-    assert "best_val_loss" not in tags
+    assert "summary/best_val_loss" not in tags
     write_report_run(tmp_path, "text", {}, {"a": {0.1: value, 0.2: 1.0}})
     curve = read_scalar(read(tmp_path / "report"), "loss_by_rate/a")
     assert list(curve.values()) == [1.0]
