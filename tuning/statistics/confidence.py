@@ -79,13 +79,7 @@ def judge_confidence(
     """
     region = found.stable_range
     steps = max((run.steps for run in runs if run.status == "ok"), default=0)
-    inside = [
-        point
-        for point in curve.points
-        if region.low_rate * (1 - 1e-9)
-        <= point.learning_rate
-        <= region.high_rate * (1 + 1e-9)
-    ]
+    inside = [point for point in curve.points if region.contains(point.learning_rate)]
     to_low, to_high = (
         abs(math.log10(found.learning_rate / end))
         for end in (region.low_rate, region.high_rate)

@@ -158,14 +158,8 @@ def _middle(curve: Curve, region: GoodRegion) -> Point:
     Of two equally near ones the one with the lower loss.
     """
     middle = math.sqrt(region.low_rate * region.high_rate)
-    # The best rate lies in it, so there is one; ends are interpolated and rounded.
-    inside = [
-        point
-        for point in curve.points
-        if region.low_rate * (1 - 1e-9)
-        <= point.learning_rate
-        <= region.high_rate * (1 + 1e-9)
-    ]
+    # The best rate lies in it, so there is one.
+    inside = [point for point in curve.points if region.contains(point.learning_rate)]
     return min(
         inside,
         key=lambda point: (

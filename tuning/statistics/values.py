@@ -67,6 +67,11 @@ class GoodRegion:
     touches_low_edge: bool
     touches_high_edge: bool
 
+    def contains(self, learning_rate: float) -> bool:
+        """Whether a learning rate lies in it; its ends are interpolated and rounded."""
+        low, high = self.low_rate * (1 - 1e-9), self.high_rate * (1 + 1e-9)
+        return low <= learning_rate <= high
+
     @property
     def is_lower_bound(self) -> bool:
         """Whether the region may extend beyond the learning rates that were run."""
